@@ -274,8 +274,5 @@ class _Steering:
             attention_threshold=tuple(thresholds),
             samples=samples,
             labels=labels,
-            provenance={
-                "made by": "random_model",
-                "limits": {f.name: getattr(self.limits, f.name) for f in fields(Limits)},
-            },
+            provenance={"made_by": "random_model"},
         )
