@@ -91,8 +91,7 @@ def scores(Q: np.ndarray, K: np.ndarray) -> np.ndarray:
     S = np.zeros((Q.shape[0], Q.shape[1], K.shape[1]), np.int64)
     for t in range(Q.shape[0]):
         for i in range(Q.shape[1]):
-            for j in range(K.shape[1]):
-                S[t, i, j] = np.sum(Q[t, i] & K[t, j])
+            S[t, i] = np.sum(Q[t, i] & K[t], axis=1)
     return S
 
 
