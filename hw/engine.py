@@ -1,0 +1,199 @@
+"""The event-driven synaptic engine: `lanes` output channels times `time_steps` accumulators.
+
+An event is one non-zero spike word (or one bit plane of an integer activation) of one input channel. It fetches
+one weight row and updates all lanes and all time steps in one cycle, so a weight is read once for all T steps
+(paper, eq. 1 and 3: the sum over j of `w_kj * s_j[t]`, which the TASA window then combines over t).
+"""
+
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ds2ta.errors import FitError
+
+__all__ = ["SynapticEngine", "drain_layout", "event_layout"]
+
+
+def event_layout(*, time_steps, max_shift, address_width):
+    """Payload of the event stream: weight row, power of two of the activation's bit plane, time steps, token marks."""
+    return data.StructLayout(
+        {"address": address_width, "shift": range(max_shift + 1), "mask": time_steps, "first": 1, "flush": 1}
+    )
+
+
+def drain_layout(*, lanes, width):
+    """Payload of the drain stream: one time step of `lanes` neurons; `last` ends the token's commit."""
+    return data.StructLayout(
+        {"value": data.ArrayLayout(signed(width), lanes), "t_first": 1, "t_last": 1, "last": 1}
+    )
+
+
+class SynapticEngine(wiring.Component):
+    """`acc[k][t] += mask[t] ? weight[k] << shift : 0` for every lane k and time step t, one event each cycle.
+
+    A `first` event starts a token: it loads instead of adding, and moves the token before it, if one is pending,
+    to the shadow registers. A `flush` event (address, shift, mask and first are ignored) only moves the pending
+    token out. The shadow drains as beats (group, t), group-major, `value[r] = acc[group * drain_lanes + r][t]`,
+    `groups * time_steps` beats a commit. An event that is neither `first` nor `flush` while no token is pending
+    is meaningless and must not be sent.
+
+    Latency: event accepted in cycle c, weight row at `weight_data` in c+1, accumulators updated at the end of c+2,
+    first beat of a commit valid in c+3. Throughput: one event each cycle, one beat each cycle.
+    Back-pressure: the pipeline stands still only while a commit finds the shadow draining; a shadow whose final
+    beat is accepted in this very cycle is free, so drains follow each other without a gap. `i.ready` then
+    depends combinationally on `o.ready`; `o` never depends on `i` in the same cycle.
+
+    Accumulators do not saturate: `acc_width` must hold every partial sum of a token (the compiler's interval
+    analysis). They have no reset, because `first` defines them.
+
+    Parameters
+    ----------
+    lanes : output channels computed at once.
+    time_steps : T, spike bits of a mask and accumulators of a lane.
+    drain_lanes : R, neurons of one drain beat; divides `lanes`.
+    weight_bits, max_shift : signed weights, shifted left by 0..max_shift (0: no shifter is built).
+    acc_width : bits of a signed accumulator.
+    address_width : bits of a weight row's address.
+
+    Members
+    -------
+    i : stream of `event_layout`.
+    weight_address, weight_enable, weight_data : read port of a synchronous memory, latency 1, whose output holds
+        while `weight_enable` is 0.
+    groups : drain groups of a commit, 1..lanes // drain_lanes, stable while `busy`.
+    o : stream of `drain_layout`.
+    useful : an event with a non-zero mask is accumulated in this cycle.
+    busy : an event is in the pipeline or a beat in the shadow (a pending token alone is not busy).
+    """
+
+    #: Cycles from the acceptance of a committing event to its first beat.
+    latency = 3
+
+    def __init__(self, *, lanes, time_steps, drain_lanes, weight_bits, max_shift, acc_width, address_width):
+        for name, value, low, high in (
+            ("lanes", lanes, 1, 1024),
+            ("time_steps", time_steps, 1, 16),
+            ("drain_lanes", drain_lanes, 1, lanes),
+            ("weight_bits", weight_bits, 2, 8),
+            ("max_shift", max_shift, 0, 15),
+            ("acc_width", acc_width, weight_bits + max_shift, 40),
+            ("address_width", address_width, 1, 32),
+        ):
+            if type(value) is not int or not low <= value <= high:
+                raise FitError(f"SynapticEngine {name} must be an integer in {low}..{high}, not {value!r}")
+        if lanes % drain_lanes:
+            raise FitError(f"SynapticEngine drain_lanes must divide lanes {lanes}, not {drain_lanes!r}")
+        self.lanes = lanes
+        self.time_steps = time_steps
+        self.drain_lanes = drain_lanes
+        self.weight_bits = weight_bits
+        self.max_shift = max_shift
+        self.acc_width = acc_width
+        self.address_width = address_width
+        event = event_layout(time_steps=time_steps, max_shift=max_shift, address_width=address_width)
+        super().__init__(
+            {
+                "i": In(stream.Signature(event)),
+                "weight_address": Out(address_width),
+                "weight_enable": Out(1),
+                "weight_data": In(data.ArrayLayout(signed(weight_bits), lanes)),
+                "groups": In(range(lanes // drain_lanes + 1)),
+                "o": Out(stream.Signature(drain_layout(lanes=drain_lanes, width=acc_width))),
+                "useful": Out(1),
+                "busy": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        T = self.time_steps
+        event = self.i.payload
+        advance = Signal()
+        accept = Signal()
+        m.d.comb += [
+            self.i.ready.eq(advance),
+            accept.eq(self.i.valid & advance),
+            self.weight_address.eq(event.address),
+            self.weight_enable.eq(accept),
+        ]
+
+        # stage 1: the weight row is at the memory's output
+        fetched = Signal()
+        fetched_event = Signal(event.shape(), reset_less=True)
+        # stage 2: the shifted row; the event as clock enables and synchronous clears of the accumulators
+        fetched_live = Signal()
+        product_width = self.weight_bits + self.max_shift
+        product = [Signal(signed(product_width), name=f"product_{k}", reset_less=True) for k in range(self.lanes)]
+        enable = Signal(T)
+        clear = Signal(T, reset_less=True)
+        load = Signal(reset_less=True)
+        starts, commits, works = Signal(), Signal(), Signal()
+        m.d.comb += fetched_live.eq(fetched & ~fetched_event.flush)
+        with m.If(advance):
+            m.d.sync += [
+                fetched.eq(accept),
+                fetched_event.eq(event),
+                enable.eq((fetched_event.mask | fetched_event.first.replicate(T)) & fetched_live.replicate(T)),
+                clear.eq(~fetched_event.mask),
+                load.eq(fetched_event.first),
+                starts.eq(fetched_live & fetched_event.first),
+                commits.eq(fetched & (fetched_event.first | fetched_event.flush)),
+                works.eq(fetched_live & fetched_event.mask.any()),
+            ]
+            m.d.sync += [product[k].eq(self.weight_data[k] << fetched_event.shift) for k in range(self.lanes)]
+
+        # accumulate: the mask is the clock enable, so a bit of an accumulator is one adder LUT with its flip-flop
+        pending = Signal()
+        moved = Signal()
+        acc = [
+            [Signal(signed(self.acc_width), name=f"acc_{k}_{t}", reset_less=True) for t in range(T)]
+            for k in range(self.lanes)
+        ]
+        for t in range(T):
+            with m.If(enable[t] & advance):
+                for k in range(self.lanes):
+                    with m.If(load & clear[t]):
+                        m.d.sync += acc[k][t].eq(0)
+                    with m.Else():
+                        m.d.sync += acc[k][t].eq(Mux(load, product[k], acc[k][t] + product[k]))
+        with m.If(commits & advance):
+            m.d.sync += pending.eq(starts)
+
+        # shadow: drain_lanes shift chains, loaded in parallel; the next beat is always at their heads
+        draining = Signal()
+        t_first = Signal(init=1)
+        step = Signal(range(T))
+        remaining = Signal(self.groups.shape(), reset_less=True)
+        last, freed, shift = Signal(), Signal(), Signal()
+        m.d.comb += [
+            last.eq((remaining == 1) & (step == T - 1)),
+            shift.eq(draining & self.o.ready),
+            freed.eq(shift & last),
+            advance.eq(~(commits & pending & draining & ~freed)),
+            moved.eq(commits & pending & advance),
+            self.o.valid.eq(draining),
+            self.o.payload.t_first.eq(step == 0),
+            self.o.payload.t_last.eq(step == T - 1),
+            self.o.payload.last.eq(last),
+            self.useful.eq(works & advance),
+            self.busy.eq(fetched | commits | enable.any() | draining),
+        ]
+        with m.If(moved):
+            m.d.sync += [draining.eq(1), remaining.eq(self.groups), step.eq(0)]
+        with m.Elif(freed):
+            m.d.sync += draining.eq(0)
+        with m.Elif(shift):
+            m.d.sync += step.eq(Mux(step == T - 1, 0, step + 1))
+            with m.If(step == T - 1):
+                m.d.sync += remaining.eq(remaining - 1)
+        depth = self.lanes // self.drain_lanes * T
+        for r in range(self.drain_lanes):
+            chain = [Signal(signed(self.acc_width), name=f"shadow_{r}_{q}", reset_less=True) for q in range(depth)]
+            m.d.comb += self.o.payload.value[r].eq(chain[0])
+            with m.If(moved | shift):
+                for q in range(depth):
+                    parallel = acc[q // T * self.drain_lanes + r][q % T]
+                    # the tail has nothing behind it: what it takes while shifting is never drained
+                    serial = chain[q + 1] if q + 1 < depth else parallel
+                    m.d.sync += chain[q].eq(Mux(moved, parallel, serial))
+        return m
