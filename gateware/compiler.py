@@ -1,0 +1,497 @@
+"""The compiler: an integer model becomes a layer program and the contents of the stores of one machine.
+
+Nothing about a network is written in RTL: whatever a model needs is in what this file returns.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from amaranth.utils import ceil_log2
+
+from ds2ta.errors import FitError
+from ds2ta.gateware.layout import Region
+from ds2ta.gateware.machine import Machine, machine_from_dict
+from ds2ta.gateware.program import Instruction, Opcode, Residual, encode
+from ds2ta.intervals import widths
+from ds2ta.modelfile import IntegerModel, Synapse
+
+__all__ = ["Program", "compile_model", "fit"]
+
+ADDRESS_A, ADDRESS_B = 0, 1  # bank A: activations of the layer at hand; bank B: residual stream and V
+
+
+@dataclass(frozen=True)
+class Program:
+    """Everything that a machine needs to run a model. Images are lists of rows, packed as the stores hold them."""
+
+    instructions: tuple[Instruction, ...]
+    regions: dict[str, Region]  # of every tensor that lies in a bank, by tap name
+    program_image: list[int]
+    weight_image: list[int]
+    parameter_image: list[int]
+    denoiser_image: list[int]
+    bank_rows: int  # rows that the banks need
+
+
+@dataclass
+class _Allocator:
+    """First fit over rows and time. A region is alive from the pass that writes it to the last that reads it."""
+
+    taken: list[tuple[int, int, int, int, int]] = field(default_factory=list)  # bank, base, rows, birth, death
+
+    def place(self, banks: tuple[int, ...], rows: int, birth: int, death: int, base: int | None = None) -> int:
+        busy = sorted(
+            (start, start + length)
+            for bank, start, length, born, dead in self.taken
+            if bank in banks and born <= death and birth <= dead
+        )
+        if base is None:
+            base = 0
+            for start, end in busy:
+                if base + rows <= start:
+                    break
+                base = max(base, end)
+        elif any(start < base + rows and base < end for start, end in busy):
+            raise AssertionError("a fixed region overlaps")
+        self.taken += [(bank, base, rows, birth, death) for bank in banks]
+        return base
+
+    @property
+    def rows(self) -> int:
+        return max(base + rows for _, base, rows, _, _ in self.taken)
+
+
+class _Compiler:
+    def __init__(self, model: IntegerModel, machine: Machine):
+        self.model, self.network, self.machine = model, model.network, machine
+        self.instructions: list[Instruction] = []
+        self.regions: dict[str, Region] = {}
+        self.weight_image: list[int] = []
+        self.parameter_image: list[int] = []
+        self.allocator = _Allocator()
+
+    # sizes
+
+    def groups(self, channels: int) -> int:
+        """Rows of one plane of a layer's output: whole tiles where there are several."""
+        machine = self.machine
+        if channels <= machine.lanes:
+            return -(-channels // machine.row_lanes)
+        return -(-channels // machine.lanes) * (machine.lanes // machine.row_lanes)
+
+    def input_region(self) -> Region:
+        spec, lanes = self.network.input, self.machine.row_lanes
+        interleave = 1 << ceil_log2(spec.channels)
+        rows = max(1, -(-spec.bits * interleave // lanes))
+        return Region(
+            name="input",
+            banks=(ADDRESS_A,),
+            base=0,
+            positions=spec.height * spec.width,
+            channels=spec.channels,
+            planes=spec.bits,
+            groups=rows,
+            step=rows,
+            interleave=interleave,
+        )
+
+    # stores
+
+    def weights(self, layer: Synapse, tap_weights: int) -> int:
+        """Append a layer's weight rows: tile, tap, channel. Returns the first row's address."""
+        lanes, bits = self.machine.lanes, self.machine.weight_bits
+        if layer.bits > bits:
+            raise FitError(f"layer {layer.name}: its weights have {layer.bits} bits, the machine's have {bits}")
+        weight = layer.weight.reshape(layer.spec.outputs, layer.spec.inputs, -1).astype(np.int64)
+        tiles = -(-layer.spec.outputs // lanes)
+        padded = np.zeros((tiles * lanes, tap_weights, weight.shape[2]), dtype=np.int64)
+        padded[: weight.shape[0], : weight.shape[1]] = weight
+        codes = (padded & ((1 << bits) - 1)).reshape(tiles, lanes, tap_weights, -1)
+        while len(self.weight_image) % self.machine.row_lanes:  # the zero skip ORs the channel into the address
+            self.weight_image.append(0)
+        base = len(self.weight_image)
+        rows = codes.transpose(0, 3, 2, 1).reshape(-1, lanes)
+        for row in rows.tolist():
+            self.weight_image.append(sum(code << (lane * bits) for lane, code in enumerate(row)))
+        return base
+
+    def parameters(self, layer: Synapse, drain_groups: int) -> int:
+        """Append a layer's neuron parameter rows: tile, group of drain lanes."""
+        machine = self.machine
+        width, lanes = machine.param_width, machine.drain_lanes
+        top = (1 << (width - 1)) - 1
+        tiles = -(-layer.spec.outputs // machine.lanes)
+        base = len(self.parameter_image)
+        for tile in range(tiles):
+            for group in range(drain_groups):
+                row = 0
+                for lane in range(lanes):
+                    channel = tile * machine.lanes + group * lanes + lane
+                    bias, margin = 0, top  # a padded channel never fires
+                    if channel < layer.spec.outputs:
+                        bias = int(layer.bias[channel])
+                        margin = 0 if layer.threshold is None else int(layer.threshold[channel]) - bias
+                    for what, value in (("bias", bias), ("margin", margin)):
+                        if not -top - 1 <= value <= top:
+                            raise FitError(
+                                f"layer {layer.name}: {what} {value} of channel {channel} "
+                                f"does not fit the machine's param_width of {width} bits"
+                            )
+                    mask = (1 << width) - 1
+                    row |= (bias & mask) << (lane * width)
+                    row |= (margin & mask) << ((lanes + lane) * width)
+                self.parameter_image.append(row)
+        return base
+
+    # passes
+
+    def emit(self, **fields) -> None:
+        spec = self.network.input
+        self.instructions.append(
+            Instruction(
+                frames=spec.kind == "frames",
+                channels=spec.channels,
+                bits=spec.bits,
+                steps=self.network.time_steps,
+                **fields,
+            )
+        )
+
+    def synapse(
+        self,
+        name: str,
+        source: Region,
+        planes: int,
+        target: Region | None,
+        *,
+        residual: Residual = Residual.STORE,
+        planes_in: int = 1,
+        planes_out: int = 1,
+    ) -> None:
+        """One synaptic layer. `planes`: bit planes of the source that may be non-zero by now."""
+        machine, layer = self.machine, self.model.synapses[name]
+        spec = layer.spec
+        kernel3 = spec.kernel == 3
+        width, height = (spec.width, spec.height) if kernel3 else (spec.width * spec.height, 1)
+        tiles = -(-spec.outputs // machine.lanes)
+        drain_groups = -(-min(spec.outputs, machine.lanes) // machine.drain_lanes)
+        line = width * source.step
+        if source.interleave:
+            rows, groups, tap_weights = source.step, 1, source.interleave
+            lane_bits = ceil_log2(source.interleave)
+        else:
+            rows, groups, tap_weights = planes * source.groups, source.groups, source.groups * machine.row_lanes
+            lane_bits = ceil_log2(machine.row_lanes)
+        if layer.window > machine.max_window:
+            raise FitError(f"layer {name}: window is {layer.window}, the machine has {machine.max_window} taps")
+        if layer.tau > machine.max_tau:
+            raise FitError(f"layer {name}: tau is {layer.tau}, the machine's shifter ends at {machine.max_tau}")
+        destination = (
+            {}
+            if target is None
+            else {
+                "target": target.base,
+                "target_bank": target.banks[-1],
+                "mirror": len(target.banks) > 1,
+                "target_step": target.step,
+                "plane_step": target.groups,
+            }
+        )
+        address_space = 1 << ceil_log2(machine.bank_rows)
+        self.emit(
+            name=name,
+            opcode=Opcode.HEAD if target is None else Opcode.SYNAPSE,
+            source=(source.base - (line + source.step if kernel3 else 0)) % address_space,
+            source_bank=source.banks[0],
+            source_step=source.step,
+            source_line=line % address_space,
+            kernel3=kernel3,
+            pad_right=True,
+            pad_bottom=True,
+            width_last=width - 1,
+            height_last=height - 1,
+            tiles_last=tiles - 1,
+            rows_last=rows - 1,
+            groups_last=groups - 1,
+            lane_bits=lane_bits,
+            weights=self.weights(layer, tap_weights),
+            tap_weights=tap_weights,
+            tau=layer.tau,
+            window=layer.window,
+            drain_groups=drain_groups,
+            parameters=self.parameters(layer, drain_groups),
+            tile_step=machine.lanes // machine.row_lanes,
+            positions_last=width * height - 1,
+            residual=residual,
+            planes_in=planes_in,
+            planes_out=planes_out,
+            classes_last=self.network.classes - 1,
+            **destination,
+        )
+
+    def pool(self, name: str, source: Region, target: Region, height: int, width: int) -> None:
+        """3x3 stride 2 max-pool with padding 1 of spikes."""
+        out_height, out_width = (height + 1) // 2, (width + 1) // 2
+        line = width * source.step
+        address_space = 1 << ceil_log2(self.machine.bank_rows)
+        self.emit(
+            name=name,
+            opcode=Opcode.POOL,
+            source=(source.base - line - source.step) % address_space,
+            source_bank=source.banks[0],
+            source_step=source.step,
+            source_line=line % address_space,
+            kernel3=True,
+            stride2=True,
+            pad_right=bool(width % 2),
+            pad_bottom=bool(height % 2),
+            width_last=out_width - 1,
+            height_last=out_height - 1,
+            tiles_last=source.groups - 1,
+            target=target.base,
+            target_bank=target.banks[-1],
+            mirror=len(target.banks) > 1,
+            target_step=target.step,
+            tile_step=1,
+            positions_last=out_height * out_width - 1,
+        )
+
+    def region(self, name: str, positions: int, channels: int, birth: int, death: int, bank: int) -> Region:
+        """A tensor of spikes."""
+        groups = self.groups(channels)
+        base = self.allocator.place((bank,), positions * groups, birth, death)
+        return self.keep(
+            Region(
+                name=name,
+                banks=(bank,),
+                base=base,
+                positions=positions,
+                channels=channels,
+                planes=1,
+                groups=groups,
+                step=groups,
+            )
+        )
+
+    def keep(self, region: Region) -> Region:
+        self.regions[region.name] = region
+        return region
+
+    def run(self) -> Program:
+        network = self.network
+        add = network.residual == "add"
+        final = 10**9
+        planes = network.residual_limit(1 + 2 * network.depth).bit_length()
+        groups = self.groups(network.embed_dim)
+        stem_end = 1 + len(network.stem) + sum(conv.pool for conv in network.stem)  # the pass that reads x0: rpe
+
+        # The residual stream has the same rows in both banks while rpe reads a copy of x0 and adds to x.
+        stream = Region(
+            name="embed",
+            banks=(ADDRESS_A, ADDRESS_B),
+            base=0,
+            positions=network.tokens,
+            channels=network.embed_dim,
+            planes=planes,
+            groups=groups,
+            step=planes * groups,
+        )
+        self.allocator.place((ADDRESS_A,), stream.rows, stem_end - 1, stem_end, base=0)
+        self.allocator.place((ADDRESS_B,), stream.rows, stem_end - 1, final, base=0)
+
+        here = self.input_region()
+        base = self.allocator.place((ADDRESS_A,), here.rows, 0, 1)
+        here = self.keep(Region(**{**here.__dict__, "base": base}))
+        self.emit(
+            name="input",
+            opcode=Opcode.INPUT,
+            target=here.base,
+            target_bank=ADDRESS_A,
+            positions_last=here.positions - 1,
+        )
+        height, width = network.input.height, network.input.width
+        bits = network.input.bits
+        for index, conv in enumerate(network.stem):
+            turn = len(self.instructions)
+            last = index == len(network.stem) - 1
+            if last and not conv.pool:
+                target = self.keep(Region(**{**stream.__dict__, "name": f"stem.{index}", "planes": 1}))
+            else:
+                target = self.region(f"stem.{index}", height * width, conv.channels, turn, turn + 1, ADDRESS_A)
+            self.synapse(f"stem.{index}", here, bits, target)
+            here, bits = target, 1
+            if conv.pool:
+                turn = len(self.instructions)
+                tokens = ((height + 1) // 2) * ((width + 1) // 2)
+                name = f"stem.{index}.pool"
+                if last:
+                    target = self.keep(Region(**{**stream.__dict__, "name": name, "planes": 1}))
+                else:
+                    target = self.region(name, tokens, conv.channels, turn, turn + 1, ADDRESS_A)
+                self.pool(name, here, target, height, width)
+                height, width, here = (height + 1) // 2, (width + 1) // 2, target
+        assert len(self.instructions) == stem_end
+
+        def join(name: str, source: Region, after: int, result: str) -> Region:
+            """A layer whose spikes join the residual stream; `after` counts the additions so far."""
+            before, beyond = (network.residual_limit(n).bit_length() for n in (after, after + 1))
+            target = Region(**{**stream.__dict__, "banks": (ADDRESS_B,), "name": result, "planes": beyond})
+            self.synapse(
+                name,
+                source,
+                1,
+                target,
+                residual=Residual.ADD if add else Residual.OR,
+                planes_in=before,
+                planes_out=beyond,
+            )
+            return self.keep(target)
+
+        x = join("rpe", here, 0, "embed")
+        for block in range(network.depth):
+            at = f"block.{block}"
+            turn = len(self.instructions)
+            q, k, v = (
+                self.region(f"{at}.{part}", network.tokens, network.embed_dim, turn, turn + 3, bank)
+                for part, bank in (("q", ADDRESS_A), ("k", ADDRESS_A), ("v", ADDRESS_B))
+            )
+            for target in (q, k, v):
+                self.synapse(target.name, x, x.planes, target)
+            y = self.region(f"{at}.attn", network.tokens, network.embed_dim, turn + 3, turn + 4, ADDRESS_A)
+            self.emit(
+                name=f"{at}.attn",
+                opcode=Opcode.ATTENTION,
+                source=q.base,
+                source_bank=ADDRESS_A,
+                keys=k.base,
+                values=v.base,
+                source_step=q.step,
+                target=y.base,
+                target_bank=ADDRESS_A,
+                positions_last=network.tokens - 1,
+                heads_last=network.heads - 1,
+                head_rows_last=network.head_dim // self.machine.row_lanes - 1,
+                table=block * network.heads * network.head_dim,
+                threshold=self.model.attention_threshold[block],
+            )
+            x = join(f"{at}.proj", y, 1 + 2 * block, f"{at}.x1")
+            turn = len(self.instructions)
+            hidden = self.region(f"{at}.fc1", network.tokens, network.hidden_dim, turn, turn + 1, ADDRESS_A)
+            self.synapse(f"{at}.fc1", x, x.planes, hidden)
+            x = join(f"{at}.fc2", hidden, 2 + 2 * block, f"{at}.x2")
+        self.synapse("head", x, x.planes, None)
+        self.instructions[-1] = Instruction(**{**self.instructions[-1].__dict__, "final": True})
+        return self.finish()
+
+    def finish(self) -> Program:
+        machine, network = self.machine, self.network
+        if self.allocator.rows > machine.bank_rows:
+            largest = max(self.regions.values(), key=lambda region: region.rows)
+            raise FitError(
+                f"model {network.name}: its tensors need {self.allocator.rows} rows in a spike bank, the machine's "
+                f"bank_rows is {machine.bank_rows} (largest: {largest.name}, {largest.rows} rows)"
+            )
+        images = {
+            "weight_rows": len(self.weight_image),
+            "parameter_rows": len(self.parameter_image),
+            "instructions": len(self.instructions),
+        }
+        for key, need in images.items():
+            if need > getattr(machine, key):
+                raise FitError(
+                    f"model {network.name}: it needs {need} {key}, the machine has {getattr(machine, key)}"
+                )
+        return Program(
+            instructions=tuple(self.instructions),
+            regions=self.regions,
+            program_image=[encode(instruction, machine) for instruction in self.instructions],
+            weight_image=self.weight_image,
+            parameter_image=self.parameter_image,
+            denoiser_image=[int(value) for table in self.model.denoisers for value in table.reshape(-1)] or [0],
+            bank_rows=self.allocator.rows,
+        )
+
+
+def _needs(model: IntegerModel) -> dict[str, int]:
+    """What a model asks of a machine, apart from store depths: widths from interval analysis, shapes, kinds."""
+    network, found = model.network, widths(model)
+    return {
+        "time_steps": network.time_steps,
+        "weight_bits": max(layer.bits for layer in model.synapses.values()),
+        "max_shift": found.max_shift,
+        "max_planes": found.planes,
+        "max_window": max(layer.window for layer in model.synapses.values()),
+        "max_tau": max(layer.tau for layer in model.synapses.values()),
+        "acc_width": max(4, found.acc),
+        "current_width": max(4, found.current),
+        "param_width": max(4, found.param),
+        "membrane_width": max(4, found.membrane),
+        "attention_width": max(2, found.attention),
+        "logit_width": max(4, found.logit),
+        "denoiser_bits": network.denoiser_bits,
+        "max_tokens": network.tokens,
+        "max_heads": network.heads,
+        "max_head_dim": network.head_dim,
+        "max_channels": network.input.channels,
+        "max_bits": network.input.bits,
+        "max_classes": network.classes,
+        "denoiser_entries": max(1, network.depth * network.embed_dim),
+    }
+
+
+def _refuse(model: IntegerModel, machine: Machine) -> None:
+    """Everything but the store depths."""
+    network = model.network
+    if network.leak_shift != machine.leak_shift:
+        raise FitError(
+            f"model {network.name}: leak_shift is {network.leak_shift}, the machine's is {machine.leak_shift}"
+        )
+    if network.head_dim % machine.row_lanes:
+        raise FitError(
+            f"model {network.name}: a head has {network.head_dim} channels, "
+            f"it must be a multiple of the machine's row_lanes, {machine.row_lanes}"
+        )
+    if network.embed_dim > machine.lanes and network.embed_dim % machine.lanes:
+        raise FitError(
+            f"model {network.name}: embed_dim {network.embed_dim} must be a multiple of the machine's lanes, "
+            f"{machine.lanes}, or not more than them"
+        )
+    for key, need in _needs(model).items():
+        if need > getattr(machine, key):
+            raise FitError(f"model {network.name}: {key} must be {need}, the machine has {getattr(machine, key)}")
+
+
+def compile_model(model: IntegerModel, machine: Machine) -> Program:
+    """Program and store images of `model` on `machine`. Raises `FitError` naming what does not fit, the need and
+    the limit."""
+    _refuse(model, machine)
+    return _Compiler(model, machine).run()
+
+
+def fit(model: IntegerModel, **choices) -> Machine:
+    """The smallest machine with the given choices (`lanes`, `row_lanes`, `weights`, ...) that holds `model`."""
+    needs = {**_needs(model), "leak_shift": model.network.leak_shift}
+    large = {
+        "bank_rows": 1 << 20,
+        "weight_rows": 1 << 24,
+        "parameter_rows": 1 << 20,
+        "instructions": 256,
+        "max_count": 1 << 16,
+    }
+    machine = machine_from_dict({**needs, **large, **choices})
+    program = compile_model(model, machine)
+    counts = [
+        getattr(instruction, name) + 1
+        for instruction in program.instructions
+        for name in ("width_last", "height_last", "tiles_last", "rows_last", "positions_last")
+    ]
+    tight = {
+        "bank_rows": max(4, program.bank_rows),
+        "weight_rows": len(program.weight_image),
+        "parameter_rows": len(program.parameter_image),
+        "instructions": len(program.instructions),
+        "max_count": max(4, *counts),
+    }
+    machine = machine_from_dict({**needs, **tight, **choices})
+    compile_model(model, machine)
+    return machine

@@ -1,0 +1,90 @@
+"""The parameters of one accelerator, with their limits, and the smallest set that holds a given model."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ds2ta.errors import FitError
+
+__all__ = ["Machine", "machine_from_dict"]
+
+_POWERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+
+class Machine(BaseModel):
+    """One accelerator. The first group of parameters is a choice (speed against area); the second is what the
+    models to be run need, computed by `gateware.compiler.fit` from interval analysis, or set larger by hand for a
+    machine that loads models at run time.
+
+    Every number is checked against its limit here, once, for all users: generator, compiler, command line.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    # choices
+    lanes: int = Field(8, ge=4, le=512, description="output channels computed at once (P), power of two")
+    row_lanes: int = Field(8, ge=4, le=32, description="channels in a row of spike memory (g), power of two")
+    drain_lanes: int = Field(2, ge=1, le=32, description="TASA and LIF lanes (R), power of two")
+    score_channels: int = Field(8, ge=1, le=32, description="channels popcounted a cycle (B), power of two")
+    buffer_rows: int = Field(2, ge=1, le=8, description="rows waiting between scan and engine")
+    weights: Literal["rom", "ram", "spram"] = Field("rom", description="weight store")
+    tables: Literal["rom", "ram"] = Field("rom", description="program, neuron parameters and denoiser tables")
+    counter_width: int = Field(24, ge=8, le=32, description="bits of the layer counters")
+    # needs
+    time_steps: int = Field(4, ge=1, le=16, description="time steps (T)")
+    leak_shift: int = Field(1, ge=1, le=4, description="k of tau_m = 2**k")
+    weight_bits: int = Field(4, ge=2, le=8, description="bits of a stored weight")
+    max_shift: int = Field(0, ge=0, le=7, description="highest bit plane of an activation")
+    max_planes: int = Field(1, ge=1, le=5, description="bit planes of the residual stream")
+    max_window: int = Field(3, ge=1, le=4, description="taps of the temporal window (T_AW)")
+    max_tau: int = Field(7, ge=0, le=7, description="largest attenuation shift")
+    acc_width: int = Field(12, ge=4, le=40, description="bits of a synaptic accumulator")
+    current_width: int = Field(20, ge=4, le=64, description="bits of an input current")
+    param_width: int = Field(20, ge=4, le=64, description="bits of a bias or margin")
+    membrane_width: int = Field(20, ge=4, le=64, description="bits of a membrane potential")
+    attention_width: int = Field(12, ge=2, le=40, description="bits of the membrane after A x V")
+    logit_width: int = Field(16, ge=4, le=64, description="bits of a logit")
+    denoiser_bits: int = Field(6, ge=1, le=8, description="bits of a denoiser table entry")
+    bank_rows: int = Field(256, ge=4, le=1 << 20, description="rows in each of the two spike banks")
+    weight_rows: int = Field(256, ge=1, le=1 << 24, description="rows in the weight store")
+    parameter_rows: int = Field(64, ge=1, le=1 << 20, description="rows in the neuron parameter store")
+    denoiser_entries: int = Field(1, ge=1, le=1 << 20, description="entries in the denoiser store")
+    instructions: int = Field(16, ge=1, le=256, description="instructions in the program store")
+    max_count: int = Field(64, ge=4, le=1 << 16, description="largest loop count (positions, tiles, rows of a tap)")
+    max_tokens: int = Field(16, ge=1, le=1024, description="tokens of the attention unit")
+    max_heads: int = Field(4, ge=1, le=64, description="heads of the attention unit")
+    max_head_dim: int = Field(32, ge=4, le=128, description="channels of a head")
+    max_channels: int = Field(1, ge=1, le=4, description="input channels")
+    max_bits: int = Field(8, ge=1, le=8, description="bits of an input value")
+    max_classes: int = Field(10, ge=2, le=1024, description="classes")
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Machine":
+        for key in ("lanes", "row_lanes", "drain_lanes", "score_channels"):
+            if getattr(self, key) not in _POWERS:
+                raise ValueError(f"{key}: {getattr(self, key)} must be a power of two")
+        if self.lanes < self.row_lanes:
+            raise ValueError(f"lanes: {self.lanes} must be at least row_lanes, {self.row_lanes}")
+        if self.drain_lanes > self.row_lanes:
+            raise ValueError(f"drain_lanes: {self.drain_lanes} must be at most row_lanes, {self.row_lanes}")
+        if self.score_channels > self.row_lanes:
+            raise ValueError(f"score_channels: {self.score_channels} must be at most row_lanes, {self.row_lanes}")
+        row_cycles = self.row_lanes // self.drain_lanes * self.time_steps
+        if self.max_planes > 1 and row_cycles < self.max_planes + 1:
+            raise ValueError(
+                f"drain_lanes: {self.drain_lanes} give a row every {row_cycles} cycles, "
+                f"{self.max_planes} residual planes need {self.max_planes + 1}: lower drain_lanes"
+            )
+        return self
+
+
+def machine_from_dict(values: dict) -> Machine:
+    """Checked construction. Raises `FitError` naming the first bad key, its value and the limit."""
+    try:
+        return Machine(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        prefix = f"machine: {where}: " if where else "machine: "
+        got = f" (got {first['input']!r:.60})" if where else ""
+        raise FitError(prefix + first["msg"].removeprefix("Value error, ") + got) from None

@@ -1,0 +1,147 @@
+"""The layer program: one instruction for each pass over the network, and its bits.
+
+`docs/layer-program.md` describes every field. The same description gives the layout that the sequencer decodes
+and the words that the compiler stores, so the two cannot disagree.
+"""
+
+from dataclasses import dataclass, fields
+from enum import IntEnum
+
+from amaranth.hdl import unsigned
+from amaranth.lib import data
+from amaranth.utils import bits_for, ceil_log2
+
+from ds2ta.errors import FitError
+from ds2ta.gateware.machine import Machine
+
+__all__ = ["Instruction", "Opcode", "Residual", "encode", "instruction_layout"]
+
+
+class Opcode(IntEnum):
+    """What a pass does."""
+
+    INPUT = 0  # sample stream -> encoder -> bank
+    SYNAPSE = 1  # convolution or linear layer -> TASA -> LIF -> (residual) -> bank
+    POOL = 2  # 3x3 stride 2 OR -> bank
+    ATTENTION = 3  # Q, K, V -> scores -> denoiser -> A x V -> LIF -> bank
+    HEAD = 4  # linear layer -> class sums -> result stream
+
+
+class Residual(IntEnum):
+    """How a pass joins its rows with those already at its destination."""
+
+    STORE = 0
+    OR = 1
+    ADD = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instruction:
+    """One pass. Counts are stored less one where the name ends in `_last`. All addresses are rows of the bank
+    (modulo its address space), except `weights`, `parameters` and `table`, which index their own stores."""
+
+    name: str  # of the layer or pass; not stored
+    opcode: Opcode
+    final: bool = False
+    source: int = 0
+    source_bank: int = 0
+    source_step: int = 0
+    source_line: int = 0
+    kernel3: bool = False
+    stride2: bool = False
+    pad_right: bool = False
+    pad_bottom: bool = False
+    width_last: int = 0
+    height_last: int = 0
+    tiles_last: int = 0
+    rows_last: int = 0
+    groups_last: int = 0
+    lane_bits: int = 0
+    weights: int = 0
+    tap_weights: int = 0
+    tau: int = 0
+    window: int = 1
+    drain_groups: int = 1
+    parameters: int = 0
+    target: int = 0
+    target_bank: int = 0
+    mirror: bool = False
+    target_step: int = 0
+    tile_step: int = 0
+    positions_last: int = 0
+    residual: Residual = Residual.STORE
+    planes_in: int = 1
+    planes_out: int = 1
+    plane_step: int = 0
+    keys: int = 0
+    values: int = 0
+    head_rows_last: int = 0
+    heads_last: int = 0
+    table: int = 0
+    threshold: int = 0
+    classes_last: int = 0
+    frames: bool = False
+    channels: int = 1
+    bits: int = 1
+    steps: int = 1
+
+
+def _widths(machine: Machine) -> dict[str, int]:
+    """Bits of every stored field."""
+    address = ceil_log2(machine.bank_rows)
+    weight = max(1, ceil_log2(machine.weight_rows))
+    count = bits_for(machine.max_count - 1)
+    lane = bits_for(ceil_log2(machine.row_lanes))
+    wide = {
+        "opcode": bits_for(max(Opcode)),
+        "source": address,
+        "source_step": address,
+        "source_line": address,
+        "lane_bits": lane,
+        "weights": weight,
+        "tap_weights": weight,
+        "tau": max(1, bits_for(machine.max_tau)),
+        "window": bits_for(machine.max_window),
+        "drain_groups": bits_for(machine.lanes // machine.drain_lanes),
+        "parameters": max(1, ceil_log2(machine.parameter_rows)),
+        "target": address,
+        "target_step": address,
+        "tile_step": address,
+        "residual": bits_for(max(Residual)),
+        "planes_in": bits_for(machine.max_planes),
+        "planes_out": bits_for(machine.max_planes),
+        "plane_step": address,
+        "keys": address,
+        "values": address,
+        "head_rows_last": max(1, bits_for(max(machine.max_head_dim // machine.row_lanes - 1, 0))),
+        "heads_last": max(1, bits_for(machine.max_heads - 1)),
+        "table": max(1, ceil_log2(machine.denoiser_entries)),
+        "threshold": machine.attention_width,
+        "classes_last": bits_for(machine.max_classes - 1),
+        "channels": bits_for(machine.max_channels),
+        "bits": bits_for(machine.max_bits),
+        "steps": bits_for(machine.time_steps),
+    }
+    for field in fields(Instruction):
+        if field.name.endswith("_last") and field.name not in wide:
+            wide[field.name] = count
+    return {field.name: wide.get(field.name, 1) for field in fields(Instruction) if field.name != "name"}
+
+
+def instruction_layout(machine: Machine) -> data.StructLayout:
+    """The stored instruction, first field in the least significant bits."""
+    return data.StructLayout({name: unsigned(width) for name, width in _widths(machine).items()})
+
+
+def encode(instruction: Instruction, machine: Machine) -> int:
+    """The stored word. Raises `FitError` naming the field that does not fit."""
+    word, position = 0, 0
+    for name, width in _widths(machine).items():
+        value = int(getattr(instruction, name))
+        if not 0 <= value < 1 << width:
+            raise FitError(
+                f"layer {instruction.name}: {name} is {value}, the program of the machine ends at {(1 << width) - 1}"
+            )
+        word |= value << position
+        position += width
+    return word

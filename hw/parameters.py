@@ -1,0 +1,78 @@
+"""Neuron parameters: joins each input current with the bias and margin of its neurons.
+
+Parameter rows lie in drain order: tile of output channels, group of R lanes. The pointer returns to the tile's
+first row after every position and runs on after the tile's last position.
+"""
+
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.data import ArrayLayout
+from amaranth.lib.wiring import In, Out
+
+from ds2ta.hw.lif import neuron_layout
+from ds2ta.hw.tasa import current_layout
+
+__all__ = ["ParameterFetch", "parameter_layout"]
+
+
+def parameter_layout(*, lanes: int, param_width: int) -> data.StructLayout:
+    """A stored row: `bias` B and `margin` Theta - B of R neurons."""
+    values = ArrayLayout(signed(param_width), lanes)
+    return data.StructLayout({"bias": values, "margin": values})
+
+
+class ParameterFetch(wiring.Component):
+    """`o = (i, parameters[row of i's neurons])`.
+
+    Latency 0 (the row of the next group is read while the last beat of a group passes), throughput one beat a
+    cycle, stalls pass through.
+
+    Members: `start` loads `base`, the row of the layer's first group; `positions_last`: positions of a tile less
+    one; `read_address`, `read_data`: the parameter store (synchronous, latency 1, enabled in every cycle); `i`,
+    `o` streams.
+    """
+
+    def __init__(self, *, lanes: int, current_width: int, param_width: int, address_width: int, count_width: int):
+        super().__init__(
+            {
+                "start": In(1),
+                "base": In(address_width),
+                "positions_last": In(count_width),
+                "i": In(stream.Signature(current_layout(lanes=lanes, width=current_width))),
+                "read_address": Out(address_width),
+                "read_data": In(parameter_layout(lanes=lanes, param_width=param_width)),
+                "o": Out(
+                    stream.Signature(
+                        neuron_layout(lanes=lanes, current_width=current_width, param_width=param_width)
+                    )
+                ),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        pointer, tile = Signal.like(self.base), Signal.like(self.base)
+        position = Signal.like(self.positions_last)
+        following = Signal.like(self.base)
+        beat = self.i.payload
+        m.d.comb += [
+            self.o.valid.eq(self.i.valid),
+            self.i.ready.eq(self.o.ready),
+            self.o.payload.bias.eq(self.read_data.bias),
+            self.o.payload.margin.eq(self.read_data.margin),
+            *(self.o.payload[name].eq(beat[name]) for name in ("current", "t_first", "t_last", "last")),
+            following.eq(pointer + 1),
+            self.read_address.eq(pointer),
+        ]
+        with m.If(self.start):
+            m.d.comb += self.read_address.eq(self.base)
+            m.d.sync += [tile.eq(self.base), position.eq(0)]
+        with m.Elif(self.i.valid & self.i.ready & beat.t_last):
+            tile_ends = position == self.positions_last
+            m.d.comb += self.read_address.eq(Mux(beat.last & ~tile_ends, tile, following))
+            with m.If(beat.last):
+                m.d.sync += position.eq(Mux(tile_ends, 0, position + 1))
+                with m.If(tile_ends):
+                    m.d.sync += tile.eq(following)
+        m.d.sync += pointer.eq(self.read_address)
+        return m

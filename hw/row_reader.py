@@ -1,0 +1,63 @@
+"""Row reader: turns gather beats into rows by reading a spike bank.
+
+Latency one cycle, throughput one row a cycle; a stall holds the bank's output register, so no buffer is needed.
+"""
+
+from amaranth.hdl import Const, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ds2ta.hw.gather import gather_layout
+from ds2ta.hw.rows import row_layout
+
+__all__ = ["RowReader", "read_layout"]
+
+
+def read_layout(*, row_lanes: int, time_steps: int, weight_width: int, shift_width: int) -> data.StructLayout:
+    """A gather beat with the row in place of its address."""
+    return data.StructLayout(
+        {
+            "row": row_layout(row_lanes, time_steps),
+            "weight": weight_width,
+            "shift": shift_width,
+            "first": 1,
+            "last": 1,
+            "end": 1,
+        }
+    )
+
+
+class RowReader(wiring.Component):
+    """`o.row = i.pad ? 0 : bank[i.address]`.
+
+    Members: `i` gather beats; `read_address`, `read_enable`, `read_data` the bank's synchronous read port (data
+    one cycle after enable, held while enable is low); `o` rows.
+    """
+
+    def __init__(self, *, row_lanes: int, time_steps: int, address_width: int, weight_width: int, shift_width: int):
+        shared = {"weight_width": weight_width, "shift_width": shift_width}
+        super().__init__(
+            {
+                "i": In(stream.Signature(gather_layout(address_width=address_width, **shared))),
+                "read_address": Out(address_width),
+                "read_enable": Out(1),
+                "read_data": In(row_layout(row_lanes, time_steps)),
+                "o": Out(stream.Signature(read_layout(row_lanes=row_lanes, time_steps=time_steps, **shared))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        held = Signal.like(self.i.payload)
+        m.d.comb += [
+            self.i.ready.eq(~self.o.valid | self.o.ready),
+            self.read_address.eq(self.i.payload.address),
+            self.read_enable.eq(self.i.valid & self.i.ready & ~self.i.payload.pad),
+            self.o.payload.row.as_value().eq(
+                Mux(held.pad, Const(0, self.read_data.as_value().shape()), self.read_data.as_value())
+            ),
+        ]
+        m.d.comb += [self.o.payload[name].eq(held[name]) for name in ("weight", "shift", "first", "last", "end")]
+        with m.If(self.i.ready):
+            m.d.sync += [held.eq(self.i.payload), self.o.valid.eq(self.i.valid)]
+        return m
