@@ -94,8 +94,9 @@ class AttentionWidths:
 @dataclass(frozen=True)
 class ModelWidths:
     """Every layer in running order, and the maxima that size a machine (signed bits unless said otherwise):
-    `acc`, `current`, `membrane`, `gap`, `param`, `logit`; `attention` (unsigned); `max_shift`, the largest bit-plane
-    index of any activation; `planes`, bit planes of the residual stream at its end."""
+    `acc`, `current`, `membrane`, `param`, `logit`; `gap`, which also holds the largest margin of `param` bits, the
+    filler of unused lanes; `attention` (unsigned); `max_shift`, the largest bit-plane index of any activation;
+    `planes`, bit planes of the residual stream at its end."""
 
     name: str
     layers: tuple[LayerWidths, ...]
@@ -119,7 +120,7 @@ class ModelWidths:
 
     @property
     def gap(self) -> int:
-        return self._most("gap")
+        return max(self._most("gap"), self.param)
 
     @property
     def param(self) -> int:
@@ -270,10 +271,7 @@ def refuse_unless_held(found: ModelWidths, limits: Mapping[str, int]) -> None:
         for quantity, limit in limits.items():
             if (need := part.need(quantity)) > limit:
                 unit = "" if quantity == "max_shift" else " bits"
-                raise FitError(
-                    f"{found.name}: layer {part.name}: {quantity} needs {need}{unit}, this machine has {limit}{unit}"
-                )
-    if found.planes > limits.get("planes", found.planes):
-        raise FitError(
-            f"{found.name}: residual stream: planes needs {found.planes} bit planes, this machine has {limits['planes']}"
-        )
+                where = f"{found.name}: layer {part.name}"
+                raise FitError(f"{where}: {quantity} needs {need}{unit}, this machine has {limit}{unit}")
+    if found.planes > (limit := limits.get("planes", found.planes)):
+        raise FitError(f"{found.name}: residual stream: planes needs {found.planes}, this machine has {limit}")

@@ -5,6 +5,7 @@ Every tensor carries a SHA-256 over its name, type, shape and bytes, and the met
 any flipped bit is refused. Nothing here needs PyTorch.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -16,13 +17,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from ds2ta.errors import ModelFileError, NetworkError
+from ds2ta.modelrules import MAX_TAU, canonical_json, check_model
 from ds2ta.network import LayerSpec, Network, network_from_dict
 
-__all__ = ["FORMAT", "VERSION", "IntegerModel", "Synapse", "load_model", "model_digest", "save_model"]
+__all__ = ["FORMAT", "MAX_TAU", "VERSION", "IntegerModel", "Synapse", "load_model", "model_digest", "save_model"]
 
 FORMAT = "ds2ta-integer"
 VERSION = 1
-MAX_TAU = 7  # the shifter of every machine: tau is learned in 0..7
 _METADATA_KEYS = ("format", "version", "network", "layers", "attention", "provenance", "tensors", "digest")
 
 
@@ -82,23 +83,19 @@ def _digest(name: str, value: np.ndarray) -> str:
     return hashlib.sha256(head + np.ascontiguousarray(value).tobytes()).hexdigest()
 
 
-def _canonical(value: object) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
-
-
 def _metadata(model: IntegerModel) -> dict[str, str]:
     parts = {
         "format": FORMAT,
         "version": str(VERSION),
-        "network": _canonical(model.network.model_dump(mode="json")),
-        "layers": _canonical(
+        "network": canonical_json(model.network.model_dump(mode="json")),
+        "layers": canonical_json(
             {n: {"bits": s.bits, "tau": s.tau, "window": s.window} for n, s in model.synapses.items()}
         ),
-        "attention": _canonical({"threshold": list(model.attention_threshold)}),
-        "provenance": _canonical(model.provenance),
-        "tensors": _canonical({name: _digest(name, value) for name, value in _tensors(model).items()}),
+        "attention": canonical_json({"threshold": list(model.attention_threshold)}),
+        "provenance": canonical_json(model.provenance),
+        "tensors": canonical_json({name: _digest(name, value) for name, value in _tensors(model).items()}),
     }
-    parts["digest"] = hashlib.sha256(_canonical(parts).encode()).hexdigest()
+    parts["digest"] = hashlib.sha256(canonical_json(parts).encode()).hexdigest()
     return parts
 
 
@@ -110,29 +107,27 @@ def model_digest(model: IntegerModel) -> str:
 def save_model(model: IntegerModel, path: str | os.PathLike) -> None:
     """Check the model, then write it whole or not at all (a temporary file is renamed over `path`)."""
     path = Path(path)
-    _check(model, str(path))
-    partial = path.with_name(path.name + ".partial")
+    check_model(model, str(path))
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         save_file(_tensors(model), partial, metadata=_metadata(model))
         partial.replace(path)
-    except OSError as error:
-        raise ModelFileError(f"{path}: cannot be written ({error.strerror or error})") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelFileError(f"{path}: cannot be written ({_reason(error)})") from None
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError, ValueError):
+            partial.unlink(missing_ok=True)
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def load_model(path: str | os.PathLike) -> IntegerModel:
     """Read and check a model file. Raises `ModelFileError` (or `NetworkError`) for anything that is not, bit for
     bit, a file that `save_model` could have written."""
     path = Path(path)
-    if not path.is_file():
-        raise ModelFileError(f"{path}: no such model file; `ds2ta quantize` writes one, models/ holds two")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, MemoryError, OverflowError) as error:
-        raise ModelFileError(f"{path}: not a readable safetensors file ({error})") from None
+    metadata, tensors = _read(path)
     if metadata.get("format") != FORMAT:
         raise ModelFileError(f"{path}: format is {metadata.get('format')!r:.40}, not {FORMAT!r}: a foreign file")
     if metadata.get("version") != str(VERSION):
@@ -141,115 +136,79 @@ def load_model(path: str | os.PathLike) -> IntegerModel:
         raise ModelFileError(f"{path}: metadata: {missing[0]} is missing")
     if extra := sorted(set(metadata) - set(_METADATA_KEYS)):
         raise ModelFileError(f"{path}: metadata: {extra[0]!r:.40} is not a key of version {VERSION}")
-    stated = metadata.pop("digest")
-    if hashlib.sha256(_canonical(metadata).encode()).hexdigest() != stated:
+    undigested = {key: text for key, text in metadata.items() if key != "digest"}
+    if hashlib.sha256(canonical_json(undigested).encode()).hexdigest() != metadata["digest"]:
         raise ModelFileError(f"{path}: metadata: its SHA-256 differs from the stored one: the file is damaged")
-    try:
-        parts = {key: json.loads(metadata[key]) for key in _METADATA_KEYS[2:-1]}
-        if not all(isinstance(part, dict) for part in parts.values()):
-            raise ValueError("not an object")
-    except ValueError as error:
-        raise ModelFileError(f"{path}: metadata is not JSON ({error})") from None
+    parts = {key: _json_object(metadata[key], f"{path}: metadata: {key}") for key in _METADATA_KEYS[2:-1]}
     for name in sorted(set(parts["tensors"]) | set(tensors)):
         if name not in tensors:
-            raise ModelFileError(f"{path}: tensor {name} is missing")
+            raise ModelFileError(f"{path}: tensor {name!r:.60} is missing")
         if parts["tensors"].get(name) != _digest(name, tensors[name]):
-            raise ModelFileError(f"{path}: tensor {name}: its SHA-256 differs from the stored one: damaged")
+            raise ModelFileError(f"{path}: tensor {name!r:.60}: its SHA-256 differs from the stored one: damaged")
     try:
         model = _assemble(parts, tensors)
-    except NetworkError as error:
-        raise NetworkError(f"{path}: {error}") from None
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelFileError(f"{path}: {error.args[0] if error.args else error}: missing or of a wrong kind") from None
-    _check(model, str(path))
+    except (ModelFileError, NetworkError) as error:
+        raise type(error)(f"{path}: {error}") from None
+    check_model(model, str(path))
     if leftover := sorted(set(tensors) - set(_tensors(model))):
         raise ModelFileError(f"{path}: tensor {leftover[0]!r:.60} is not part of this network")
+    # one text for one meaning: left-out defaults, spare keys, doubled keys, 4.0 for 4 all end here
+    if spelled := [key for key, text in _metadata(model).items() if metadata[key] != text]:
+        raise ModelFileError(f"{path}: metadata: {spelled[0]} is not canonical (all keys, sorted, no spaces)")
     return model
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """Metadata and tensors of any safetensors file."""
+    try:
+        if not path.is_file():
+            raise ModelFileError(f"{path}: no such model file; `ds2ta quantize` writes one, models/ holds two")
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except ModelFileError:
+        raise
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError) as error:
+        raise ModelFileError(f"{path}: not a readable safetensors file ({_reason(error)})") from None
+
+
+def _json_object(text: str, where: str) -> dict:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(f"{where} is not JSON ({_reason(error)})") from None
+    if not isinstance(found, dict):
+        raise ModelFileError(f"{where} is not a JSON object")
+    return found
+
+
+def _entry(values: object, key: str, where: str) -> object:
+    if not isinstance(values, dict) or key not in values:
+        raise ModelFileError(f"{where}: {key} is missing")
+    return values[key]
 
 
 def _assemble(parts: dict, tensors: dict[str, np.ndarray]) -> IntegerModel:
     network = network_from_dict(parts["network"])
     synapses = {}
     for spec in network.layers():
-        about = parts["layers"][spec.name]
+        about = _entry(parts["layers"], spec.name, "metadata: layers")
         synapses[spec.name] = Synapse(
             spec=spec,
-            weight=tensors[f"{spec.name}.weight"],
-            bias=tensors[f"{spec.name}.bias"],
-            threshold=None if spec.name == "head" else tensors[f"{spec.name}.threshold"],
-            bits=about["bits"],
-            tau=about["tau"],
-            window=about["window"],
+            weight=_entry(tensors, f"{spec.name}.weight", "tensor"),
+            bias=_entry(tensors, f"{spec.name}.bias", "tensor"),
+            threshold=None if spec.name == "head" else _entry(tensors, f"{spec.name}.threshold", "tensor"),
+            **{key: _entry(about, key, f"metadata: layers: {spec.name}") for key in ("bits", "tau", "window")},
         )
+    thresholds = _entry(parts["attention"], "threshold", "metadata: attention")
+    if not isinstance(thresholds, list):
+        raise ModelFileError("metadata: attention: threshold is not a list")
     return IntegerModel(
         network=network,
         synapses=synapses,
-        denoisers=tuple(tensors[f"block.{block}.denoiser"] for block in range(network.depth)),
-        attention_threshold=tuple(parts["attention"]["threshold"]),
-        samples=tensors["samples"],
-        labels=tensors["labels"],
+        denoisers=tuple(_entry(tensors, f"block.{block}.denoiser", "tensor") for block in range(network.depth)),
+        attention_threshold=tuple(thresholds),
+        samples=_entry(tensors, "samples", "tensor"),
+        labels=_entry(tensors, "labels", "tensor"),
         provenance=parts["provenance"],
     )
-
-
-def _check(model: IntegerModel, where: str) -> None:
-    """Every rule of the format, in one place: used before writing and after reading."""
-
-    def need(holds: bool, what: str) -> None:
-        if not holds:
-            raise ModelFileError(f"{where}: {what}")
-
-    def integer(value: object, low: int, high: int, what: str) -> None:
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        need(whole and low <= value <= high, f"{what} is {value!r:.40}, it must be a whole number in {low}..{high}")
-
-    def array(value: object, dtype: str, shape: tuple, what: str) -> None:
-        need(isinstance(value, np.ndarray), f"tensor {what} is missing")
-        need(value.dtype == np.dtype(dtype), f"tensor {what} is {value.dtype}, it must be {dtype}")
-        need(value.shape == shape, f"tensor {what} has shape {list(value.shape)}, it must be {list(shape)}")
-
-    network = model.network
-    need(
-        list(model.synapses) == [spec.name for spec in network.layers()],
-        "its layers are not those of its network",
-    )
-    for name, layer in model.synapses.items():
-        spec = layer.spec
-        integer(layer.bits, 2, 8, f"layer {name}: bits")
-        integer(layer.tau, 0, MAX_TAU, f"layer {name}: tau")
-        integer(layer.window, 1, 4, f"layer {name}: window")
-        need(spec.tasa or layer.window == 1, f"layer {name}: window is {layer.window}, only TASA layers have one")
-        need(
-            layer.window in (1, network.window),
-            f"layer {name}: window is {layer.window}, the network has {network.window}",
-        )
-        need(layer.window > 1 or layer.tau == 0, f"layer {name}: tau is {layer.tau} without a window, it must be 0")
-        shape = (spec.outputs, spec.inputs) + ((3, 3) if spec.kernel == 3 else ())
-        array(layer.weight, "int8", shape, f"{name}.weight")
-        limit = (1 << (layer.bits - 1)) - 1
-        largest = int(np.abs(layer.weight.astype(np.int16)).max())
-        need(largest <= limit, f"layer {name}: weight {largest} is beyond +-{limit}, the limit of {layer.bits} bits")
-        array(layer.bias, "int64", (spec.outputs,), f"{name}.bias")
-        ends = (int(layer.bias.min()), int(layer.bias.max()))
-        need(-(1 << 40) < ends[0] and ends[1] < 1 << 40, f"layer {name}: a bias is beyond +-2**40")
-        if name != "head":
-            array(layer.threshold, "int64", (spec.outputs,), f"{name}.threshold")
-            low, high = int(layer.threshold.min()), int(layer.threshold.max())
-            need(1 <= low and high < 1 << 40, f"layer {name}: threshold {low}..{high}, it must lie in 1..2**40-1")
-    need(len(model.denoisers) == network.depth, f"{len(model.denoisers)} denoisers for {network.depth} blocks")
-    for block, table in enumerate(model.denoisers):
-        array(table, "uint8", (network.heads, network.head_dim), f"block.{block}.denoiser")
-        top = int(table.max())
-        need(
-            top < 1 << network.denoiser_bits,
-            f"block.{block}.denoiser: entry {top} does not fit {network.denoiser_bits} bits",
-        )
-    need(len(model.attention_threshold) == network.depth, f"attention: threshold: one for each of {network.depth} blocks")
-    for block, threshold in enumerate(model.attention_threshold):
-        integer(threshold, 1, (1 << 30) - 1, f"attention: threshold of block {block}")
-    need(isinstance(model.samples, np.ndarray) and model.samples.ndim >= 1, "tensor samples is missing")
-    array(model.samples, "uint8", (len(model.samples), *network.sample_shape), "samples")
-    need(len(model.samples) >= 1, "samples: at least one input is needed")
-    top = int(model.samples.max())
-    need(top < 1 << network.input.bits, f"samples: value {top} does not fit {network.input.bits} bits")
-    array(model.labels, "int64", (len(model.samples),), "labels")

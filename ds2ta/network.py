@@ -4,6 +4,7 @@ Plain data with checked limits: no tensors, no hardware. `Network.layers()` list
 order in which they run; every other part of the project derives names and sizes from that list.
 """
 
+import json
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -141,12 +142,13 @@ def network_from_dict(values: dict) -> Network:
     limit."""
     try:
         # JSON has no tuples: strict mode takes lists for them only on this path
-        import json
-
-        return Network.model_validate_json(json.dumps(values))
-    except (ValidationError, TypeError, ValueError) as error:
-        if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "network"
-            raise NetworkError(f"network: {where}: {first['msg']} (got {first['input']!r:.80})") from None
+        return Network.model_validate_json(json.dumps(values, allow_nan=False))
+    except ValidationError as error:
+        first = error.errors()[0]
+        rule = first["msg"].removeprefix("Value error, ")
+        if not first["loc"]:  # a rule over several keys: its message names them and their values
+            raise NetworkError(f"network: {rule}") from None
+        where = ".".join(str(part) for part in first["loc"])
+        raise NetworkError(f"network: {where}: {rule} (got {first['input']!r:.80})") from None
+    except (TypeError, ValueError, RecursionError) as error:
         raise NetworkError(f"network: not a JSON object ({error})") from None

@@ -1,0 +1,109 @@
+"""Every rule that an integer model must keep, in one place: used before writing and after reading a file.
+
+`docs/model-file.md` lists the same limits; the tests read them from there.
+"""
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ds2ta.errors import ModelFileError
+
+if TYPE_CHECKING:
+    from ds2ta.modelfile import IntegerModel
+
+__all__ = ["MAX_ATTENTION_THRESHOLD", "MAX_PARAMETER", "MAX_TAU", "canonical_json", "check_model"]
+
+MAX_TAU = 7  # the shifter of every machine: tau is learned in 0..7
+MAX_PARAMETER = (1 << 40) - 1  # biases and thresholds, so that interval analysis stays inside int64
+MAX_ATTENTION_THRESHOLD = (1 << 30) - 1
+
+
+def canonical_json(value: object) -> str:
+    """The one text of a JSON value: keys sorted, no spaces, ASCII, no NaN. Raises TypeError or ValueError."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def check_model(model: "IntegerModel", where: str) -> None:
+    """Raise `ModelFileError`, one line that begins with `where`, for the first rule that the model breaks."""
+
+    def need(holds: bool, what: str) -> None:
+        if not holds:
+            raise ModelFileError(f"{where}: {what}")
+
+    def integer(value: object, low: int, high: int, what: str) -> None:
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        need(whole and low <= value <= high, f"{what} is {value!r:.40}, it must be a whole number in {low}..{high}")
+
+    def array(value: object, dtype: str, shape: tuple, what: str) -> None:
+        need(isinstance(value, np.ndarray), f"tensor {what} is missing")
+        need(value.dtype == np.dtype(dtype), f"tensor {what} is {value.dtype}, it must be {dtype}")
+        need(value.shape == shape, f"tensor {what} has shape {list(value.shape)}, it must be {list(shape)}")
+
+    network = model.network
+    specs = {spec.name: spec for spec in network.layers()}
+    need(
+        list(model.synapses) == list(specs) and all(s.spec == specs[n] for n, s in model.synapses.items()),
+        "its layers are not those of its network",
+    )
+    for name, layer in model.synapses.items():
+        spec = layer.spec
+        integer(layer.bits, 2, 8, f"layer {name}: bits")
+        integer(layer.tau, 0, MAX_TAU, f"layer {name}: tau")
+        integer(layer.window, 1, 4, f"layer {name}: window")
+        need(spec.tasa or layer.window == 1, f"layer {name}: window is {layer.window}, only TASA layers have one")
+        need(
+            layer.window in (1, network.window),
+            f"layer {name}: window is {layer.window}, the network has {network.window}",
+        )
+        need(layer.window > 1 or layer.tau == 0, f"layer {name}: tau is {layer.tau} without a window, it must be 0")
+        shape = (spec.outputs, spec.inputs) + ((3, 3) if spec.kernel == 3 else ())
+        array(layer.weight, "int8", shape, f"{name}.weight")
+        limit = (1 << (layer.bits - 1)) - 1
+        largest = int(np.abs(layer.weight.astype(np.int16)).max())
+        need(largest <= limit, f"layer {name}: weight {largest} is beyond {limit}, the limit of {layer.bits} bits")
+        array(layer.bias, "int64", (spec.outputs,), f"{name}.bias")
+        low, high = int(layer.bias.min()), int(layer.bias.max())
+        need(
+            low >= -MAX_PARAMETER and high <= MAX_PARAMETER,
+            f"layer {name}: bias {low}..{high}, it must lie in -{MAX_PARAMETER}..{MAX_PARAMETER}",
+        )
+        if name != "head":
+            array(layer.threshold, "int64", (spec.outputs,), f"{name}.threshold")
+            low, high = int(layer.threshold.min()), int(layer.threshold.max())
+            need(
+                low >= 1 and high <= MAX_PARAMETER,
+                f"layer {name}: threshold {low}..{high}, it must lie in 1..{MAX_PARAMETER}",
+            )
+    need(len(model.denoisers) == network.depth, f"{len(model.denoisers)} denoisers for {network.depth} blocks")
+    for block, table in enumerate(model.denoisers):
+        array(table, "uint8", (network.heads, network.head_dim), f"block.{block}.denoiser")
+        top = int(table.max())
+        need(
+            top < 1 << network.denoiser_bits,
+            f"block.{block}.denoiser: entry {top} is beyond {(1 << network.denoiser_bits) - 1}, the limit of "
+            f"{network.denoiser_bits} bits",
+        )
+        identity = network.nsad or bool((table == np.arange(1, network.head_dim + 1)).all())
+        need(identity, f"block.{block}.denoiser: nsad is off, its entries must be 1..{network.head_dim}")
+    need(
+        len(model.attention_threshold) == network.depth,
+        f"attention: threshold: {len(model.attention_threshold)} of them for {network.depth} blocks",
+    )
+    for block, threshold in enumerate(model.attention_threshold):
+        integer(threshold, 1, MAX_ATTENTION_THRESHOLD, f"attention: threshold of block {block}")
+    need(isinstance(model.samples, np.ndarray) and model.samples.ndim >= 1, "tensor samples is missing")
+    array(model.samples, "uint8", (len(model.samples), *network.sample_shape), "samples")
+    need(len(model.samples) >= 1, "samples: at least one input is needed")
+    top = int(model.samples.max())
+    limit = (1 << network.input.bits) - 1
+    need(top <= limit, f"samples: value {top} is beyond {limit}, the limit of {network.input.bits} bits")
+    array(model.labels, "int64", (len(model.samples),), "labels")
+    low, high = int(model.labels.min()), int(model.labels.max())
+    need(low >= 0 and high < network.classes, f"labels: {low}..{high}, they must lie in 0..{network.classes - 1}")
+    try:
+        canonical_json(model.provenance)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ModelFileError(f"{where}: provenance is not plain JSON ({error})") from None
+    need(isinstance(model.provenance, dict), "provenance is not a JSON object")
