@@ -1,0 +1,109 @@
+"""Data sets: uint8 samples with a fixed, seeded split. Nothing is downloaded.
+
+`digits` is scikit-learn's bundled set of 1,797 handwritten digits of 8x8 pixels (raw values 0..16, so 5 input bits):
+1,437 to train on and 360 held out, stratified by class. Further sets register themselves with `@dataset("name")`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from ds2ta.errors import NetworkError
+from ds2ta.network import InputSpec
+
+__all__ = ["DataSet", "augment", "dataset", "dataset_names", "load_data"]
+
+SPLIT_SEED = 2025  # of the held-out part: never changes with the seed of a training run
+DIGITS_HELD_OUT = 360
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Samples uint8 `[n, *sample shape]` and labels int64 `[n]`, split once and for all."""
+
+    name: str
+    input: InputSpec
+    classes: int
+    train_samples: np.ndarray
+    train_labels: np.ndarray
+    test_samples: np.ndarray
+    test_labels: np.ndarray
+
+
+_LOADERS: dict[str, Callable[[], DataSet]] = {}
+
+
+def dataset(name: str) -> Callable[[Callable[[], DataSet]], Callable[[], DataSet]]:
+    """Decorator that registers a loader."""
+
+    def register(loader: Callable[[], DataSet]) -> Callable[[], DataSet]:
+        _LOADERS[name] = loader
+        return loader
+
+    return register
+
+
+def dataset_names() -> list[str]:
+    """Names that `load_data` knows, sorted."""
+    return sorted(_LOADERS)
+
+
+def load_data(name: str) -> DataSet:
+    """The data set of that name, or `NetworkError` listing the known ones."""
+    if name not in _LOADERS:
+        raise NetworkError(f"data set must be one of {', '.join(dataset_names())}, not {name!r}")
+    return _LOADERS[name]()
+
+
+def stratified_split(labels: np.ndarray, held_out: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices (train, test), both sorted; the test part has `held_out` samples, each class in proportion (largest
+    remainders first, so that the total is exact). The same on every machine and with every NumPy >= 1.17."""
+    classes, counts = np.unique(labels, return_counts=True)
+    share = counts * held_out / len(labels)
+    take = np.floor(share).astype(int)
+    order = np.argsort(-(share - take), kind="stable")
+    take[order[: held_out - take.sum()]] += 1
+    random = np.random.default_rng(seed)
+    test = np.sort(
+        np.concatenate([random.permutation(np.flatnonzero(labels == c))[:n] for c, n in zip(classes, take, strict=True)])
+    )
+    train = np.setdiff1d(np.arange(len(labels)), test)
+    return train, test
+
+
+@dataset("digits")
+def _digits() -> DataSet:
+    from sklearn.datasets import load_digits  # slow to import, and only this set needs it
+
+    found = load_digits()
+    samples = found.images.astype(np.uint8)[:, None]
+    labels = found.target.astype(np.int64)
+    train, test = stratified_split(labels, DIGITS_HELD_OUT, SPLIT_SEED)
+    return DataSet(
+        name="digits",
+        input=InputSpec(kind="image", channels=1, height=8, width=8, bits=5),
+        classes=10,
+        train_samples=samples[train],
+        train_labels=labels[train],
+        test_samples=samples[test],
+        test_labels=labels[test],
+    )
+
+
+def augment(
+    samples: torch.Tensor, *, shift: float, rotation: float, zoom: float, top: int, generator: torch.Generator
+) -> torch.Tensor:
+    """Images uint8 `[B, C, H, W]` under small random shifts (pixels), rotations (degrees) and zooms (relative),
+    bilinear, rounded back to whole values 0..top: an augmented image is a possible input of the hardware."""
+    count, _, height, width = samples.shape
+    draw = torch.rand(4, count, generator=generator) * 2.0 - 1.0
+    angle, size = draw[0] * rotation * torch.pi / 180.0, 1.0 + draw[1] * zoom
+    cosine, sine = torch.cos(angle) / size, torch.sin(angle) / size
+    move = torch.stack([draw[2] * 2.0 * shift / width, draw[3] * 2.0 * shift / height])
+    matrix = torch.stack([cosine, -sine, move[0], sine, cosine, move[1]], dim=1).reshape(count, 2, 3)
+    grid = functional.affine_grid(matrix, list(samples.shape), align_corners=False)
+    moved = functional.grid_sample(samples.float(), grid, mode="bilinear", align_corners=False)
+    return moved.round().clamp(0, top).to(torch.uint8)

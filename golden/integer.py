@@ -1,0 +1,259 @@
+"""The integer golden model in PyTorch: exact, batched, fast. It is the reference of the whole project.
+
+Per layer, with all time steps of a batch computed together (docs/integer-contract.md has the equations):
+
+    P[t] = W x[t];  I[t] = sum_m P[t-m] << (tau (window-1-m));  U[t] = leak(V[t-1]) + I[t] + B
+    s[t] = U[t] >= Theta;  V[t] = s[t] ? 0 : U[t];  leak(V) = V - ceil(V / 2**leak_shift)
+
+Floating point is only a fast carrier of integers here. Each layer is given the cheapest type that is exact for
+every possible input, by interval analysis of its own weights: float32 while all sums stay below 2**24, float64
+below 2**53, int64 otherwise. Convolutions are patches times a matrix, never a library convolution: those may use
+Winograd transforms, which round. Activations lie channels-last and time-first, `[T, B, ..., C]`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from ds2ta.errors import ImageError
+from ds2ta.modelfile import IntegerModel, Synapse
+from ds2ta.network import Network
+
+__all__ = ["IntegerNetwork", "carrier", "check_samples", "classify", "membrane_bound"]
+
+CHUNK = 64  # samples computed at once: their activations stay in the cache
+
+
+def membrane_bound(layer: Synapse, input_limit: int, time_steps: int, leak_shift: int) -> int:
+    """Largest magnitude that any sum inside `layer` (P, I, J = I + B, U) can take for inputs in 0..input_limit.
+
+    Interval arithmetic on the actual weights: an upper bound for every input, partial sums included."""
+    weight = layer.weight.astype(np.int64).reshape(len(layer.weight), -1)
+    taps = sum(1 << (layer.tau * lag) for lag in range(layer.window))
+    current = np.abs(weight).sum(axis=1) * input_limit * taps
+    if layer.threshold is None:
+        return int((current + np.abs(layer.bias)).max())
+    low = -(np.minimum(weight, 0).sum(axis=1)) * input_limit * taps - layer.bias
+    reach = np.zeros_like(current)
+    for _ in range(time_steps):  # how far below zero the membrane can go: it leaks towards zero in between
+        reach = np.maximum(low + reach - (reach >> leak_shift), 0)
+    high = current + np.maximum(layer.bias, 0) + layer.threshold
+    return int(np.maximum(current + np.abs(layer.bias), np.maximum(reach, high)).max())
+
+
+def carrier(bound: int) -> torch.dtype:
+    """The cheapest type that carries integers of magnitude <= bound exactly."""
+    if bound < 1 << 24 and torch.get_float32_matmul_precision() == "highest":
+        return torch.float32
+    return torch.float64 if bound < 1 << 53 else torch.int64
+
+
+def check_samples(network: Network, samples: object) -> torch.Tensor:
+    """`samples` as a uint8 tensor `[B, *network.sample_shape]`, or `ImageError` saying what is wrong."""
+    tensor = torch.from_numpy(np.ascontiguousarray(samples)) if isinstance(samples, np.ndarray) else samples
+    if not isinstance(tensor, torch.Tensor) or tensor.dtype != torch.uint8:
+        raise ImageError(f"samples must be uint8, not {getattr(samples, 'dtype', type(samples).__name__)}")
+    if tuple(tensor.shape[1:]) != network.sample_shape or not len(tensor):
+        want = ["n", *network.sample_shape]
+        raise ImageError(f"samples must have the shape {want} with n >= 1, not {list(tensor.shape)}")
+    if (top := int(tensor.max())) >= 1 << network.input.bits:
+        raise ImageError(f"samples must be below {1 << network.input.bits}, the limit of {network.name}, not {top}")
+    return tensor
+
+
+def classify(logits: torch.Tensor) -> np.ndarray:
+    """Class of each row of logits; ties go to the lowest index."""
+    return np.argmax(logits.numpy(), axis=-1)  # numpy promises the first maximum, torch does not
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A synaptic layer (or the LIF after A x V) ready to run in its carrier type."""
+
+    name: str
+    matrix: torch.Tensor | None  # [inputs (x 9, tap-major), outputs]
+    bias: torch.Tensor
+    threshold: torch.Tensor | None
+    tau: int
+    window: int
+    dtype: torch.dtype
+
+
+class IntegerNetwork:
+    """A network ready to classify. Holds no state between runs: equal samples give equal results in any batch."""
+
+    def __init__(self, model: IntegerModel):
+        self.model = model
+        self.network = network = model.network
+        self._layers = {}
+        for name, synapse in model.synapses.items():
+            limit = self._input_limit(name)
+            dtype = torch.int64  # the head: a few sums of sums, always in integers
+            if name != "head":
+                dtype = carrier(membrane_bound(synapse, limit, network.time_steps, network.leak_shift))
+            weight = torch.from_numpy(synapse.weight)
+            if synapse.spec.kernel == 3:
+                weight = weight.permute(0, 2, 3, 1)
+            threshold = None if synapse.threshold is None else torch.from_numpy(synapse.threshold).to(dtype)
+            self._layers[name] = _Layer(
+                name=name,
+                matrix=weight.reshape(len(weight), -1).T.contiguous().to(dtype),
+                bias=torch.from_numpy(synapse.bias).to(dtype),
+                threshold=threshold,
+                tau=synapse.tau,
+                window=synapse.window,
+                dtype=dtype,
+            )
+        self._tables, self._attention = [], []
+        for block, table in enumerate(model.denoisers):
+            dtype = carrier(network.tokens * int(table.max()) + model.attention_threshold[block])
+            full = np.concatenate([np.zeros((network.heads, 1), np.uint8), table], axis=1)  # score 0 gives 0
+            self._tables.append(torch.from_numpy(full).flatten().to(dtype))
+            threshold = torch.tensor(model.attention_threshold[block]).to(dtype)
+            zero = torch.zeros((), dtype=dtype)
+            self._attention.append(_Layer(f"block.{block}.attn", None, zero, threshold, 0, 1, dtype))
+
+    def _input_limit(self, name: str) -> int:
+        """Largest value on an input of the layer."""
+        kind, _, part = name.partition(".")
+        if name == "stem.0":
+            return (1 << self.network.input.bits) - 1
+        if kind == "block":
+            block, part = part.split(".")
+            if part in ("q", "k", "v"):
+                return self.network.residual_limit(1 + 2 * int(block))
+            if part == "fc1":
+                return self.network.residual_limit(2 + 2 * int(block))
+        return 1
+
+    def run(
+        self, samples: torch.Tensor | np.ndarray, *, taps: bool = False, inner: bool = False
+    ) -> torch.Tensor | dict[str, torch.Tensor]:
+        """Logits, int64 `[B, classes]`; with `taps` every layer's spikes, scores and sums by name, a batch axis
+        first; with `inner` also `<layer>.sum` (P) and `<layer>.membrane` (U before the reset), int64."""
+        tensor = check_samples(self.network, samples)
+        found = []
+        with torch.inference_mode():
+            for start in range(0, len(tensor), CHUNK):
+                sink = {} if taps or inner else None
+                logits = self._chunk(tensor[start : start + CHUNK], sink, inner)
+                found.append(logits if sink is None else {**sink, "logits": logits})
+        if taps or inner:
+            return {name: torch.cat([part[name] for part in found]) for name in found[0]}
+        return torch.cat(found)
+
+    def _chunk(self, samples: torch.Tensor, sink: dict | None, inner: bool) -> torch.Tensor:
+        network, steps = self.network, self.network.time_steps
+
+        def keep(name: str, value: torch.Tensor, dtype: torch.dtype = torch.uint8) -> None:
+            if sink is not None:
+                sink[name] = value.transpose(0, 1).to(dtype)  # batch first
+
+        def planes(name: str, value: torch.Tensor) -> None:
+            keep(name, value.movedim(-1, 2))  # channels before height and width
+
+        def fire(name: str, x: torch.Tensor) -> torch.Tensor:
+            """One synaptic layer and its neurons: spikes `[T, B, ..., K]` from inputs `[T, B, ..., C]`."""
+            layer = self._layers[name]
+            P = _synapse(layer, x, kernel=self.model.synapses[name].spec.kernel)
+            if len(P) < steps:  # a static image: one sum serves all time steps
+                P = P.expand(steps, *P.shape[1:])
+            U = [] if inner and sink is not None else None
+            spikes = _lif(_tasa(P, layer.tau, layer.window), layer, network.leak_shift, U)
+            if U is not None:
+                for kind, value in (("sum", P), ("membrane", torch.stack(U))):
+                    value = value.movedim(-1, 2) if value.ndim == 5 else value
+                    keep(f"{name}.{kind}", value, torch.int64)
+            return spikes
+
+        x = samples.to(torch.float32)
+        x = x.movedim(2, -1).transpose(0, 1) if network.input.kind == "frames" else x.movedim(1, -1)[None]
+        for index, conv in enumerate(network.stem):
+            x = fire(f"stem.{index}", x)
+            planes(f"stem.{index}", x)
+            if conv.pool:
+                x = _pool(x)
+                planes(f"stem.{index}.pool", x)
+        rpe = fire("rpe", x).flatten(2, 3)
+        keep("rpe", rpe)
+        x = self._residual(x.flatten(2, 3), rpe)
+        keep("embed", x)
+        for block in range(network.depth):
+            at = f"block.{block}."
+            q, k, v = (fire(at + part, x) for part in ("q", "k", "v"))
+            score, denoised, attn = self._attend(block, q, k, v)
+            proj = fire(at + "proj", attn)
+            x1 = self._residual(x, proj)
+            fc1 = fire(at + "fc1", x1)
+            fc2 = fire(at + "fc2", fc1)
+            x = self._residual(x1, fc2)
+            pairs = zip(("q", "k", "v", "attn", "proj", "x1", "fc1", "fc2", "x2"), (q, k, v, attn, proj, x1, fc1, fc2, x))
+            for part, value in pairs:
+                keep(at + part, value)
+            keep(at + "score", score, torch.int64)
+            keep(at + "denoised", denoised, torch.int64)
+        head = self._layers["head"]
+        return x.sum((0, 2), dtype=torch.float64).to(torch.int64) @ head.matrix + head.bias
+
+    def _residual(self, x: torch.Tensor, spikes: torch.Tensor) -> torch.Tensor:
+        return x + spikes if self.network.residual == "add" else torch.maximum(x, spikes)
+
+    def _attend(self, block: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> tuple:
+        """Scores S, denoised map A and spikes of the LIF after A x V, heads `[T, B, H, N, *]` inside."""
+        layer, heads = self._attention[block], self.network.heads
+        q, k, v = (part.unflatten(-1, (heads, -1)).transpose(2, 3) for part in (q, k, v))
+        S = q @ k.transpose(-1, -2)
+        row = torch.arange(heads)[:, None, None] * (self.network.head_dim + 1)
+        A = self._tables[block][S.to(torch.int64) + row]
+        Y = (A @ v.to(layer.dtype)).transpose(2, 3).flatten(3, 4)
+        return S, A, _lif(Y, layer, self.network.leak_shift, None)
+
+
+def _synapse(layer: _Layer, x: torch.Tensor, *, kernel: int) -> torch.Tensor:
+    """P = W x on the last axis; a 3x3 kernel first gathers each position's nine neighbours, padding zero."""
+    x = x.to(layer.dtype)
+    if kernel == 3:
+        height, width = x.shape[2:4]
+        padded = functional.pad(x, (0, 0, 1, 1, 1, 1))
+        taps = padded.unfold(2, 3, 1).unfold(3, 3, 1)  # [T, B, H, W, C, 3, 3], a view
+        x = taps.movedim(4, -1).reshape(*x.shape[:2], height, width, -1)
+    return x @ layer.matrix
+
+
+def _tasa(P: torch.Tensor, tau: int, window: int) -> torch.Tensor:
+    """I[t] = sum_m P[t-m] 2**(tau (window-1-m)), nothing before step 0: exact, all powers are whole."""
+    if window == 1:
+        return P
+    total = P * (1 << (tau * (window - 1)))
+    for lag in range(1, min(window, len(P))):
+        total[lag:].add_(P[:-lag], alpha=1 << (tau * (window - 1 - lag)))
+    return total
+
+
+def _lif(I: torch.Tensor, layer: _Layer, leak_shift: int, membranes: list | None) -> torch.Tensor:  # noqa: E741
+    """Spikes (float32) of leaky integrate-and-fire neurons over the first axis; U is appended to `membranes`."""
+    spikes = torch.empty(I.shape, dtype=torch.float32)
+    V = None
+    for step, current in enumerate(I):
+        U = current + layer.bias
+        if V is not None:
+            if V.dtype == torch.int64:
+                U += V - ((V + (1 << leak_shift) - 1) >> leak_shift)
+            elif leak_shift == 1:
+                U += V.mul_(0.5).floor_()
+            else:
+                U += V - torch.ceil(V * 2.0**-leak_shift)
+        if membranes is not None:
+            membranes.append(U.clone())
+        quiet = layer.threshold > U
+        torch.logical_not(quiet, out=spikes[step])
+        V = U.mul_(quiet)
+    return spikes
+
+
+def _pool(x: torch.Tensor) -> torch.Tensor:
+    """3x3 maximum, stride 2, padding 1 (of spikes: an OR) on `[T, B, H, W, C]`."""
+    pooled = functional.max_pool2d(x.flatten(0, 1).movedim(-1, 1), 3, stride=2, padding=1)
+    return pooled.movedim(1, -1).unflatten(0, x.shape[:2])

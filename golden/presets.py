@@ -1,0 +1,56 @@
+"""Named networks with their recipes: what `ds2ta train NAME` makes."""
+
+from dataclasses import dataclass
+
+from ds2ta.golden.recipe import TrainingConfig
+from ds2ta.network import InputSpec, Network, StemConv
+
+__all__ = ["PRESETS", "Preset"]
+
+_DIGIT = InputSpec(kind="image", channels=1, height=8, width=8, bits=5)  # pixels are 0..16
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A network and how to train it."""
+
+    network: Network
+    config: TrainingConfig
+
+
+def _stem(*channels: int, pool: int) -> tuple[StemConv, ...]:
+    return tuple(StemConv(channels=count, pool=index == pool) for index, count in enumerate(channels))
+
+
+PRESETS = {
+    "digits-tiny": Preset(
+        network=Network(
+            name="digits-tiny",
+            input=_DIGIT,
+            time_steps=4,
+            stem=_stem(4, 8, 16, 32, pool=2),  # 8x8 pixels to 4x4 tokens
+            embed_dim=32,
+            heads=2,
+            depth=1,
+            hidden_dim=64,
+            window=3,
+            residual="or",
+        ),
+        config=TrainingConfig(initial_tau=2.0),
+    ),
+    "digits-small": Preset(
+        network=Network(
+            name="digits-small",
+            input=_DIGIT,
+            time_steps=4,
+            stem=_stem(8, 16, 32, 64, pool=2),
+            embed_dim=64,
+            heads=4,
+            depth=2,
+            hidden_dim=128,
+            window=3,
+            residual="add",
+        ),
+        config=TrainingConfig(initial_tau=2.0),
+    ),
+}

@@ -1,0 +1,52 @@
+"""How a network is trained: everything that the integer model does not need to know."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["TrainingConfig"]
+
+
+class TrainingConfig(BaseModel):
+    """Settings of `train`; the structure of the network is `ds2ta.network.Network`. Epochs run in three phases:
+    float, quantization-aware, and quantization-aware with frozen batch-norm statistics."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: str = "digits"
+    seed: int = Field(0, ge=0, lt=1 << 31)
+    threads: int = Field(1, ge=1, le=64)
+
+    epochs_float: int = Field(60, ge=1)
+    epochs_quantized: int = Field(30, ge=1)
+    epochs_frozen: int = Field(10, ge=0)
+    batch: int = Field(64, ge=2)
+    rate_float: float = Field(4e-3, gt=0)
+    rate_quantized: float = Field(1e-3, gt=0)
+    rate_frozen: float = Field(1e-4, gt=0)
+    shape_rate: float = Field(5.0, gt=0)  # tau and NSAD parameters learn so many times faster: their scale is larger
+    weight_decay: float = Field(0.02, ge=0)
+    label_smoothing: float = Field(0.05, ge=0, lt=1)
+    sparsity: float = Field(0.0, ge=0)  # weight of the mean share of non-zero spike words, by synaptic work
+
+    shift: float = Field(0.7, ge=0)  # augmentation: pixels, degrees, relative size
+    rotation: float = Field(8.0, ge=0)
+    zoom: float = Field(0.08, ge=0, lt=1)
+
+    bits: int = Field(4, ge=2, le=8)
+    layer_bits: dict[str, int] = {}  # exceptions by layer name
+    firing_threshold: float = Field(1.0, gt=0)  # of the scaled neuron; theta = tau_m * firing_threshold
+    surrogate_slope: float = Field(4.0, gt=0)  # of the scaled neuron
+    initial_tau: float = Field(4.0, ge=0, le=7)
+    tau_sharing: Literal["layer", "qkv"] = "qkv"  # q, k, v one tau each, or one for the three; proj has its own
+    initial_denoiser_threshold: float = Field(3.0, ge=0)
+    attention_scale: float = Field(0.125, gt=0)  # of Q K^T, folded into the threshold after A x V
+    attention_firing: float = Field(0.5, gt=0)
+
+    def attention_threshold(self, leak_shift: int) -> int:
+        """Whole threshold of the LIF after A x V, in counts: 8 for tau_m = 2, scale 1/8 and firing at 0.5."""
+        return max(1, round(self.attention_firing * 2**leak_shift / self.attention_scale))
+
+    def bits_of(self, layer: str) -> int:
+        """Weight bits of one layer."""
+        return self.layer_bits.get(layer, self.bits)

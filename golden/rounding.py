@@ -1,0 +1,20 @@
+"""Rounding that training can see through: the forward value is exact, the gradient is that of the identity."""
+
+import torch
+
+__all__ = ["floor_through", "round_half_up", "round_through"]
+
+
+def round_through(value: torch.Tensor) -> torch.Tensor:
+    """Nearest whole number (ties to even); gradient 1."""
+    return value + (torch.round(value) - value).detach()
+
+
+def floor_through(value: torch.Tensor) -> torch.Tensor:
+    """Largest whole number not above `value`; gradient 1."""
+    return value + (torch.floor(value) - value).detach()
+
+
+def round_half_up(value: torch.Tensor) -> torch.Tensor:
+    """Nearest whole number, ties up: the bracket of the paper's eq. 7. No gradient."""
+    return torch.floor(value.detach() + 0.5)
