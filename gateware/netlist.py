@@ -1,0 +1,283 @@
+"""Readable names for an RTLIL netlist, and multiplexers that plain Verilog can say.
+
+Works on the text that yosys' `write_rtlil` prints after `proc`: wires, memories, cells and connections, one item on
+a line. Three things change, none of which is logic:
+
+* a wire without a name is called after the first named signal that its value reaches and the operation that makes
+  it (`accumulator_sum`), so that names stay when unrelated parts of the design change;
+* names that Verilog would have to escape (`i__payload.value[0]`, `state$3`, `table`) become plain ones;
+* a parallel multiplexer (`$pmux`, which yosys prints as a function) becomes a chain of two-way ones; its select
+  bits exclude each other, so the order of the chain does not matter.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+__all__ = ["KEYWORDS", "readable"]
+
+# Verilog-2001 and SystemVerilog: Verilator reads every file as the latter.
+_WORDS = """
+accept_on alias always always_comb always_ff always_latch and assert assign assume automatic before begin bind
+bins binsof bit break buf bufif0 bufif1 byte case casex casez cell chandle checker class clocking cmos config
+const constraint context continue cover covergroup coverpoint cross deassign default defparam design disable
+dist do edge else end endcase endchecker endclass endclocking endconfig endfunction endgenerate endgroup
+endinterface endmodule endpackage endprimitive endprogram endproperty endsequence endspecify endtable endtask
+enum event eventually expect export extends extern final first_match for force foreach forever fork forkjoin
+function generate genvar global highz0 highz1 if iff ifnone ignore_bins illegal_bins implements implies import
+incdir include initial inout input inside instance int integer interconnect interface intersect join join_any
+join_none large let liblist library local localparam logic longint macromodule matches medium modport module
+nand negedge nettype new nexttime nmos nor noshowcancelled not notif0 notif1 null or output package packed
+parameter pmos posedge primitive priority program property protected pull0 pull1 pulldown pullup
+pulsestyle_ondetect pulsestyle_onevent pure rand randc randcase randsequence rcmos real realtime ref reg
+reject_on release repeat restrict return rnmos rpmos rtran rtranif0 rtranif1 s_always s_eventually s_nexttime
+s_until s_until_with scalared sequence shortint shortreal showcancelled signed small soft solve specify
+specparam static string strong strong0 strong1 struct super supply0 supply1 sync_accept_on sync_reject_on table
+tagged task this throughout time timeprecision timeunit tran tranif0 tranif1 tri tri0 tri1 triand trior trireg
+type typedef union unique unique0 unsigned until until_with untyped use uwire var vectored virtual void wait
+wait_order wand weak weak0 weak1 while wildcard wire with within wor xnor xor
+"""
+KEYWORDS = frozenset(_WORDS.split())
+
+_OPERATIONS = {
+    "$add": "sum",
+    "$sub": "difference",
+    "$neg": "negative",
+    "$mul": "product",
+    "$mux": "choice",
+    "$pmux": "choice",
+    "$not": "inverse",
+    "$logic_not": "is_zero",
+    "$reduce_bool": "any",
+    "$reduce_or": "any",
+    "$reduce_and": "all",
+    "$reduce_xor": "parity",
+    "$eq": "equal",
+    "$ne": "unequal",
+    "$lt": "less",
+    "$le": "at_most",
+    "$gt": "greater",
+    "$ge": "at_least",
+    "$shl": "shifted",
+    "$shr": "shifted",
+    "$sshr": "shifted",
+    "$shift": "shifted",
+    "$shiftx": "part",
+    "$memrd_v2": "read",
+    "$mem_v2": "read",
+}
+_NAME = re.compile(r"[\\$][^\s]+")
+_TOKEN = re.compile(r"[\\$]\S+(?: \[\d+(?::\d+)?\])?|-?\d+(?:'[01xzm-]+)?")
+
+
+@dataclass
+class _Cell:
+    kind: str
+    name: str
+    parameters: dict[str, str] = field(default_factory=dict)
+    ports: dict[str, str] = field(default_factory=dict)
+
+    def lines(self) -> Iterator[str]:
+        yield f"  cell {self.kind} {self.name}"
+        yield from (f"    parameter {key} {value}" for key, value in self.parameters.items())
+        yield from (f"    connect {port} {value}" for port, value in self.ports.items())
+        yield "  end"
+
+
+@dataclass
+class _Module:
+    name: str
+    wires: dict[str, tuple[int, str]] = field(default_factory=dict)  # name -> width, other words of the line
+    memories: dict[str, str] = field(default_factory=dict)  # name -> other words of the line
+    cells: list[_Cell] = field(default_factory=list)
+    connections: list[tuple[str, str]] = field(default_factory=list)
+    initial: dict[str, str] = field(default_factory=dict)  # wire -> power-up value
+
+
+def readable(text: str, orders: Mapping[str, Sequence[str]]) -> str:
+    """The netlist with plain names. `orders` gives the wanted port order of each module."""
+    lines = ["autoidx 1"]
+    for module in _parse(text):
+        for cell in [cell for cell in module.cells if cell.kind == "$pmux"]:
+            _split(module, cell)
+        lines += _print(module, _names(module), orders.get(module.name.lstrip("\\"), ()))
+    return "\n".join([*lines, ""])
+
+
+def _parse(text: str) -> Iterator[_Module]:
+    module = cell = None
+    init = None
+    for line in text.splitlines():
+        word, _, rest = line.strip().partition(" ")
+        if word == "module":
+            module = _Module(rest)
+        elif word == "attribute":
+            if rest.startswith("\\init "):
+                init = rest.removeprefix("\\init ")
+        elif word == "wire":
+            words, _, name = rest.rpartition(" ")
+            width = int(found[1]) if (found := re.search(r"width (\d+)", words)) else 1
+            module.wires[name] = (width, words)
+            if init is not None:
+                module.initial[name] = init
+            init = None
+        elif word == "memory":
+            words, _, name = rest.rpartition(" ")
+            module.memories[name] = words
+        elif word == "cell":
+            cell = _Cell(*rest.split(" "))
+            module.cells.append(cell)
+        elif word == "parameter":
+            words = re.match(r"((?:signed |real )?\S+) (.*)", rest)
+            cell.parameters[words[1]] = words[2]
+        elif word == "connect":
+            if cell is not None:
+                port, _, value = rest.partition(" ")
+                cell.ports[port] = value
+            else:
+                module.connections.append(_two(rest))
+        elif word == "end":
+            if cell is not None:
+                cell = None
+            else:
+                yield module
+                module = None
+        elif word not in ("", "autoidx") and not word.startswith("#"):
+            raise ValueError(f"unexpected line in a netlist: {line!r}")
+
+
+def _two(text: str) -> tuple[str, str]:
+    """The two signals of a connection line."""
+    if text.startswith("{"):
+        left, _, right = text.partition(" } ")
+        return f"{left} }}", right
+    left = _TOKEN.match(text)[0]
+    return left, text[len(left) + 1 :]
+
+
+def _bits(module: _Module, signal: str) -> list[str]:
+    """A signal as single bits, least significant first."""
+    found: list[str] = []
+    for token in reversed(_TOKEN.findall(signal)):
+        if token[0] in "\\$":
+            name, _, index = token.partition(" ")
+            high, _, low = index.strip("[]").partition(":")
+            width = module.wires[name][0]
+            first, last = (int(low or high), int(high)) if index else (0, width - 1)
+            found += [f"{name} [{bit}]" if width > 1 else name for bit in range(first, last + 1)]
+        else:
+            width, _, digits = token.partition("'")
+            found += [f"1'{digit}" for digit in reversed(digits.ljust(int(width), digits[-1]))]  # 8'x: all of them
+    return found
+
+
+def _join(bits: Sequence[str]) -> str:
+    return bits[0] if len(bits) == 1 else "{ " + " ".join(reversed(bits)) + " }"
+
+
+def _split(module: _Module, cell: _Cell) -> None:
+    """Replace one `$pmux` by `$mux` cells."""
+    width, ways = int(cell.parameters["\\WIDTH"]), int(cell.parameters["\\S_WIDTH"])
+    choices, selects = _bits(module, cell.ports["\\B"]), _bits(module, cell.ports["\\S"])
+    otherwise = cell.ports["\\A"]
+    module.cells.remove(cell)
+    for way in reversed(range(ways)):
+        result = f"$way{way}{cell.name}"
+        module.wires[result] = (width, f"width {width}")
+        ports = {"\\A": otherwise, "\\B": _join(choices[way * width : (way + 1) * width]), "\\S": selects[way]}
+        output = result if way else cell.ports["\\Y"]
+        module.cells.append(_Cell("$mux", f"{result}$mux", {"\\WIDTH": str(width)}, {**ports, "\\Y": output}))
+        otherwise = result
+    del module.wires[f"$way0{cell.name}"]
+
+
+def _names(module: _Module) -> dict[str, str]:
+    """Old name -> plain name, for wires, memories and instances."""
+    names: dict[str, str] = {}
+    taken = set(KEYWORDS)
+
+    def take(old: str, wanted: str) -> None:
+        plain, number = wanted, 2
+        while plain in taken:
+            plain, number = f"{wanted}_{number}", number + 1
+        taken.add(plain)
+        names[old] = f"\\{plain}"
+
+    public = [*module.wires, *module.memories, *(cell.name for cell in module.cells if cell.kind[0] == "\\")]
+    public = [name for name in public if name[0] == "\\"]
+    ports = {name for name, (_, words) in module.wires.items() if re.search(r"(in|out)put", words)}
+    easy = re.compile(r"\\[A-Za-z]\w*$")
+    for name in sorted(public, key=lambda name: (name not in ports, not easy.match(name))):
+        take(name, re.sub(r"\W+", "_", re.sub(r"\$\d+", "", name[1:])).strip("_"))
+
+    makers, readers = {}, defaultdict(list)  # wire -> cell that makes it; wire -> (named place | wires it reaches)
+    for cell in module.cells:
+        for port, signal in cell.ports.items():
+            wires = [name for name in _NAME.findall(signal) if name in module.wires]
+            if cell.kind[0] == "\\":
+                place = f"{names[cell.name][1:]}_{port[1:]}"
+                for wire in wires:
+                    readers[wire].append((place, ()))
+            elif port in ("\\Y", "\\Q", "\\RD_DATA"):
+                makers.update(dict.fromkeys(wires, cell.kind))
+            else:
+                reached = [cell.ports[key] for key in ("\\Y", "\\Q", "\\RD_DATA") if key in cell.ports]
+                reached = tuple(name for name in _NAME.findall(" ".join(reached)) if name in module.wires)
+                place = (
+                    re.sub(r"\W+", "_", cell.parameters["\\MEMID"]).strip("_") if cell.kind == "$mem_v2" else None
+                )
+                for wire in wires:
+                    readers[wire].append((place, reached))
+    for left, right in module.connections:
+        reached = tuple(_NAME.findall(left))
+        for wire in _NAME.findall(right):
+            readers[wire].append((None, reached))
+
+    def destination(wire: str) -> str:
+        seen, level = {wire}, [wire]
+        while level:
+            steps = [step for name in level for step in readers[name]]
+            named = [place for place, _ in steps if place]
+            named += [names[name][1:] for _, reached in steps for name in reached if name[0] == "\\"]
+            if named:
+                return min(named)
+            level = [name for name in dict.fromkeys(n for _, reached in steps for n in reached) if name not in seen]
+            seen.update(level)
+        return "unused"
+
+    goals = {wire: destination(wire) for wire in module.wires if wire[0] == "$"}
+    for wire, goal in goals.items():
+        kind = makers.get(wire, "")
+        operation = "register" if "dff" in kind else _OPERATIONS.get(kind, kind.strip("$").replace("$", "_"))
+        take(wire, f"{goal}_{operation}" if operation else f"{goal}_part")
+    return names
+
+
+def _print(module: _Module, names: Mapping[str, str], order: Sequence[str]) -> Iterator[str]:
+    def plain(signal: str) -> str:
+        return _NAME.sub(lambda found: names[found[0]], signal)
+
+    places = {f"\\{name}": place for place, name in enumerate(order)}
+    ports = [name for name, (_, words) in module.wires.items() if re.search(r"(in|out)put", words)]
+    ports.sort(key=lambda name: places.get(name, len(places)))
+    numbers = {name: number for number, name in enumerate(ports, 1)}
+    yield "attribute \\keep_hierarchy 1"
+    yield f"module {module.name}"
+    for wire in sorted(module.wires, key=lambda name: (numbers.get(name, len(ports) + 1), names[name])):
+        if wire in module.initial:
+            yield f"  attribute \\init {module.initial[wire]}"
+        words = re.sub(r"((?:in|out)put) \d+", lambda found: f"{found[1]} {numbers[wire]}", module.wires[wire][1])  # noqa: B023
+        yield f"  wire {words} {names[wire]}"
+    for memory, words in module.memories.items():
+        yield f"  memory {words} {names[memory]}"
+    for cell in module.cells:
+        if "\\MEMID" in cell.parameters:
+            old = cell.parameters["\\MEMID"].strip('"').replace("\\\\", "\\")
+            cell.parameters["\\MEMID"] = '"' + names.get(old, old).replace("\\", "\\\\") + '"'
+        cell.ports = {port: plain(signal) for port, signal in cell.ports.items()}
+        cell.name = names.get(cell.name, cell.name)
+        yield from cell.lines()
+    for left, right in module.connections:
+        yield f"  connect {plain(left)} {plain(right)}"
+    yield "end"
