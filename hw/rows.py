@@ -1,0 +1,80 @@
+"""The words that travel between blocks: spike rows and the payloads of the streams.
+
+A *spike word* is the `T` time steps of one neuron (bit t is step t). A *row* is `g = row_lanes` spike words, the
+unit of every spike memory; flattened, bit `lane * T + t` of a row is step t of channel `lane`.
+"""
+
+from amaranth.hdl import signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import Out
+
+from ds2ta.errors import FitError
+
+__all__ = [
+    "RowWrite",
+    "addressed_row_layout",
+    "check_power_of_two",
+    "check_range",
+    "drain_layout",
+    "event_layout",
+    "last_row_layout",
+    "row_layout",
+    "spikes_layout",
+]
+
+
+def check_range(name: str, value: int, low: int, high: int) -> None:
+    """Refuse a hardware parameter outside `low..high`."""
+    if type(value) is not int or not low <= value <= high:
+        raise FitError(f"{name} must be an integer from {low} to {high}, not {value!r}")
+
+
+def check_power_of_two(name: str, value: int, low: int, high: int) -> None:
+    """Refuse a hardware parameter that is not a power of two in `low..high`."""
+    if type(value) is not int or not low <= value <= high or value & (value - 1):
+        raise FitError(f"{name} must be a power of two from {low} to {high}, not {value!r}")
+
+
+def row_layout(row_lanes: int, time_steps: int) -> data.ArrayLayout:
+    """One row of a spike memory: `row[lane]` is the spike word of channel `lane` of the group."""
+    check_power_of_two("Row lanes", row_lanes, 4, 32)
+    check_range("Time steps", time_steps, 1, 16)
+    return data.ArrayLayout(unsigned(time_steps), row_lanes)
+
+
+def event_layout(address_width: int, max_shift: int, time_steps: int) -> data.StructLayout:
+    """One synaptic event: add weight row `address`, shifted left by `shift`, at the steps set in `mask`. `first`
+    opens a new token; `flush` only moves the pending token out."""
+    return data.StructLayout(
+        {"address": address_width, "shift": range(max_shift + 1), "mask": time_steps, "first": 1, "flush": 1}
+    )
+
+
+def drain_layout(lanes: int, acc_width: int) -> data.StructLayout:
+    """One beat of drained accumulators: `lanes` channels at one time step; `last` ends the token."""
+    return data.StructLayout(
+        {"value": data.ArrayLayout(signed(acc_width), lanes), "t_first": 1, "t_last": 1, "last": 1}
+    )
+
+
+def spikes_layout(lanes: int) -> data.StructLayout:
+    """One beat of spikes: bit r of `spike` is channel r of the group at one time step; `last` ends the token."""
+    return data.StructLayout({"spike": unsigned(lanes), "t_first": 1, "t_last": 1, "last": 1})
+
+
+def last_row_layout(row_lanes: int, time_steps: int) -> data.StructLayout:
+    """A row; `last` marks the final row of a position."""
+    return data.StructLayout({"row": row_layout(row_lanes, time_steps), "last": 1})
+
+
+def addressed_row_layout(row_lanes: int, time_steps: int, address_width: int) -> data.StructLayout:
+    """A row and the memory address it belongs to."""
+    return data.StructLayout({"row": row_layout(row_lanes, time_steps), "address": unsigned(address_width)})
+
+
+class RowWrite(wiring.Signature):
+    """Write port of a spike memory, seen from the writer: in a cycle with `enable`, `row` goes to `address`. There
+    is no back-pressure. `row` is any shape: a row layout or a plain `unsigned(width)`."""
+
+    def __init__(self, row: object, address_width: int):
+        super().__init__({"address": Out(address_width), "row": Out(row), "enable": Out(1)})

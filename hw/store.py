@@ -1,0 +1,184 @@
+"""On-chip memories: the stores of weights, parameters and tables, and the spike bank.
+
+Both promise that no cycle reads and writes one address, so no memory needs logic that mimics what happens then.
+Amaranth's RTLIL asks for that logic (30 to 50 LUTs for each memory); `without_collision_logic` takes the request
+out of RTLIL on its way to synthesis. In emitted Verilog the attribute `no_rw_check` of the memory says the same.
+"""
+
+import re
+from collections.abc import Sequence
+
+from amaranth.hdl import Array, Cat, ClockSignal, Const, Instance, Module, Mux, Signal, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from ds2ta.errors import FitError
+from ds2ta.hw.rows import RowWrite, check_range
+
+__all__ = ["KINDS", "SpikeBank", "Store", "without_collision_logic"]
+
+KINDS = ("rom", "ram", "spram")
+
+_NO_CHECK = {"no_rw_check": 1}  # for tools that read the emitted Verilog
+_SPRAM_WORDS = 1 << 14
+_SPRAM_BITS = 16
+
+
+def without_collision_logic(rtlil_text: str) -> str:
+    """RTLIL whose memory read ports leave the result of a read-during-write open (`COLLISION_X_MASK` all ones).
+
+    For synthesis only. Sound because every memory of the project is a `Store` or a `SpikeBank`, whose users never
+    collide."""
+    mask = r"(parameter \\COLLISION_X_MASK (\d+)')0+$"
+    return re.sub(mask, lambda at: at[1] + "1" * int(at[2]), rtlil_text, flags=re.MULTILINE)
+
+
+class Store(wiring.Component):
+    """A memory with one read port: `data` is `mem[address]` of the last cycle with `enable`.
+
+    Kinds: `rom` holds `init`; `ram` is block RAM that is also filled through the load port (and may start with
+    `init`); `spram` is the single-port RAM of an iCE40 UP5K, 16384 x 16 bits each, side by side for the width and
+    stacked for the depth, which starts undefined.
+
+    Latency: 1 cycle. Throughput: one read each cycle. `data` holds while `enable` is 0; a `spram` load makes it
+    undefined until the next read. A load writes chunk `chunk` (bits `chunk * chunk_bits` and up) of row
+    `load.address` and is never concurrent with `enable` (loading happens before a run). An address of `depth` or
+    more reads an undefined value.
+
+    Parameters: `width` (any; padded inside to whole chunks), `depth` (any, at least 1), `kind`, `init` (integers,
+    one for each row from 0, the rest 0), `chunk_bits`.
+
+    Members: `address`, `enable`, `data`; except for a rom `load` {enable, address, chunk, data: chunk_bits}.
+    """
+
+    def __init__(
+        self, *, width: int, depth: int, kind: str, init: Sequence[int] = (), chunk_bits: int = _SPRAM_BITS
+    ):
+        check_range("Store width", width, 1, 1 << 14)
+        check_range("Store depth", depth, 1, 1 << 22)
+        check_range("Chunk bits", chunk_bits, 1, 64)
+        if kind not in KINDS:
+            raise FitError(f"Store kind must be one of {', '.join(KINDS)}, not {kind!r}")
+        if kind == "spram" and chunk_bits != _SPRAM_BITS:
+            raise FitError(f"Chunk bits must be {_SPRAM_BITS} for kind 'spram', not {chunk_bits!r}")
+        if kind == "spram" and len(init):
+            raise FitError(
+                f"Store init must be empty for kind 'spram', which cannot be preset, not {len(init)} rows"
+            )
+        if len(init) > depth:
+            raise FitError(f"Store init must be at most {depth} rows, not {len(init)!r}")
+        for row, value in enumerate(init):
+            if not 0 <= value < 1 << width:
+                raise FitError(f"Store init row {row} must be in 0..2**{width}-1, not {value!r}")
+        self._depth, self._kind, self._init = depth, kind, [int(value) for value in init]
+        self._chunk_bits, self._chunks = chunk_bits, -(-width // chunk_bits)
+        members = {"address": In(range(depth)), "enable": In(1), "data": Out(width)}
+        if kind != "rom":
+            load = {
+                "enable": Out(1),
+                "address": Out(range(depth)),
+                "chunk": Out(range(self._chunks)),
+                "data": Out(chunk_bits),
+            }
+            members["load"] = In(wiring.Signature(load))
+        super().__init__(members)
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        if self._kind == "spram":
+            self._elaborate_spram(m)
+            return m
+        width = len(self.data) if self._kind == "rom" else self._chunks * self._chunk_bits
+        m.submodules.memory = memory = Memory(
+            shape=unsigned(width),
+            depth=self._depth,
+            init=self._init,
+            attrs=_NO_CHECK if self._kind == "ram" else {},
+        )
+        read = memory.read_port()
+        m.d.comb += [read.addr.eq(self.address), read.en.eq(self.enable), self.data.eq(read.data)]
+        if self._kind == "ram":
+            write = memory.write_port(granularity=self._chunk_bits)
+            m.d.comb += [
+                write.addr.eq(self.load.address),
+                write.data.eq(self.load.data.replicate(self._chunks)),
+                write.en.eq(self.load.enable << self.load.chunk),
+            ]
+        return m
+
+    def _elaborate_spram(self, m: Module) -> None:
+        address = Signal.like(self.address)
+        m.d.comb += address.eq(Mux(self.load.enable, self.load.address, self.address))
+        layer = address[14:]
+        shown = Signal.like(layer)  # the layer whose word the outputs hold
+        with m.If(self.enable):
+            m.d.sync += shown.eq(self.address[14:])
+        words = []
+        for stack in range(-(-self._depth // _SPRAM_WORDS)):
+            here = layer == stack
+            row = []
+            for chunk in range(self._chunks):
+                word = Signal(_SPRAM_BITS, name=f"word_{stack}_{chunk}")
+                row.append(word)
+                m.submodules[f"spram_{stack}_{chunk}"] = Instance(
+                    "SB_SPRAM256KA",
+                    i_CLOCK=ClockSignal(),
+                    i_ADDRESS=Const(0, 14) | address[:14],
+                    i_DATAIN=self.load.data,
+                    i_MASKWREN=Const(15, 4),
+                    i_WREN=self.load.enable,
+                    # an SPRAM that is not selected holds its output
+                    i_CHIPSELECT=here & Mux(self.load.enable, self.load.chunk == chunk, self.enable),
+                    i_STANDBY=Const(0),
+                    i_SLEEP=Const(0),
+                    i_POWEROFF=Const(1),  # active low
+                    o_DATAOUT=word,
+                )
+            words.append(Cat(row))
+        m.d.comb += self.data.eq(Array(words)[shown])
+
+
+class SpikeBank(wiring.Component):
+    """Whole rows of spikes: one read port, one write port.
+
+    Latency: read 1 cycle, `read_data` holds while `read_enable` is 0; a write is readable one cycle later.
+    Throughput: one read and one write each cycle, of different addresses: `collision` tells (combinationally) that
+    the user broke this. Leave it open in hardware, check it in simulation. Content at power-up: zero.
+
+    Parameters: `width` of a row, `depth` in rows.
+
+    Members: `read_address`, `read_enable`, `read_data`; `write` {address, row, enable}; `collision`.
+    """
+
+    def __init__(self, *, width: int, depth: int):
+        check_range("Bank width", width, 1, 1 << 12)
+        check_range("Bank depth", depth, 1, 1 << 22)
+        self._depth = depth
+        address = unsigned(max(1, (depth - 1).bit_length()))
+        super().__init__(
+            {
+                "read_address": In(address),
+                "read_enable": In(1),
+                "read_data": Out(width),
+                "write": In(RowWrite(unsigned(width), address.width)),
+                "collision": Out(1),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.memory = memory = Memory(
+            shape=self.read_data.shape(), depth=self._depth, init=[], attrs=_NO_CHECK
+        )
+        read, write = memory.read_port(), memory.write_port()
+        m.d.comb += [
+            read.addr.eq(self.read_address),
+            read.en.eq(self.read_enable),
+            self.read_data.eq(read.data),
+            write.addr.eq(self.write.address),
+            write.data.eq(self.write.row),
+            write.en.eq(self.write.enable),
+            self.collision.eq(self.read_enable & self.write.enable & (self.read_address == self.write.address)),
+        ]
+        return m

@@ -1,0 +1,87 @@
+"""Row walker: gives each row of a layer's output its address in the spike bank."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ds2ta.hw.rows import addressed_row_layout, check_range, last_row_layout
+
+__all__ = ["RowWalker"]
+
+
+class RowWalker(wiring.Component):
+    """`address = base + position * position_step + tile * tile_step + r` for row r of commit (tile, position).
+
+    Commits arrive tile-major: for each tile of output channels, for each position; `i.last` ends a commit. All
+    arithmetic is modulo the address space. `start` loads the walk; it is only allowed while `done` is high.
+
+    Latency: 0 (the row passes through beside its address). Throughput: one row each cycle. Back-pressure:
+    `o.ready` goes straight to `i.ready`; without a walk in progress both sides stand still.
+
+    Parameters: `row_lanes` g, `time_steps` T, `address_width`, `tile_width` (bits of the tile count).
+
+    Members: `i` {row, last}; `start`; `base`, `position_step`, `tile_step`; `positions` and `tiles`, counts of at
+    least 1 where 0 stands for the full `2**width`; all stable from `start` until `done`. `o` {row, address}.
+    `done` is high from the cycle after the final row was taken (and before the first `start`).
+    """
+
+    def __init__(self, *, row_lanes: int, time_steps: int, address_width: int, tile_width: int = 8):
+        check_range("Address width", address_width, 1, 24)
+        check_range("Tile width", tile_width, 1, 16)
+        super().__init__(
+            {
+                "i": In(stream.Signature(last_row_layout(row_lanes, time_steps))),
+                "start": In(1),
+                "base": In(address_width),
+                "position_step": In(address_width),
+                "tile_step": In(address_width),
+                "positions": In(address_width),
+                "tiles": In(tile_width),
+                "o": Out(stream.Signature(addressed_row_layout(row_lanes, time_steps, address_width))),
+                "done": Out(1, init=1),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        address = Signal.like(self.base)  # of the next row
+        commit = Signal.like(self.base)  # of the first row of this commit
+        column = Signal.like(self.base)  # of the first row of this tile
+        position, tile = Signal.like(self.positions), Signal.like(self.tiles)  # counted from 1
+        taken, wrap = Signal(), Signal()
+        m.d.comb += [
+            self.o.valid.eq(self.i.valid & ~self.done),
+            self.o.payload.row.eq(self.i.payload.row),
+            self.o.payload.address.eq(address),
+            self.i.ready.eq(self.o.ready & ~self.done),
+            taken.eq(self.i.valid & self.i.ready),
+            wrap.eq(position == self.positions),
+        ]
+
+        # one adder serves the three strides
+        origin, stride, following = Signal.like(address), Signal.like(address), Signal.like(address)
+        with m.If(self.start):
+            m.d.comb += [origin.eq(self.base), stride.eq(0)]
+        with m.Elif(~self.i.payload.last):
+            m.d.comb += [origin.eq(address), stride.eq(1)]
+        with m.Else():
+            m.d.comb += [
+                origin.eq(Mux(wrap, column, commit)),
+                stride.eq(Mux(wrap, self.tile_step, self.position_step)),
+            ]
+        m.d.comb += following.eq(origin + stride)
+
+        with m.If(self.start | taken):
+            m.d.sync += address.eq(following)
+        with m.If(self.start | (taken & self.i.payload.last)):
+            m.d.sync += commit.eq(following)
+        with m.If(self.start | (taken & self.i.payload.last & wrap)):
+            m.d.sync += column.eq(following)
+
+        with m.If(self.start):
+            m.d.sync += [position.eq(1), tile.eq(1), self.done.eq(0)]
+        with m.Elif(taken & self.i.payload.last):
+            m.d.sync += position.eq(Mux(wrap, 1, position + 1))
+            with m.If(wrap):
+                m.d.sync += [tile.eq(tile + 1), self.done.eq(tile == self.tiles)]
+        return m
