@@ -68,7 +68,9 @@ def stratified_split(labels: np.ndarray, held_out: int, seed: int) -> tuple[np.n
     take[order[: held_out - take.sum()]] += 1
     random = np.random.default_rng(seed)
     test = np.sort(
-        np.concatenate([random.permutation(np.flatnonzero(labels == c))[:n] for c, n in zip(classes, take, strict=True)])
+        np.concatenate(
+            [random.permutation(np.flatnonzero(labels == c))[:n] for c, n in zip(classes, take, strict=True)]
+        )
     )
     train = np.setdiff1d(np.arange(len(labels)), test)
     return train, test

@@ -18,33 +18,18 @@ import torch
 from torch.nn import functional
 
 from ds2ta.errors import ImageError
-from ds2ta.modelfile import IntegerModel, Synapse
+from ds2ta.intervals import Interval, widths
+from ds2ta.modelfile import IntegerModel
 from ds2ta.network import Network
 
-__all__ = ["IntegerNetwork", "carrier", "check_samples", "classify", "membrane_bound"]
+__all__ = ["IntegerNetwork", "carrier", "check_samples", "classify"]
 
 CHUNK = 64  # samples computed at once: their activations stay in the cache
 
 
-def membrane_bound(layer: Synapse, input_limit: int, time_steps: int, leak_shift: int) -> int:
-    """Largest magnitude that any sum inside `layer` (P, I, J = I + B, U) can take for inputs in 0..input_limit.
-
-    Interval arithmetic on the actual weights: an upper bound for every input, partial sums included."""
-    weight = layer.weight.astype(np.int64).reshape(len(layer.weight), -1)
-    taps = sum(1 << (layer.tau * lag) for lag in range(layer.window))
-    current = np.abs(weight).sum(axis=1) * input_limit * taps
-    if layer.threshold is None:
-        return int((current + np.abs(layer.bias)).max())
-    low = -(np.minimum(weight, 0).sum(axis=1)) * input_limit * taps - layer.bias
-    reach = np.zeros_like(current)
-    for _ in range(time_steps):  # how far below zero the membrane can go: it leaks towards zero in between
-        reach = np.maximum(low + reach - (reach >> leak_shift), 0)
-    high = current + np.maximum(layer.bias, 0) + layer.threshold
-    return int(np.maximum(current + np.abs(layer.bias), np.maximum(reach, high)).max())
-
-
-def carrier(bound: int) -> torch.dtype:
-    """The cheapest type that carries integers of magnitude <= bound exactly."""
+def carrier(*ranges: Interval) -> torch.dtype:
+    """The cheapest type that carries every integer of the ranges exactly."""
+    bound = max(max(-found.low, found.high) for found in ranges)
     if bound < 1 << 24 and torch.get_float32_matmul_precision() == "highest":
         return torch.float32
     return torch.float64 if bound < 1 << 53 else torch.int64
@@ -88,11 +73,13 @@ class IntegerNetwork:
         self.model = model
         self.network = network = model.network
         self._layers = {}
-        for name, synapse in model.synapses.items():
-            limit = self._input_limit(name)
+        bounds = widths(model)
+        for found in bounds.layers:
+            name, synapse = found.name, model.synapses[found.name]
             dtype = torch.int64  # the head: a few sums of sums, always in integers
-            if name != "head":
-                dtype = carrier(membrane_bound(synapse, limit, network.time_steps, network.leak_shift))
+            if name != "head":  # U and its parts; the threshold, which no U may reach
+                limits = Interval(0, int(synapse.threshold.max()))
+                dtype = carrier(found.partial, found.current, found.drive, found.membrane, limits)
             weight = torch.from_numpy(synapse.weight)
             if synapse.spec.kernel == 3:
                 weight = weight.permute(0, 2, 3, 1)
@@ -108,31 +95,19 @@ class IntegerNetwork:
             )
         self._tables, self._attention = [], []
         for block, table in enumerate(model.denoisers):
-            dtype = carrier(network.tokens * int(table.max()) + model.attention_threshold[block])
+            dtype = carrier(bounds.attentions[block].membrane)
             full = np.concatenate([np.zeros((network.heads, 1), np.uint8), table], axis=1)  # score 0 gives 0
             self._tables.append(torch.from_numpy(full).flatten().to(dtype))
             threshold = torch.tensor(model.attention_threshold[block]).to(dtype)
             zero = torch.zeros((), dtype=dtype)
             self._attention.append(_Layer(f"block.{block}.attn", None, zero, threshold, 0, 1, dtype))
 
-    def _input_limit(self, name: str) -> int:
-        """Largest value on an input of the layer."""
-        kind, _, part = name.partition(".")
-        if name == "stem.0":
-            return (1 << self.network.input.bits) - 1
-        if kind == "block":
-            block, part = part.split(".")
-            if part in ("q", "k", "v"):
-                return self.network.residual_limit(1 + 2 * int(block))
-            if part == "fc1":
-                return self.network.residual_limit(2 + 2 * int(block))
-        return 1
-
     def run(
         self, samples: torch.Tensor | np.ndarray, *, taps: bool = False, inner: bool = False
     ) -> torch.Tensor | dict[str, torch.Tensor]:
         """Logits, int64 `[B, classes]`; with `taps` every layer's spikes, scores and sums by name, a batch axis
-        first; with `inner` also `<layer>.sum` (P) and `<layer>.membrane` (U before the reset), int64."""
+        first; with `inner` also `<layer>.sum` (P; Y for `block.i.attn`) and `<layer>.membrane` (U before the
+        reset; not for the head), int64. Names and shapes are those of `golden.slow.run`."""
         tensor = check_samples(self.network, samples)
         found = []
         with torch.inference_mode():
@@ -160,12 +135,16 @@ class IntegerNetwork:
             P = _synapse(layer, x, kernel=self.model.synapses[name].spec.kernel)
             if len(P) < steps:  # a static image: one sum serves all time steps
                 P = P.expand(steps, *P.shape[1:])
-            U = [] if inner and sink is not None else None
-            spikes = _lif(_tasa(P, layer.tau, layer.window), layer, network.leak_shift, U)
-            if U is not None:
-                for kind, value in (("sum", P), ("membrane", torch.stack(U))):
-                    value = value.movedim(-1, 2) if value.ndim == 5 else value
-                    keep(f"{name}.{kind}", value, torch.int64)
+            return neurons(layer, P, _tasa(P, layer.tau, layer.window))
+
+        def neurons(layer: _Layer, sums: torch.Tensor, currents: torch.Tensor) -> torch.Tensor:
+            U = [] if inner else None
+            spikes = _lif(currents, layer, network.leak_shift, U)
+            if inner:
+                for kind, value in (("sum", sums), ("membrane", torch.stack(U))):
+                    if value.ndim == 5:
+                        value = value.flatten(2, 3) if layer.name == "rpe" else value.movedim(-1, 2)
+                    keep(f"{layer.name}.{kind}", value, torch.int64)
             return spikes
 
         x = samples.to(torch.float32)
@@ -183,32 +162,36 @@ class IntegerNetwork:
         for block in range(network.depth):
             at = f"block.{block}."
             q, k, v = (fire(at + part, x) for part in ("q", "k", "v"))
-            score, denoised, attn = self._attend(block, q, k, v)
+            score, denoised, sums = self._attend(block, q, k, v)
+            attn = neurons(self._attention[block], sums, sums)
             proj = fire(at + "proj", attn)
             x1 = self._residual(x, proj)
             fc1 = fire(at + "fc1", x1)
             fc2 = fire(at + "fc2", fc1)
             x = self._residual(x1, fc2)
-            pairs = zip(("q", "k", "v", "attn", "proj", "x1", "fc1", "fc2", "x2"), (q, k, v, attn, proj, x1, fc1, fc2, x))
+            pairs = zip(
+                ("q", "k", "v", "attn", "proj", "x1", "fc1", "fc2", "x2"), (q, k, v, attn, proj, x1, fc1, fc2, x)
+            )
             for part, value in pairs:
                 keep(at + part, value)
             keep(at + "score", score, torch.int64)
             keep(at + "denoised", denoised, torch.int64)
         head = self._layers["head"]
+        if inner:
+            keep("head.sum", x.to(torch.int64) @ head.matrix, torch.int64)
         return x.sum((0, 2), dtype=torch.float64).to(torch.int64) @ head.matrix + head.bias
 
     def _residual(self, x: torch.Tensor, spikes: torch.Tensor) -> torch.Tensor:
         return x + spikes if self.network.residual == "add" else torch.maximum(x, spikes)
 
     def _attend(self, block: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> tuple:
-        """Scores S, denoised map A and spikes of the LIF after A x V, heads `[T, B, H, N, *]` inside."""
+        """Scores S and denoised map A, `[T, B, H, N, N]`, and the sums Y = A V, `[T, B, N, C]`."""
         layer, heads = self._attention[block], self.network.heads
         q, k, v = (part.unflatten(-1, (heads, -1)).transpose(2, 3) for part in (q, k, v))
         S = q @ k.transpose(-1, -2)
         row = torch.arange(heads)[:, None, None] * (self.network.head_dim + 1)
         A = self._tables[block][S.to(torch.int64) + row]
-        Y = (A @ v.to(layer.dtype)).transpose(2, 3).flatten(3, 4)
-        return S, A, _lif(Y, layer, self.network.leak_shift, None)
+        return S, A, (A @ v.to(layer.dtype)).transpose(2, 3).flatten(3, 4)
 
 
 def _synapse(layer: _Layer, x: torch.Tensor, *, kernel: int) -> torch.Tensor:

@@ -27,7 +27,7 @@ class _Lif(torch.autograd.Function):
     """Whole recurrence in one node: a fifth of the time of step-by-step autograd."""
 
     @staticmethod
-    def forward(ctx, current, threshold, slope, leak_shift, grid):  # noqa: D102
+    def forward(ctx, current, threshold, slope, leak_shift, grid):
         exact = grid is not None
         source = grid.steps if exact else current
         limit = grid.threshold if exact else threshold
@@ -37,7 +37,7 @@ class _Lif(torch.autograd.Function):
         for step, I in enumerate(source):  # noqa: E741
             U = I if V is None else I + (torch.floor(V * keep) if exact else V * keep)
             torch.sub(U, limit, out=distance[step])
-            fired = U >= limit
+            fired = limit <= U
             spikes[step] = fired
             V = torch.where(fired, 0.0, U)
         if exact:
@@ -47,7 +47,7 @@ class _Lif(torch.autograd.Function):
         return spikes
 
     @staticmethod
-    def backward(ctx, gradient):  # noqa: D102
+    def backward(ctx, gradient):
         spikes, distance = ctx.saved_tensors
         sigmoid = torch.sigmoid(distance * ctx.slope)
         result = gradient * (sigmoid * (1.0 - sigmoid)).mul_(ctx.slope)

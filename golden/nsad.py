@@ -18,13 +18,13 @@ class _Above(torch.autograd.Function):
     """1 where x > 0 (strictly), with the gradient of a sigmoid."""
 
     @staticmethod
-    def forward(ctx, x, slope):  # noqa: D102
+    def forward(ctx, x, slope):
         ctx.save_for_backward(x)
         ctx.slope = slope
         return (x > 0).to(x.dtype)
 
     @staticmethod
-    def backward(ctx, gradient):  # noqa: D102
+    def backward(ctx, gradient):
         sigmoid = torch.sigmoid(ctx.saved_tensors[0] * ctx.slope)
         return gradient * ctx.slope * sigmoid * (1.0 - sigmoid), None
 
@@ -36,7 +36,14 @@ class Denoiser(nn.Module):
     def __init__(self, *, heads: int, head_dim: int, bits: int, initial_threshold: float, slope: float = 1.0):
         super().__init__()
         self.heads, self.head_dim, self.bits, self.slope = heads, head_dim, bits, slope
-        for name, value in {"a": 1.0, "b": 0.0, "c": 0.0, "d": 0.0, "e": head_dim / 2, "u": initial_threshold}.items():
+        for name, value in {
+            "a": 1.0,
+            "b": 0.0,
+            "c": 0.0,
+            "d": 0.0,
+            "e": head_dim / 2,
+            "u": initial_threshold,
+        }.items():
             self.register_parameter(name, nn.Parameter(torch.full((heads,), float(value))))
 
     def formula(self, score: torch.Tensor) -> torch.Tensor:

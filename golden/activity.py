@@ -1,0 +1,57 @@
+"""How much of the synaptic work a network really does: time on the hardware is proportional to it.
+
+An event is one non-zero spike word (all time steps of one channel at one place, one bit plane) entering a layer; it
+costs as many operations as the layer has outputs (times nine taps for a convolution).
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from ds2ta.intervals import widths
+from ds2ta.modelfile import IntegerModel
+from ds2ta.network import Network
+
+__all__ = ["layer_inputs", "word_ratios", "work_share"]
+
+
+def layer_inputs(network: Network) -> dict[str, str]:
+    """For each layer that is fed by spikes, the name of the tap that feeds it."""
+    found, previous = {}, None
+    for index, conv in enumerate(network.stem):
+        if previous:
+            found[f"stem.{index}"] = previous
+        previous = f"stem.{index}.pool" if conv.pool else f"stem.{index}"
+    found["rpe"], previous = previous, "embed"
+    for block in range(network.depth):
+        at = f"block.{block}."
+        found |= {at + part: previous for part in ("q", "k", "v")}
+        found |= {at + "proj": at + "attn", at + "fc1": at + "x1", at + "fc2": at + "fc1"}
+        previous = at + "x2"
+    return found
+
+
+def work_share(network: Network, taps: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Work done / work of dense inputs, differentiable: the penalty that makes training prefer silence. The
+    gradient of a word that is not zero pulls down its largest values alone, of a zero word all of them.
+    Values above one (residual sums) count as one event here."""
+    work = dense = 0.0
+    specs = {spec.name: spec for spec in network.layers()}
+    for layer, tap in layer_inputs(network).items():
+        cost = specs[layer].outputs * specs[layer].kernel ** 2
+        words = taps[tap].amax(1).clamp(max=1.0)  # taps have time second
+        work, dense = work + cost * words.sum(), dense + cost * words.numel()
+    return work / dense
+
+
+def word_ratios(model: IntegerModel, taps: Mapping[str, torch.Tensor]) -> dict[str, float]:
+    """Share of non-zero spike words at the input of each layer that is fed by spikes, over all bit planes that the
+    hardware keeps of an `add` residual. `taps` are those of the integer model: uint8, time second."""
+    fed, found = layer_inputs(model.network), {}
+    for layer in widths(model).layers:
+        if layer.name in fed:
+            value = taps[fed[layer.name]].numpy()
+            planes = [np.bitwise_or.reduce(value >> plane & 1, axis=1) for plane in range(layer.shift + 1)]
+            found[layer.name] = float(np.mean(planes))
+    return found

@@ -1,0 +1,106 @@
+"""Float checkpoint to integer model: batch norm folded, tau and denoisers frozen, nothing left to round at run time.
+
+Each channel becomes whole weights, a bias and a threshold in units of `2**-(tau (window-1))` of its own weight
+step; a negative batch-norm gain turns the signs of the weights. A channel that can never fire, or fires at every
+step, for any input at all (interval analysis) is replaced by the smallest numbers that do the same: this is exact,
+and keeps the parameter memories narrow.
+"""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from ds2ta.golden.float_network import FloatNetwork
+from ds2ta.intervals import layer_widths, widths
+from ds2ta.modelfile import IntegerModel, Synapse
+from ds2ta.modelrules import MAX_PARAMETER
+from ds2ta.network import LayerSpec, Network
+
+__all__ = ["quantize", "settle_channels"]
+
+
+def quantize(
+    network: FloatNetwork, *, samples: np.ndarray, labels: np.ndarray, provenance: dict | None = None
+) -> IntegerModel:
+    """The integer model of a trained network, whatever mode the network is in. `samples` and `labels` are a few
+    held-out inputs that the file carries for self-tests."""
+    exact = copy.deepcopy(network).double().eval()  # folds in float64: the same numbers on every machine
+    shape = exact.network
+    synapses = {}
+    with torch.no_grad():
+        for spec in shape.layers()[:-1]:
+            synapses[spec.name] = _synapse(exact, spec)
+        weight, bias, _ = exact.head.integer()
+        synapses["head"] = Synapse(
+            spec=shape.layers()[-1],
+            weight=_whole(weight, np.int8),
+            bias=_whole(bias, np.int64),
+            threshold=None,
+            bits=exact.head.bits,
+        )
+        identity = np.tile(np.arange(1, shape.head_dim + 1, dtype=np.uint8), (shape.heads, 1))
+        if shape.nsad:
+            denoisers = tuple(_whole(denoiser.table(), np.uint8) for denoiser in exact.denoisers)
+        else:
+            denoisers = (identity,) * shape.depth
+    model = IntegerModel(
+        network=shape,
+        synapses=synapses,
+        denoisers=denoisers,
+        attention_threshold=(exact.attention_threshold,) * shape.depth,
+        samples=np.ascontiguousarray(samples, np.uint8),
+        labels=np.ascontiguousarray(labels, np.int64),
+        provenance=provenance or {},
+    )
+    return settle_channels(model)
+
+
+def _whole(tensor: torch.Tensor, dtype: type) -> np.ndarray:
+    return tensor.detach().numpy().astype(dtype)
+
+
+def _synapse(network: FloatNetwork, spec: LayerSpec) -> Synapse:
+    layer, tasa = network.synapse(spec.name), network.tasa(spec.name)
+    weight, _ = layer.integer_weight()
+    folded = layer.running_fold(tasa)
+    limit = float(MAX_PARAMETER)
+    return Synapse(
+        spec=spec,
+        weight=_whole(weight, np.int8),
+        bias=_whole(folded.bias.clamp(-limit, limit), np.int64),
+        threshold=_whole(folded.threshold.clamp(1.0, limit), np.int64),
+        bits=layer.bits,
+        tau=int(tasa.integer_tau()),
+        window=tasa.window,
+    )
+
+
+def settle_channels(model: IntegerModel) -> IntegerModel:
+    """The same function with the channels that do not depend on their input written in the smallest numbers:
+    weights 0 and threshold 1, bias 0 (never fires) or 1 (always fires)."""
+    network, synapses = model.network, dict(model.synapses)
+    for found in widths(model).layers:
+        if found.name != "head":
+            synapses[found.name] = _settle(synapses[found.name], largest=found.largest, network=network)
+    return replace(model, synapses=synapses)
+
+
+def _settle(layer: Synapse, *, largest: int, network: Network) -> Synapse:
+    weight, bias, threshold = layer.weight.copy(), layer.bias.copy(), layer.threshold.copy()
+    for channel in range(layer.spec.outputs):
+        only = slice(channel, channel + 1)
+        alone = replace(
+            layer,
+            spec=layer.spec.model_copy(update={"outputs": 1}),
+            weight=layer.weight[only],
+            bias=layer.bias[only],
+            threshold=layer.threshold[only],
+        )
+        bounds = layer_widths(alone, largest=largest, steps=network.time_steps, leak_shift=network.leak_shift)
+        never = bounds.membrane.high < threshold[channel]
+        always = bounds.drive.low >= threshold[channel]  # V stays 0, so U is the drive alone
+        if never or always:
+            weight[channel], bias[channel], threshold[channel] = 0, int(always), 1
+    return replace(layer, weight=weight, bias=bias, threshold=threshold)
