@@ -1,0 +1,168 @@
+// Runs an emitted accelerator as a plain program: commands come on stdin, answers go to stdout, the model stays
+// loaded between samples. `ports.h` is generated from the component's signature by sim/rtl.py, which also documents
+// the protocol. All numbers are 64-bit little endian.
+
+#include <verilated.h>
+#if VM_TRACE
+#include <verilated_vcd_c.h>
+#endif
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include "Vtop.h"
+
+using Word = uint64_t;
+
+static inline const Word* put(CData& port, const Word* from) { port = *from; return from + 1; }
+static inline const Word* put(SData& port, const Word* from) { port = *from; return from + 1; }
+static inline const Word* put(IData& port, const Word* from) { port = *from; return from + 1; }
+static inline const Word* put(QData& port, const Word* from) { port = *from; return from + 1; }
+template <std::size_t N>
+static inline const Word* put(VlWide<N>& port, const Word* from) {
+    for (std::size_t i = 0; i < N; ++i) port[i] = from[i / 2] >> (i % 2 * 32);
+    return from + (N + 1) / 2;
+}
+template <class T>
+static inline void get(const T& port, std::vector<Word>& to) { to.push_back(port); }
+template <std::size_t N>
+static inline void get(const VlWide<N>& port, std::vector<Word>& to) {
+    for (std::size_t i = 0; i < N; i += 2) to.push_back(port[i] | (i + 1 < N ? Word(port[i + 1]) << 32 : 0));
+}
+
+#include "ports.h"
+
+struct Simulation {
+    VerilatedContext context;
+    std::unique_ptr<Vtop> top{new Vtop{&context}};
+#if VM_TRACE
+    VerilatedVcdC waves;
+#endif
+    Word cycle = 0;
+    std::vector<Word> records[CHANNELS];
+
+    void evaluate() {
+        top->eval();
+#if VM_TRACE
+        if (waves.isOpen()) waves.dump(context.time());
+#endif
+    }
+    // Inputs of this cycle are set: settle, note what is valid, and give the clock edge. `settled` runs in between.
+    template <class Settled>
+    void step(Settled settled) {
+        evaluate();
+        for (int channel = 0; channel < CHANNELS; ++channel) {
+            if (!channel_valid(*top, channel)) continue;
+            records[channel].push_back(cycle);
+            channel_get(*top, channel, records[channel]);
+        }
+        settled();
+        context.timeInc(5);
+        top->clk = 1;
+        evaluate();
+        context.timeInc(5);
+        top->clk = 0;
+        ++cycle;
+    }
+    void step() { step([] {}); }
+};
+
+static Word read_word() {
+    Word value;
+    if (std::fread(&value, sizeof value, 1, stdin) != 1) std::exit(0);  // the other side has gone
+    return value;
+}
+static void write_words(const std::vector<Word>& words) { std::fwrite(words.data(), sizeof(Word), words.size(), stdout); }
+
+int main(int count, char** arguments) {
+    Simulation simulation;
+    Vtop& top = *simulation.top;
+    simulation.context.randReset(0);
+#if VM_TRACE
+    if (count > 1) {
+        simulation.context.traceEverOn(true);
+        top.trace(&simulation.waves, 99);
+        simulation.waves.open(arguments[1]);
+    }
+#else
+    (void)count, (void)arguments;
+#endif
+    outputs_ready(top);
+    std::vector<Word> words;
+    for (;;) {
+        words.clear();
+        switch (read_word()) {
+            case 0: {  // reset: n cycles -> present cycle
+                Word cycles = read_word();
+                top.rst = 1;
+                while (cycles--) simulation.step();
+                top.rst = 0;
+                break;
+            }
+            case 1: {  // send: stream, beats, limit in cycles, payloads -> accepted beats
+                const int stream = read_word();
+                const Word beats = read_word(), limit = simulation.cycle + read_word();
+                words.resize(beats * source_words(stream));
+                if (std::fread(words.data(), sizeof(Word), words.size(), stdin) != words.size()) return 1;
+                Word sent = 0;
+                while (sent < beats && simulation.cycle < limit) {
+                    source_put(top, stream, true, &words[sent * source_words(stream)]);
+                    simulation.step([&] { sent += source_ready(top, stream); });
+                }
+                const std::vector<Word> idle(source_words(stream));
+                source_put(top, stream, false, idle.data());
+                words.assign(1, sent);
+                break;
+            }
+            case 2: {  // run: channel, length of its records, word and bit in one, limit in cycles -> bit was seen
+                const std::vector<Word>& record = simulation.records[read_word()];
+                const Word length = read_word(), word = read_word(), bit = read_word();
+                const Word limit = simulation.cycle + read_word();
+                bool seen = false;
+                for (Word at = 0;; at += length) {
+                    while (at == record.size() && simulation.cycle < limit) simulation.step();
+                    if (at == record.size() || (seen = record[at + word] >> bit & 1)) break;
+                }
+                words.assign(1, seen);
+                break;
+            }
+            case 3: {  // set: input, value
+                const int input = read_word();
+                words.resize(input_words(input));
+                for (Word& word : words) word = read_word();
+                input_put(top, input, words.data());
+                words.clear();
+                break;
+            }
+            case 4: {  // get: output -> its value
+                top.eval();
+                output_get(top, read_word(), words);
+                break;
+            }
+            case 5: {  // step: n cycles
+                for (Word cycles = read_word(); cycles--;) simulation.step();
+                break;
+            }
+            case 6: {  // collect: for each channel the number of words, then the words; forgets them
+                for (std::vector<Word>& record : simulation.records) {
+                    words.push_back(record.size());
+                    words.insert(words.end(), record.begin(), record.end());
+                    record.clear();
+                }
+                break;
+            }
+            default:
+                return 2;
+        }
+        words.insert(words.begin(), simulation.cycle);
+        words.insert(words.begin(), words.size());
+        write_words(words);
+        std::fflush(stdout);
+#if VM_TRACE
+        if (simulation.waves.isOpen()) simulation.waves.flush();
+#endif
+    }
+}
