@@ -200,6 +200,8 @@ class _Compiler:
         address_space = 1 << ceil_log2(machine.bank_rows)
         self.emit(
             name=name,
+            reads=source.name,
+            writes=target.name if target else "logits",
             opcode=Opcode.HEAD if target is None else Opcode.SYNAPSE,
             source=(source.base - (line + source.step if kernel3 else 0)) % address_space,
             source_bank=source.banks[0],
@@ -236,6 +238,8 @@ class _Compiler:
         address_space = 1 << ceil_log2(self.machine.bank_rows)
         self.emit(
             name=name,
+            reads=source.name,
+            writes=target.name,
             opcode=Opcode.POOL,
             source=(source.base - line - source.step) % address_space,
             source_bank=source.banks[0],
@@ -304,6 +308,7 @@ class _Compiler:
         here = self.keep(Region(**{**here.__dict__, "base": base}))
         self.emit(
             name="input",
+            writes="input",
             opcode=Opcode.INPUT,
             target=here.base,
             target_bank=ADDRESS_A,
@@ -360,6 +365,8 @@ class _Compiler:
             y = self.region(f"{at}.attn", network.tokens, network.embed_dim, turn + 3, turn + 4, ADDRESS_A)
             self.emit(
                 name=f"{at}.attn",
+                reads=at,
+                writes=f"{at}.attn",
                 opcode=Opcode.ATTENTION,
                 source=q.base,
                 source_bank=ADDRESS_A,
@@ -415,19 +422,21 @@ class _Compiler:
 def _needs(model: IntegerModel) -> dict[str, int]:
     """What a model asks of a machine, apart from store depths: widths from interval analysis, shapes, kinds."""
     network, found = model.network, widths(model)
+    weight_bits = max(layer.bits for layer in model.synapses.values())
+    acc_width = max(4, found.acc, weight_bits + found.max_shift)  # the engine holds any single product too
     return {
         "time_steps": network.time_steps,
-        "weight_bits": max(layer.bits for layer in model.synapses.values()),
+        "weight_bits": weight_bits,
         "max_shift": found.max_shift,
         "max_planes": found.planes,
         "max_window": max(layer.window for layer in model.synapses.values()),
         "max_tau": max(layer.tau for layer in model.synapses.values()),
-        "acc_width": max(4, found.acc),
+        "acc_width": acc_width,
         "current_width": max(4, found.current),
         "param_width": max(4, found.param),
         "membrane_width": max(4, found.membrane),
         "attention_width": max(2, found.attention),
-        "logit_width": max(4, found.logit),
+        "logit_width": max(found.logit, acc_width),
         "denoiser_bits": network.denoiser_bits,
         "max_tokens": network.tokens,
         "max_heads": network.heads,

@@ -69,11 +69,18 @@ class Machine(BaseModel):
             raise ValueError(f"drain_lanes: {self.drain_lanes} must be at most row_lanes, {self.row_lanes}")
         if self.score_channels > self.row_lanes:
             raise ValueError(f"score_channels: {self.score_channels} must be at most row_lanes, {self.row_lanes}")
+        if self.acc_width < self.weight_bits + self.max_shift:
+            raise ValueError(
+                f"acc_width: {self.acc_width} must be at least weight_bits + max_shift, "
+                f"{self.weight_bits + self.max_shift}"
+            )
+        if self.logit_width < self.acc_width:
+            raise ValueError(f"logit_width: {self.logit_width} must be at least acc_width, {self.acc_width}")
         row_cycles = self.row_lanes // self.drain_lanes * self.time_steps
-        if self.max_planes > 1 and row_cycles < self.max_planes + 1:
+        if self.max_planes > 1 and row_cycles < self.max_planes:
             raise ValueError(
                 f"drain_lanes: {self.drain_lanes} give a row every {row_cycles} cycles, "
-                f"{self.max_planes} residual planes need {self.max_planes + 1}: lower drain_lanes"
+                f"{self.max_planes} residual planes need one each: lower drain_lanes"
             )
         return self
 

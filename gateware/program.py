@@ -40,7 +40,9 @@ class Instruction:
     """One pass. Counts are stored less one where the name ends in `_last`. All addresses are rows of the bank
     (modulo its address space), except `weights`, `parameters` and `table`, which index their own stores."""
 
-    name: str  # of the layer or pass; not stored
+    name: str  # of the layer or pass; this and the next two are not stored
+    reads: str = ""  # tensor that the pass reads, by tap name (attention: its block)
+    writes: str = ""  # tensor that it writes
     opcode: Opcode
     final: bool = False
     source: int = 0
@@ -86,6 +88,9 @@ class Instruction:
     steps: int = 1
 
 
+_UNSTORED = ("name", "reads", "writes")
+
+
 def _widths(machine: Machine) -> dict[str, int]:
     """Bits of every stored field."""
     address = ceil_log2(machine.bank_rows)
@@ -125,7 +130,7 @@ def _widths(machine: Machine) -> dict[str, int]:
     for field in fields(Instruction):
         if field.name.endswith("_last") and field.name not in wide:
             wide[field.name] = count
-    return {field.name: wide.get(field.name, 1) for field in fields(Instruction) if field.name != "name"}
+    return {field.name: wide.get(field.name, 1) for field in fields(Instruction) if field.name not in _UNSTORED}
 
 
 def instruction_layout(machine: Machine) -> data.StructLayout:
@@ -140,7 +145,7 @@ def encode(instruction: Instruction, machine: Machine) -> int:
         value = int(getattr(instruction, name))
         if not 0 <= value < 1 << width:
             raise FitError(
-                f"layer {instruction.name}: {name} is {value}, the program of the machine ends at {(1 << width) - 1}"
+                f"layer {instruction.name}: {name} is {value}, its program field ends at {(1 << width) - 1}"
             )
         word |= value << position
         position += width

@@ -1,0 +1,443 @@
+"""The accelerator: one time-multiplexed engine that runs a layer program, built only from the blocks of `hw/`.
+
+    sample -> encoder -.                                      .-> head -> result
+                       v                                     |
+      banks A, B -> reader -> zero skip -> engine -> drain --+-> TASA -> LIF -> packer -.
+        ^   ^          `----> pool ----------------------------------------------------+-> walker -.
+        |   `-- attention (scores, denoiser, A x V) ------------------------------------------------+-> residual
+        `------------------------------------------------------------------------------------------------'
+
+Bank A holds the activations of the layer at hand, bank B the residual stream and V. The compiler keeps to three
+rules that make every port conflict-free: residual passes read bank A and add to bank B; attention reads Q and K in
+bank A and V in bank B; no pass reads a row that it writes.
+"""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for, ceil_log2
+
+from ds2ta.gateware.compiler import Program
+from ds2ta.gateware.machine import Machine
+from ds2ta.gateware.program import Opcode, instruction_layout
+from ds2ta.gateware.sequencer import Sequencer, counter_layout
+from ds2ta.hw.attention import AttentionUnit
+from ds2ta.hw.encoder import InputEncoder
+from ds2ta.hw.engine import SynapticEngine
+from ds2ta.hw.gather import Gather
+from ds2ta.hw.head import ClassifierHead, logit_layout
+from ds2ta.hw.lif import LifArray
+from ds2ta.hw.packer import RowPacker
+from ds2ta.hw.parameters import ParameterFetch, parameter_layout
+from ds2ta.hw.pool import OrPool
+from ds2ta.hw.residual import Residual
+from ds2ta.hw.row_reader import RowReader
+from ds2ta.hw.rows import row_layout
+from ds2ta.hw.store import SpikeBank, Store
+from ds2ta.hw.tasa import Tasa
+from ds2ta.hw.walker import RowWalker
+from ds2ta.hw.zero_skip import ZeroSkip
+
+__all__ = ["LOAD_STORES", "Accelerator", "load_layout"]
+
+#: Numbers of the stores on the `load` stream.
+LOAD_STORES = {"weights": 0, "program": 1, "parameters": 2, "denoiser": 3}
+
+
+def load_layout(machine: Machine) -> data.StructLayout:
+    """One word of a store: `chunk` c holds bits 16 c .. 16 c + 15 of row `row`."""
+    rows = max(machine.weight_rows, machine.parameter_rows, machine.denoiser_entries, machine.instructions)
+    return data.StructLayout({"store": 2, "row": bits_for(rows - 1), "chunk": 8, "data": 16})
+
+
+class Accelerator(wiring.Component):
+    """A machine that runs any model compiled for it.
+
+    With ROM stores `program` gives their contents; RAM stores are filled through `load` while `busy` is low (the
+    contents survive between samples). A sample is a stream of bytes (position-major, channel, time step; see
+    `InputEncoder`); its answer is a stream of logits whose last beat carries the class.
+
+    Members
+    -------
+    load: store words, only where a store is loadable; always ready.
+    sample: {value}: sample bytes. The first byte starts the program and is consumed by its first pass.
+    result: {logit, index, class_index, last}.
+    busy: a sample is being worked on. pass_index: the pass at work.
+    counter_address, counter_data: the counters of each pass of the last sample (one cycle of latency).
+    trace_*: what the passes produce, for benches and `ds2ta diff`; synthesis removes what is left unconnected:
+      trace_row, trace_row_address, trace_row_valid: a row before its residual joins;
+      trace_write, trace_write_address, trace_write_valid: a row as written to bank B (bit 1) or A (bit 0);
+      trace_score, trace_score_valid: T scores of a (head, query, key);
+      trace_collision: a bank is read and written at the same row in one cycle, which never happens.
+    """
+
+    def __init__(self, machine: Machine, program: Program | None = None):
+        self.machine, self.program = machine, program
+        row = row_layout(machine.row_lanes, machine.time_steps)
+        self._address_width = address_width = ceil_log2(machine.bank_rows)
+        members = {
+            "sample": In(stream.Signature(data.StructLayout({"value": 8}))),
+            "result": Out(stream.Signature(logit_layout(machine.logit_width, machine.max_classes))),
+            "busy": Out(1),
+            "pass_index": Out(range(machine.instructions)),
+            "counter_address": In(range(machine.instructions)),
+            "counter_data": Out(counter_layout(machine)),
+            "trace_row": Out(row),
+            "trace_row_address": Out(address_width),
+            "trace_row_valid": Out(1),
+            "trace_write": Out(row),
+            "trace_write_address": Out(address_width),
+            "trace_write_valid": Out(2),
+            "trace_score": Out(data.ArrayLayout(bits_for(machine.max_head_dim), machine.time_steps)),
+            "trace_score_valid": Out(1),
+            "trace_collision": Out(1),
+        }
+        if machine.weights != "rom" or machine.tables != "rom":
+            members["load"] = In(stream.Signature(load_layout(machine), always_ready=True))
+        super().__init__(members)
+
+    def elaborate(self, platform):
+        m = Module()
+        machine, program = self.machine, self.program
+        lanes, rows, steps, drain = machine.lanes, machine.row_lanes, machine.time_steps, machine.drain_lanes
+        address_width = self._address_width
+        weight_width = max(1, ceil_log2(machine.weight_rows))
+        parameter_width = max(1, ceil_log2(machine.parameter_rows))
+        count_width = bits_for(machine.max_count - 1)
+        shift_width = max(1, bits_for(machine.max_shift))
+        row_shape = {"row_lanes": rows, "time_steps": steps}
+
+        # ---- blocks
+        shared = {"address_width": address_width, "weight_width": weight_width, "shift_width": shift_width}
+        m.submodules.gather = gather = Gather(**shared, count_width=count_width, row_lanes=rows)
+        m.submodules.reader = reader = RowReader(**row_shape, **shared)
+        m.submodules.zero_skip = zero_skip = ZeroSkip(
+            **row_shape,
+            weight_width=weight_width,
+            shift_width=shift_width,
+            max_shift=machine.max_shift,
+            buffer_rows=machine.buffer_rows,
+        )
+        m.submodules.engine = engine = SynapticEngine(
+            lanes=lanes,
+            time_steps=steps,
+            drain_lanes=drain,
+            weight_bits=machine.weight_bits,
+            max_shift=machine.max_shift,
+            acc_width=machine.acc_width,
+            address_width=weight_width,
+        )
+        m.submodules.tasa = tasa = Tasa(
+            lanes=drain,
+            acc_width=machine.acc_width,
+            max_window=machine.max_window,
+            max_tau=machine.max_tau,
+            current_width=machine.current_width,
+        )
+        m.submodules.parameters = parameters = ParameterFetch(
+            lanes=drain,
+            current_width=machine.current_width,
+            param_width=machine.param_width,
+            address_width=parameter_width,
+            count_width=count_width,
+        )
+        m.submodules.lif = lif = LifArray(
+            lanes=drain,
+            current_width=machine.current_width,
+            param_width=machine.param_width,
+            membrane_width=machine.membrane_width,
+            leak_shift=machine.leak_shift,
+        )
+        m.submodules.packer = packer = RowPacker(lanes=drain, **row_shape)
+        m.submodules.pool = pool = OrPool(**row_shape)
+        m.submodules.walker = walker = RowWalker(**row_shape, address_width=address_width, tile_width=count_width)
+        m.submodules.residual = residual = Residual(
+            **row_shape, address_width=address_width, max_planes=machine.max_planes
+        )
+        m.submodules.encoder = encoder = InputEncoder(
+            **row_shape,
+            max_channels=machine.max_channels,
+            max_bits=machine.max_bits,
+            address_width=address_width,
+        )
+        m.submodules.head = head = ClassifierHead(
+            lanes=drain,
+            acc_width=machine.acc_width,
+            logit_width=machine.logit_width,
+            param_width=machine.param_width,
+            classes_max=machine.max_classes,
+            positions_max=machine.max_tokens,
+        )
+        m.submodules.attention = attention = AttentionUnit(
+            **row_shape,
+            score_channels=machine.score_channels,
+            max_tokens=machine.max_tokens,
+            max_heads=machine.max_heads,
+            max_head_dim=machine.max_head_dim,
+            denoiser_bits=machine.denoiser_bits,
+            membrane_width=machine.attention_width,
+            leak_shift=machine.leak_shift,
+            address_width=address_width,
+            denoiser_entries=machine.denoiser_entries,
+            denoiser_kind=machine.tables,
+            denoiser_init=program.denoiser_image if program else (),
+        )
+
+        # ---- stores
+        def store(width, depth, kind, image):
+            return Store(width=width, depth=depth, kind=kind, init=image if kind == "rom" else ())
+
+        word = instruction_layout(machine)
+        parameter_row = parameter_layout(lanes=drain, param_width=machine.param_width)
+        m.submodules.weight_store = weight_store = store(
+            lanes * machine.weight_bits,
+            machine.weight_rows,
+            machine.weights,
+            program.weight_image if program else (),
+        )
+        m.submodules.program_store = program_store = store(
+            word.size, machine.instructions, machine.tables, program.program_image if program else ()
+        )
+        m.submodules.parameter_store = parameter_store = store(
+            parameter_row.size,
+            machine.parameter_rows,
+            machine.tables,
+            program.parameter_image if program else (),
+        )
+        counters = counter_layout(machine)
+        m.submodules.counter_store = counter_store = SpikeBank(width=counters.size, depth=machine.instructions)
+        m.submodules.bank_a = bank_a = SpikeBank(width=rows * steps, depth=machine.bank_rows)
+        m.submodules.bank_b = bank_b = SpikeBank(width=rows * steps, depth=machine.bank_rows)
+
+        # ---- sequencer
+        m.submodules.sequencer = sequencer = Sequencer(machine)
+        now = sequencer.instruction
+        runs = {code: Signal(name=f"runs_{code.name.lower()}") for code in Opcode}
+        m.d.comb += [signal.eq(now.opcode == code) for code, signal in runs.items()]
+        gathers = Signal()  # the pass reads rows through the gather
+        m.d.comb += [
+            gathers.eq(runs[Opcode.SYNAPSE] | runs[Opcode.POOL] | runs[Opcode.HEAD]),
+            sequencer.go.eq(self.sample.valid),
+            self.busy.eq(sequencer.busy),
+            self.pass_index.eq(sequencer.index),
+            program_store.enable.eq(sequencer.fetch),
+            program_store.address.eq(sequencer.fetch_address),
+            now.eq(program_store.data),
+            sequencer.event.eq(engine.useful | attention.entries),
+            sequencer.row.eq(zero_skip.rows),
+            counter_store.write.enable.eq(sequencer.record),
+            counter_store.write.address.eq(sequencer.index),
+            counter_store.write.row.eq(sequencer.counters),
+            counter_store.read_enable.eq(1),
+            counter_store.read_address.eq(self.counter_address),
+            self.counter_data.eq(counter_store.read_data),
+        ]
+        walks = runs[Opcode.SYNAPSE] | runs[Opcode.POOL]
+        with m.Switch(now.opcode):
+            with m.Case(Opcode.INPUT):
+                m.d.comb += sequencer.done.eq(encoder.done)
+            with m.Case(Opcode.ATTENTION):
+                m.d.comb += sequencer.done.eq(attention.done & ~residual.busy)
+            with m.Case(Opcode.HEAD):
+                m.d.comb += sequencer.done.eq(~head.busy)
+            with m.Default():
+                m.d.comb += sequencer.done.eq(walker.done & ~residual.busy)
+        m.d.comb += [
+            encoder.start.eq(sequencer.start & runs[Opcode.INPUT]),
+            gather.start.eq(sequencer.start & gathers),
+            walker.start.eq(sequencer.start & walks),
+            attention.start.eq(sequencer.start & runs[Opcode.ATTENTION]),
+            head.start.eq(sequencer.start & runs[Opcode.HEAD]),
+            parameters.start.eq(sequencer.start),
+        ]
+
+        # ---- configuration of the blocks by the instruction
+        m.d.comb += [getattr(gather, name).eq(now[name]) for name in _GATHER_FIELDS]
+        m.d.comb += [
+            gather.tile_rows.eq(runs[Opcode.POOL]),
+            zero_skip.lane_bits.eq(now.lane_bits),
+            engine.groups.eq(now.drain_groups),
+            tasa.tau.eq(now.tau),
+            tasa.window.eq(now.window),
+            parameters.base.eq(now.parameters),
+            parameters.positions_last.eq(now.positions_last),
+            packer.time_mask.eq(Cat(now.steps > step for step in range(steps))),
+            walker.base.eq(now.target),
+            walker.position_step.eq(now.target_step),
+            walker.tile_step.eq(now.tile_step),
+            walker.positions.eq(now.positions_last + 1),
+            walker.tiles.eq(now.tiles_last + 1),
+            residual.mode.as_value().eq(now.residual),
+            residual.planes_in.eq(now.planes_in),
+            residual.planes_out.eq(now.planes_out),
+            residual.plane_step.eq(now.plane_step),
+            encoder.frames.eq(now.frames),
+            encoder.channels.eq(now.channels),
+            encoder.bits.eq(now.bits),
+            encoder.base.eq(now.target),
+            encoder.positions.eq(now.positions_last + 1),
+            encoder.model_steps.eq(now.steps),
+            head.positions.eq(now.positions_last + 1),
+            head.classes.eq(now.classes_last + 1),
+            attention.q_base.eq(now.source),
+            attention.k_base.eq(now.keys),
+            attention.v_base.eq(now.values),
+            attention.o_base.eq(now.target),
+            attention.tokens.eq(now.positions_last + 1),
+            attention.heads.eq(now.heads_last + 1),
+            attention.head_rows.eq(now.head_rows_last + 1),
+            attention.head_dim.eq((now.head_rows_last + 1) * rows),
+            attention.groups.eq(now.source_step),
+            attention.table_base.eq(now.table),
+            attention.threshold.eq(now.threshold),
+        ]
+
+        # ---- streams
+        wiring.connect(m, wiring.flipped(self.sample), encoder.i)
+        wiring.connect(m, gather.o, reader.i)
+        _join(m, zero_skip.o, engine.i)
+        _join(m, tasa.o, parameters.i)
+        _join(m, parameters.o, lif.i)
+        _join(m, lif.o, packer.i)
+        _fork(m, runs[Opcode.POOL], reader.o, pool.i, zero_skip.i)
+        _fork(m, runs[Opcode.HEAD], engine.o, head.i, tasa.i)
+        _merge(m, runs[Opcode.POOL], pool.o, packer.o, walker.i)
+        _merge(m, runs[Opcode.ATTENTION], attention.o, walker.o, residual.i)
+        wiring.connect(m, head.o, wiring.flipped(self.result))
+
+        # ---- memories
+        m.d.comb += [
+            weight_store.enable.eq(engine.weight_enable),
+            weight_store.address.eq(engine.weight_address),
+            engine.weight_data.as_value().eq(weight_store.data),
+            parameter_store.enable.eq(1),
+            parameter_store.address.eq(
+                Mux(runs[Opcode.HEAD], now.parameters + head.bias_group, parameters.read_address)
+            ),
+            parameters.read_data.eq(parameter_store.data),
+            head.bias.eq(parameter_row(parameter_store.data).bias),
+        ]
+        from_b = Signal()
+        m.d.comb += [
+            from_b.eq(gathers & now.source_bank),
+            bank_a.read_enable.eq(Mux(gathers, reader.read_enable & ~from_b, attention.qk_enable)),
+            bank_a.read_address.eq(Mux(gathers, reader.read_address, attention.qk_address)),
+            reader.read_data.eq(Mux(from_b, bank_b.read_data, bank_a.read_data)),
+            attention.qk_data.eq(bank_a.read_data),
+            attention.v_data.eq(bank_b.read_data),
+            residual.read_data.eq(bank_b.read_data),
+        ]
+        with m.If(from_b):
+            m.d.comb += [
+                bank_b.read_enable.eq(reader.read_enable),
+                bank_b.read_address.eq(reader.read_address),
+            ]
+        with m.Elif(runs[Opcode.ATTENTION]):
+            m.d.comb += [bank_b.read_enable.eq(attention.v_enable), bank_b.read_address.eq(attention.v_address)]
+        with m.Else():
+            m.d.comb += [
+                bank_b.read_enable.eq(residual.read_enable),
+                bank_b.read_address.eq(residual.read_address),
+            ]
+        writer = Signal.like(self.trace_write.as_value())
+        write_address, write_enable = Signal(address_width), Signal()
+        with m.If(runs[Opcode.INPUT]):
+            m.d.comb += [
+                writer.eq(encoder.write.row),
+                write_address.eq(encoder.write.address),
+                write_enable.eq(encoder.write.enable),
+            ]
+        with m.Else():
+            m.d.comb += [
+                writer.eq(residual.write.row),
+                write_address.eq(residual.write.address),
+                write_enable.eq(residual.write.enable),
+            ]
+        for number, bank in enumerate((bank_a, bank_b)):
+            m.d.comb += [
+                bank.write.enable.eq(self.trace_write_valid[number]),
+                bank.write.address.eq(write_address),
+                bank.write.row.eq(writer),
+                self.trace_write_valid[number].eq(
+                    write_enable & sequencer.busy & ((now.target_bank == number) | now.mirror)
+                ),
+            ]
+
+        # ---- loading
+        if machine.weights != "rom" or machine.tables != "rom":
+            entry = self.load.payload
+            loadable = {"weights": weight_store} if machine.weights != "rom" else {}
+            if machine.tables != "rom":
+                loadable |= {"program": program_store, "parameters": parameter_store, "denoiser": attention}
+            for name, target in loadable.items():
+                m.d.comb += [
+                    target.load.enable.eq(self.load.valid & (entry.store == LOAD_STORES[name])),
+                    target.load.address.eq(entry.row),
+                    target.load.chunk.eq(entry.chunk),
+                    target.load.data.eq(entry.data),
+                ]
+
+        m.d.comb += [
+            self.trace_row.eq(residual.i.payload.row),
+            self.trace_row_address.eq(residual.i.payload.address),
+            self.trace_row_valid.eq(residual.i.valid & residual.i.ready),
+            self.trace_write.eq(writer),
+            self.trace_write_address.eq(write_address),
+            self.trace_score.eq(attention.trace_score.score),
+            self.trace_score_valid.eq(attention.trace_score.valid),
+            self.trace_collision.eq(bank_a.collision | bank_b.collision),
+        ]
+        return m
+
+
+_GATHER_FIELDS = (
+    "source",
+    "source_step",
+    "source_line",
+    "kernel3",
+    "stride2",
+    "pad_right",
+    "pad_bottom",
+    "width_last",
+    "height_last",
+    "tiles_last",
+    "rows_last",
+    "groups_last",
+    "lane_bits",
+    "weights",
+    "tap_weights",
+)
+
+
+def _copy(target, source):
+    """Fields of equal name, from a payload that may have more of them."""
+    return [target[name].eq(source[name]) for name in target.shape().members]
+
+
+def _join(m, source, target):
+    m.d.comb += [target.valid.eq(source.valid), source.ready.eq(target.ready)]
+    m.d.comb += _copy(target.payload, source.payload)
+
+
+def _fork(m, choose, source, chosen, other):
+    """One stream to one of two blocks."""
+    m.d.comb += [
+        chosen.valid.eq(source.valid & choose),
+        other.valid.eq(source.valid & ~choose),
+        source.ready.eq(Mux(choose, chosen.ready, other.ready)),
+        *_copy(chosen.payload, source.payload),
+        *_copy(other.payload, source.payload),
+    ]
+
+
+def _merge(m, choose, chosen, other, target):
+    """One of two streams to one block."""
+    m.d.comb += [
+        target.valid.eq(Mux(choose, chosen.valid, other.valid)),
+        chosen.ready.eq(target.ready & choose),
+        other.ready.eq(target.ready & ~choose),
+        *(
+            target.payload[name].eq(Mux(choose, chosen.payload[name], other.payload[name]))
+            for name in target.payload.shape().members
+        ),
+    ]

@@ -1,0 +1,232 @@
+"""The cycle model: predicts, to the cycle, how long every pass takes on a given sample.
+
+It knows nothing of the RTL but the documented latencies of the blocks, and of the sample only which spike words
+are non-zero (taken from a golden model's taps). Time in a pass is counted from its `start`, cycle 0.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ds2ta.gateware.attention_cycles import attention_cycles
+from ds2ta.gateware.compiler import Program
+from ds2ta.gateware.layout import Region
+from ds2ta.gateware.machine import Machine
+from ds2ta.gateware.program import Instruction, Opcode, Residual
+
+__all__ = ["PassCycles", "predict", "total_cycles"]
+
+
+@dataclass(frozen=True)
+class PassCycles:
+    """The three counters that the machine keeps for a pass (`gateware.sequencer.counter_layout`)."""
+
+    name: str
+    opcode: Opcode
+    cycles: int
+    events: int
+    rows: int
+
+
+def predict(program: Program, machine: Machine, taps: Mapping[str, np.ndarray]) -> tuple[PassCycles, ...]:
+    """Counters of every pass for the sample that gave `taps` (golden model of one sample, with "input"), when
+    sample bytes are never late and the result stream is never held up."""
+    return tuple(_pass(instruction, program, machine, taps) for instruction in program.instructions)
+
+
+def total_cycles(passes: tuple[PassCycles, ...]) -> int:
+    """From the first byte's arrival at an idle machine to the end: one cycle to fetch the program, then the
+    passes."""
+    return 1 + sum(item.cycles for item in passes)
+
+
+def _pass(
+    instruction: Instruction, program: Program, machine: Machine, taps: Mapping[str, np.ndarray]
+) -> PassCycles:
+    if instruction.opcode == Opcode.INPUT:
+        region = program.regions["input"]
+        bytes_each = instruction.channels * (instruction.steps if instruction.frames else 1)
+        cycles, events, rows = 2 + region.positions * (bytes_each + region.step * machine.row_lanes), 0, 0
+    elif instruction.opcode == Opcode.ATTENTION:
+        scores, denoised = (_at_machine_steps(taps[f"{instruction.reads}.{w}"], machine) for w in _SCORES)
+        cycles = 1 + attention_cycles(
+            scores,
+            denoised,
+            head_rows=instruction.head_rows_last + 1,
+            row_lanes=machine.row_lanes,
+            channels=machine.score_channels,
+            time_steps=machine.time_steps,
+        )
+        events, rows = int(np.count_nonzero(denoised)), 0
+    elif instruction.opcode == Opcode.POOL:
+        beats = sum(1 for _ in _beats(instruction))
+        cycles, events, rows = beats * (instruction.tiles_last + 1) + _POOL_TAIL, 0, 0
+    else:
+        cycles, events, rows = _synapse(instruction, program.regions[instruction.reads], machine, taps)
+    return PassCycles(instruction.name, instruction.opcode, cycles, events, rows)
+
+
+_SCORES = ("score", "denoised")
+
+
+def _at_machine_steps(tensor: np.ndarray, machine: Machine) -> np.ndarray:
+    """A model of fewer steps leaves the machine's later steps empty."""
+    padding = machine.time_steps - tensor.shape[0]
+    return np.pad(tensor, [(0, padding)] + [(0, 0)] * (tensor.ndim - 1))
+
+
+def _beats(instruction: Instruction) -> Iterator[tuple[int, int | None, bool]]:
+    """Beats of the gather in one tile: (source position, row of the position or None for padding, whether it is
+    the last of its output position). Every tile is alike."""
+    width, height = instruction.width_last + 1, instruction.height_last + 1
+    if not instruction.kernel3:
+        rows = instruction.rows_last + 1
+        for position in range(width * height):
+            for row in range(rows):
+                yield position, row, row == rows - 1
+        return
+    stride = 2 if instruction.stride2 else 1
+    source_width = instruction.source_line // instruction.source_step
+    for y in range(height):
+        for x in range(width):
+            for tap in range(9):
+                ky, kx = divmod(tap, 3)
+                outside = (
+                    (ky == 0 and y == 0)
+                    or (kx == 0 and x == 0)
+                    or (ky == 2 and y == height - 1 and instruction.pad_bottom)
+                    or (kx == 2 and x == width - 1 and instruction.pad_right)
+                )
+                if outside:
+                    yield 0, None, tap == 8
+                    continue
+                position = (y * stride + ky - 1) * source_width + x * stride + kx - 1
+                for row in range(instruction.rows_last + 1):
+                    yield position, row, tap == 8 and row == instruction.rows_last
+
+
+def _live_words(region: Region, tensor: np.ndarray, machine: Machine) -> np.ndarray:
+    """Non-zero spike words in each row: [position, row of the position]."""
+    if tensor.ndim == 4:
+        tensor = tensor.reshape(*tensor.shape[:2], -1).transpose(0, 2, 1)
+    live = np.zeros((region.positions, region.step * machine.row_lanes), dtype=bool)
+    for plane in range(region.planes):
+        spikes = ((tensor >> plane) & 1).any(axis=0)
+        for channel in range(region.channels):
+            row, lane = region.place(0, channel, plane, machine.row_lanes)
+            live[:, (row - region.base) * machine.row_lanes + lane] = spikes[:, channel]
+    return live.reshape(region.positions, region.step, machine.row_lanes).sum(axis=2)
+
+
+class _Engine:
+    """The engine's pipeline and shadow: two stages behind the event stream, frozen while a commit waits."""
+
+    def __init__(self, drain) -> None:
+        self._drain = drain  # cycle of a commit, its number -> cycle in which its final beat is taken
+        self._freezes = [(0, 0), (0, 0), (0, 0)]  # the latest ones, [from, to)
+        self._free = 0  # the cycle from which a commit can move
+        self._pending = False
+        self._commits = 0
+        self.final = 0  # the cycle in which the last commit's final beat was taken
+
+    def _running(self, cycle: int) -> int:
+        """The first cycle from `cycle` on in which the pipeline moves."""
+        for start, end in self._freezes:
+            if start <= cycle < end:
+                cycle = end
+        return cycle
+
+    def accept(self, cycle: int, first: bool, flush: bool) -> int:
+        """Offer an event from `cycle` on; returns the cycle in which it is taken."""
+        taken = self._running(cycle)
+        if first or flush:
+            at_work = self._running(taken + 1) + 1  # in the accumulate stage from here on
+            moves = self._running(at_work)
+            if self._pending:
+                moves = max(moves, self._free)
+                self.final = self._free = self._drain(moves, self._commits)
+                self._commits += 1
+            self._pending = not flush
+            self._freezes = [*self._freezes[1:], (at_work, moves)]
+        return taken
+
+
+def _synapse(
+    instruction: Instruction, region: Region, machine: Machine, taps: Mapping[str, np.ndarray]
+) -> tuple[int, int, int]:
+    """Convolution, linear layer or head: (cycles, events, rows scanned)."""
+    live = _live_words(region, taps[region.name], machine)
+    tile_rows = [
+        (0 if row is None else int(live[at, row]), first, last) for at, row, first, last in _beats(instruction)
+    ]
+    tiles = instruction.tiles_last + 1
+    head = _HeadDrain(instruction, machine) if instruction.opcode == Opcode.HEAD else None
+    beats = instruction.drain_groups * machine.time_steps
+    engine = _Engine(head.drain if head else lambda cycle, commit: cycle + beats)
+
+    places = [_START - 1] * (machine.buffer_rows + 1)  # when the row before entered each place; last: left the head
+    ready = _START  # the cycle in which the next row is at the zero skip's door
+    events = 0
+
+    def keep(count: int, first: bool, flush: bool) -> None:
+        """A row goes through the elastic buffer and is served."""
+        nonlocal ready
+        # E[i] = max(E[i-1] + 1, E_before[i+1]): a place is free in the cycle in which its row moves on
+        entered = max(ready, places[1])
+        ready = entered + 1
+        for index in range(1, machine.buffer_rows):
+            places[index - 1] = entered
+            entered = max(entered + 1, places[index + 1])
+        places[machine.buffer_rows - 1] = entered
+        at = entered
+        for number in range(max(count, 1)):
+            at = engine.accept(at + 1, first and number == 0, flush)
+        places[machine.buffer_rows] = at
+
+    for _ in range(tiles):
+        kept_any = False
+        for count, last in tile_rows:
+            if count or (last and not kept_any):
+                keep(count, not kept_any, False)
+                kept_any = True
+                events += count
+            else:
+                ready += 1
+            if last:
+                kept_any = False
+    keep(0, False, True)
+    if head:
+        cycles = head.done + 1
+    else:
+        planes = instruction.planes_out if instruction.residual == Residual.ADD else 1
+        cycles = engine.final + machine.max_window - 1 + _EPILOGUE_TAIL + planes
+    return cycles, events, tiles * len(tile_rows)
+
+
+class _HeadDrain:
+    """The classifier head takes one beat a cycle, but in a tile's last token it rests for each logit."""
+
+    def __init__(self, instruction: Instruction, machine: Machine) -> None:
+        self._positions = instruction.positions_last + 1
+        self._groups, self._steps = instruction.drain_groups, machine.time_steps
+        self._lanes, self._classes_left = machine.drain_lanes, instruction.classes_last + 1
+        self._rests_until = 0
+        self.done = 0
+
+    def drain(self, cycle: int, commit: int) -> int:
+        at = cycle
+        for _ in range(self._groups):
+            at = max(at, self._rests_until) + self._steps
+            if commit % self._positions == self._positions - 1:
+                logits = min(self._lanes, self._classes_left)
+                self._classes_left -= logits
+                self._rests_until = at + logits
+                self.done = max(self.done, at + logits + _HEAD_TAIL)
+        return at
+
+
+_START = 2  # the first row is at the zero skip's door
+_POOL_TAIL = 5
+_EPILOGUE_TAIL = 5
+_HEAD_TAIL = 2
