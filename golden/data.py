@@ -1,7 +1,7 @@
 """Data sets: uint8 samples with a fixed, seeded split. Nothing is downloaded.
 
-`digits` is scikit-learn's bundled set of 1,797 handwritten digits of 8x8 pixels (raw values 0..16, so 5 input bits):
-1,437 to train on and 360 held out, stratified by class. Further sets register themselves with `@dataset("name")`.
+`digits` is scikit-learn's bundled set of 1,797 handwritten digits of 8x8 pixels (raw values 0..16, so 5 input
+bits): 1,437 to train on and 360 held out, stratified by class. Further sets register with `@dataset("name")`.
 """
 
 from collections.abc import Callable
@@ -67,11 +67,8 @@ def stratified_split(labels: np.ndarray, held_out: int, seed: int) -> tuple[np.n
     order = np.argsort(-(share - take), kind="stable")
     take[order[: held_out - take.sum()]] += 1
     random = np.random.default_rng(seed)
-    test = np.sort(
-        np.concatenate(
-            [random.permutation(np.flatnonzero(labels == c))[:n] for c, n in zip(classes, take, strict=True)]
-        )
-    )
+    of_class = (random.permutation(np.flatnonzero(labels == c)) for c in classes)
+    test = np.sort(np.concatenate([found[:count] for found, count in zip(of_class, take, strict=True)]))
     train = np.setdiff1d(np.arange(len(labels)), test)
     return train, test
 

@@ -21,8 +21,8 @@ __all__ = ["FloatNetwork", "Head"]
 
 
 class Head(nn.Module):
-    """Linear classifier on the mean over tokens and time. Quantized: whole weights with one scale, and a bias that is
-    whole in units of `scale / (T N)`, so that logits are the integer ones times that unit."""
+    """Linear classifier on the mean over tokens and time. Quantized: whole weights with one scale, and a bias that
+    is whole in units of `scale / (T N)`, so that logits are the integer ones times that unit."""
 
     def __init__(self, *, inputs: int, classes: int, count: int, bits: int):
         super().__init__()
@@ -95,7 +95,9 @@ class FloatNetwork(nn.Module):
     def tasa(self, name: str) -> Tasa:
         """The temporal window of a layer; one of a single tap for layers without."""
         key = self._window_key(name)
-        return self.windows[key] if key in self.windows else self._plain
+        if key not in self.windows:
+            return self._plain
+        return self.windows[key]
 
     def quantize(self, on: bool, *, frozen_statistics: bool = False) -> "FloatNetwork":
         """Switch quantization-aware arithmetic; frozen statistics use the running ones in training too."""

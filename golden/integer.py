@@ -169,10 +169,8 @@ class IntegerNetwork:
             fc1 = fire(at + "fc1", x1)
             fc2 = fire(at + "fc2", fc1)
             x = self._residual(x1, fc2)
-            pairs = zip(
-                ("q", "k", "v", "attn", "proj", "x1", "fc1", "fc2", "x2"), (q, k, v, attn, proj, x1, fc1, fc2, x)
-            )
-            for part, value in pairs:
+            parts = {"q": q, "k": k, "v": v, "attn": attn, "proj": proj, "x1": x1, "fc1": fc1, "fc2": fc2, "x2": x}
+            for part, value in parts.items():
                 keep(at + part, value)
             keep(at + "score", score, torch.int64)
             keep(at + "denoised", denoised, torch.int64)

@@ -1,4 +1,4 @@
-"""Float checkpoint to integer model: batch norm folded, tau and denoisers frozen, nothing left to round at run time.
+"""Float checkpoint to integer model: batch norm folded, tau and denoisers frozen, nothing left to round.
 
 Each channel becomes whole weights, a bias and a threshold in units of `2**-(tau (window-1))` of its own weight
 step; a negative batch-norm gain turns the signs of the weights. A channel that can never fire, or fires at every
