@@ -67,6 +67,7 @@ _OPERATIONS = {
     "$memrd_v2": "read",
     "$mem_v2": "read",
 }
+_ATTRIBUTES = ("\\no_rw_check ", "\\ram_style ", "\\rom_style ")
 _NAME = re.compile(r"[\\$][^\s]+")
 _TOKEN = re.compile(r"[\\$]\S+(?: \[\d+(?::\d+)?\])?|-?\d+(?:'[01xzm-]+)?")
 
@@ -77,8 +78,10 @@ class _Cell:
     name: str
     parameters: dict[str, str] = field(default_factory=dict)
     ports: dict[str, str] = field(default_factory=dict)
+    attributes: list[str] = field(default_factory=list)  # those that synthesis reads
 
     def lines(self) -> Iterator[str]:
+        yield from (f"  attribute {attribute}" for attribute in self.attributes)
         yield f"  cell {self.kind} {self.name}"
         yield from (f"    parameter {key} {value}" for key, value in self.parameters.items())
         yield from (f"    connect {port} {value}" for port, value in self.ports.items())
@@ -106,8 +109,8 @@ def readable(text: str, orders: Mapping[str, Sequence[str]]) -> str:
 
 
 def _parse(text: str) -> Iterator[_Module]:
-    module = cell = None
-    init = None
+    module = cell = init = None
+    attributes: list[str] = []
     for line in text.splitlines():
         word, _, rest = line.strip().partition(" ")
         if word == "module":
@@ -115,6 +118,8 @@ def _parse(text: str) -> Iterator[_Module]:
         elif word == "attribute":
             if rest.startswith("\\init "):
                 init = rest.removeprefix("\\init ")
+            elif rest.startswith(_ATTRIBUTES):
+                attributes.append(rest)
         elif word == "wire":
             words, _, name = rest.rpartition(" ")
             width = int(found[1]) if (found := re.search(r"width (\d+)", words)) else 1
@@ -126,8 +131,9 @@ def _parse(text: str) -> Iterator[_Module]:
             words, _, name = rest.rpartition(" ")
             module.memories[name] = words
         elif word == "cell":
-            cell = _Cell(*rest.split(" "))
+            cell = _Cell(*rest.split(" "), attributes=attributes)
             module.cells.append(cell)
+            attributes = []
         elif word == "parameter":
             words = re.match(r"((?:signed |real )?\S+) (.*)", rest)
             cell.parameters[words[1]] = words[2]
@@ -262,7 +268,6 @@ def _print(module: _Module, names: Mapping[str, str], order: Sequence[str]) -> I
     ports = [name for name, (_, words) in module.wires.items() if re.search(r"(in|out)put", words)]
     ports.sort(key=lambda name: places.get(name, len(places)))
     numbers = {name: number for number, name in enumerate(ports, 1)}
-    yield "attribute \\keep_hierarchy 1"
     yield f"module {module.name}"
     for wire in sorted(module.wires, key=lambda name: (numbers.get(name, len(ports) + 1), names[name])):
         if wire in module.initial:

@@ -29,7 +29,7 @@ WAIVERS = {
 }
 
 _SIMPLIFY = """
-hierarchy -check -top {top}
+hierarchy -top {top}
 proc -norom
 flatten
 opt_expr
@@ -42,7 +42,7 @@ memory_collect
 write_rtlil
 """
 _PRINT = """
-write_verilog -noattr -norename -simple-lhs
+write_verilog -norename -simple-lhs
 """
 
 

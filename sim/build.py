@@ -16,8 +16,9 @@ from xml.etree import ElementTree
 import cocotb_tools.config
 import find_libpython
 from amaranth.lib import wiring
+
 from ds2ta.gateware.verilog import WAIVERS, emit, snake
-from ds2ta.sim.verilator import build_folder, compile_simulator, digest, verilate
+from ds2ta.sim.verilator import build_folder, compile_simulator, digest, primitives, verilate
 
 __all__ = ["BenchError", "bench_parameters", "build_bench", "run_bench"]
 
@@ -53,7 +54,7 @@ def build_bench(verilog: str, name: str, *, waves: bool = False, extra: Sequence
         *("--timescale", "1ns/1ps", "-Wall", *(f"-Wno-{rule}" for rule in WAIVERS)),
         *("-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"),
         *(["--trace"] if waves else []),
-        *("ports.vlt", "design.v", str(main)),
+        *("ports.vlt", "design.v", *primitives(verilog), str(main)),
     ]
     with build_folder("sim", f"{name}-{digest(verilog, control, options)}") as folder:
         simulator = folder / "simulator"

