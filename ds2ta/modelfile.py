@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from ds2ta.errors import ModelFileError, NetworkError
 from ds2ta.modelrules import MAX_TAU, canonical_json, check_model
@@ -24,6 +23,7 @@ __all__ = ["FORMAT", "MAX_TAU", "VERSION", "IntegerModel", "Synapse", "load_mode
 
 FORMAT = "ds2ta-integer"
 VERSION = 1
+_TYPES = {"int8": "I8", "uint8": "U8", "int64": "I64"}  # as safetensors spells them
 _METADATA_KEYS = ("format", "version", "network", "layers", "attention", "provenance", "tensors", "digest")
 
 
@@ -104,15 +104,33 @@ def model_digest(model: IntegerModel) -> str:
     return _metadata(model)["digest"]
 
 
+def _encode(model: IntegerModel) -> bytes:
+    """The file. Written here because the library's own writer shuffles the metadata: equal models must be equal
+    files. Wide tensors come first, so that each lies at a multiple of its element size."""
+    tensors = sorted(_tensors(model).items(), key=lambda item: (-item[1].itemsize, item[0]))
+    header: dict[str, object] = {"__metadata__": _metadata(model)}
+    end = 0
+    for name, value in tensors:
+        begin, end = end, end + value.nbytes
+        header[name] = {"dtype": _TYPES[value.dtype.name], "shape": list(value.shape), "data_offsets": [begin, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return b"".join([len(text).to_bytes(8, "little"), text, *(value.tobytes() for _, value in tensors)])
+
+
 def save_model(model: IntegerModel, path: str | os.PathLike) -> None:
-    """Check the model, then write it whole or not at all (a temporary file is renamed over `path`)."""
+    """Check the model, then write it whole or not at all (a temporary file is renamed over `path`). Equal models
+    give equal files."""
     path = Path(path)
     check_model(model, str(path))
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        save_file(_tensors(model), partial, metadata=_metadata(model))
+        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    except ValueError as error:
+        raise ModelFileError(f"{path}: not the path of a file ({_reason(error)})") from None
+    try:
+        partial.write_bytes(_encode(model))
         partial.replace(path)
-    except (SafetensorError, OSError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise ModelFileError(f"{path}: cannot be written ({_reason(error)})") from None
     finally:
         with contextlib.suppress(OSError, ValueError):

@@ -1,0 +1,191 @@
+"""Model files: what is written comes back, bit for bit; a failed write changes nothing."""
+
+import dataclasses
+import json
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from model_files import PAGE, examples, parts, same, write
+from safetensors import safe_open
+
+from ds2ta.errors import ModelFileError
+from ds2ta.golden import slow
+from ds2ta.golden.random_model import models, random_model
+from ds2ta.modelfile import IntegerModel, load_model, model_digest, save_model
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Path:
+    return write(tmp_path / "example.safetensors", parts())
+
+
+def test_documented_writer_makes_a_model_that_runs(example: Path):
+    model = load_model(example)
+    network, layers, attention, tensors, provenance = parts()
+    assert json.loads(model.network.model_dump_json()) == network
+    assert {n: {"bits": s.bits, "tau": s.tau, "window": s.window} for n, s in model.synapses.items()} == layers
+    assert list(model.attention_threshold) == attention["threshold"]
+    assert model.provenance == provenance
+    assert np.array_equal(model.synapses["block.0.fc1"].weight, tensors["block.0.fc1.weight"])
+    assert np.array_equal(model.denoisers[0], tensors["block.0.denoiser"])
+    taps = slow.run(model, model.samples[0])
+    assert taps["logits"].shape == (3,)
+    assert taps["stem.0"].any()
+
+
+def test_documented_script_runs_as_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.M | re.S)
+    exec(compile(block, str(PAGE), "exec"), {"__name__": "__main__"})
+    assert load_model("example.safetensors").network.name == "example"
+
+
+@examples(30)
+@given(models())
+def test_round_trip(tmp_path: Path, model: IntegerModel):
+    path = tmp_path / "m.safetensors"
+    save_model(model, path)
+    loaded = load_model(path)
+    assert same(model, loaded)
+    assert model_digest(loaded) == model_digest(model)
+    first = path.read_bytes()
+    save_model(loaded, path)
+    assert path.read_bytes() == first
+
+
+def test_documented_writer_and_ours_agree_on_the_digest(tmp_path: Path):
+    model = random_model(np.random.default_rng(7), depth=2)
+    save_model(model, tmp_path / "ours")
+    network = json.loads(model.network.model_dump_json())
+    layers = {n: {"bits": s.bits, "tau": s.tau, "window": s.window} for n, s in model.synapses.items()}
+    tensors = {"samples": model.samples, "labels": model.labels}
+    for name, layer in model.synapses.items():
+        tensors |= {f"{name}.weight": layer.weight, f"{name}.bias": layer.bias}
+        if name != "head":
+            tensors[f"{name}.threshold"] = layer.threshold
+    tensors |= {f"block.{b}.denoiser": table for b, table in enumerate(model.denoisers)}
+    attention = {"threshold": list(model.attention_threshold)}
+    theirs = write(tmp_path / "theirs", [network, layers, attention, tensors, model.provenance])
+    assert same(load_model(theirs), load_model(tmp_path / "ours"))
+    assert model_digest(load_model(theirs)) == model_digest(model)
+    with safe_open(theirs, "numpy") as first, safe_open(tmp_path / "ours", "numpy") as second:
+        assert first.metadata() == second.metadata()
+        assert set(first.keys()) == set(second.keys())
+
+
+def test_digest_sees_every_part():
+    model = random_model(np.random.default_rng(3), depth=1, window=3)
+    bias = model.synapses["rpe"].bias.copy()
+    bias[0] += 1
+    changed = [
+        dataclasses.replace(model, provenance={"x": 1}),
+        dataclasses.replace(model, labels=(model.labels + 1) % model.network.classes),
+        dataclasses.replace(model, attention_threshold=(model.attention_threshold[0] + 1,)),
+        dataclasses.replace(
+            model, synapses={**model.synapses, "rpe": dataclasses.replace(model.synapses["rpe"], bias=bias)}
+        ),
+    ]
+    assert len({model_digest(m) for m in [model, *changed]}) == 5
+
+
+def test_a_bad_model_is_not_written(tmp_path: Path):
+    model = random_model(np.random.default_rng(2), depth=1)
+    path = tmp_path / "m"
+    rpe = model.synapses["rpe"]
+    fewer = {name: layer for name, layer in model.synapses.items() if name != "rpe"}
+    bad = [
+        dataclasses.replace(model, synapses={**model.synapses, "rpe": dataclasses.replace(rpe, bits=9)}),
+        dataclasses.replace(model, synapses={**model.synapses, "rpe": dataclasses.replace(rpe, tau=np.int64(0))}),
+        dataclasses.replace(model, synapses={**model.synapses, "rpe": dataclasses.replace(rpe, bias=None)}),
+        dataclasses.replace(model, synapses={**model.synapses, "rpe": model.synapses["head"]}),
+        dataclasses.replace(model, synapses=fewer),
+        dataclasses.replace(model, synapses=dict(reversed(model.synapses.items()))),
+        dataclasses.replace(model, denoisers=()),
+        dataclasses.replace(model, samples=model.samples[:0], labels=model.labels[:0]),
+        dataclasses.replace(model, samples=model.samples.astype(">i2")),
+        dataclasses.replace(model, samples=np.uint8(3)),
+        dataclasses.replace(model, labels=model.labels.astype(">i8")),
+        dataclasses.replace(model, provenance={"x": float("nan")}),
+        dataclasses.replace(model, provenance={"x": {1, 2}}),
+        dataclasses.replace(model, provenance={1: 1, "a": 2}),
+        dataclasses.replace(model, provenance=[1]),
+    ]
+    for broken in bad:
+        with pytest.raises(ModelFileError) as caught:
+            save_model(broken, path)
+        assert str(caught.value).startswith(f"{path}: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    old, new = (random_model(np.random.default_rng(seed)) for seed in (1, 2))
+    path = tmp_path / "m"
+    save_model(old, path)
+
+    def full(target: Path, data: bytes) -> None:
+        with target.open("wb") as file:
+            file.write(data[: len(data) // 2])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", full)
+        with pytest.raises(ModelFileError, match="No space left"):
+            save_model(new, path)
+    assert same(load_model(path), old)
+    assert list(tmp_path.iterdir()) == [path]
+    save_model(new, path)
+    assert same(load_model(path), new)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_real_file_size_limit_is_survived(tmp_path: Path):
+    """The operating system cuts the write short (RLIMIT_FSIZE in a child): our error, the old file whole."""
+    path = tmp_path / "m"
+    save_model(random_model(np.random.default_rng(1)), path)
+    before = path.read_bytes()
+    pid = os.fork()
+    if pid == 0:  # the child must never return into pytest
+        import resource
+        import signal
+
+        status = 1
+        try:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+            save_model(random_model(np.random.default_rng(2)), path)
+        except ModelFileError:
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["no/such/folder/m", "x" * 5000, "nul\0byte", "..", "/"])
+def test_a_path_that_cannot_be_written_is_refused(tmp_path: Path, name: str):
+    with pytest.raises(ModelFileError):
+        save_model(random_model(np.random.default_rng(1)), tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_the_way_is_refused(tmp_path: Path):
+    (tmp_path / "m").mkdir()
+    with pytest.raises(ModelFileError):
+        save_model(random_model(np.random.default_rng(1)), tmp_path / "m")
+    assert [p.name for p in tmp_path.iterdir()] == ["m"]
+
+
+def test_arrays_of_any_memory_order_are_written_alike(tmp_path: Path):
+    model = random_model(np.random.default_rng(5), depth=1)
+    turned = {
+        name: dataclasses.replace(layer, weight=np.asfortranarray(layer.weight))
+        for name, layer in model.synapses.items()
+    }
+    save_model(model, tmp_path / "a")
+    save_model(dataclasses.replace(model, synapses=turned, samples=model.samples[::-1][::-1]), tmp_path / "b")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
