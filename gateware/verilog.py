@@ -17,7 +17,7 @@ from amaranth.lib import wiring
 
 from ds2ta.gateware.netlist import KEYWORDS, readable
 
-__all__ = ["WAIVERS", "emit", "port_widths", "snake"]
+__all__ = ["WAIVERS", "emit", "port_widths", "signature_ports", "snake"]
 
 # `verilator --lint-only -Wall` of emitted Verilog is clean but for these rules.
 WAIVERS = {
@@ -51,7 +51,8 @@ def snake(component: wiring.Component) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(component).__name__).lower()
 
 
-def _signature_ports(component: wiring.Component) -> dict[str, tuple[Value, PortDirection]]:
+def signature_ports(component: wiring.Component) -> dict[str, tuple[Value, PortDirection]]:
+    """Port name -> signal and direction, members of members joined by `__`."""
     ports = {}
     for path, member, value in component.signature.flatten(component):
         direction = PortDirection.Input if member.flow == wiring.In else PortDirection.Output
@@ -72,7 +73,7 @@ class _Emitter:
         """Emit `component`; the answer is the instance that takes its place in its parent."""
         for index, (inner, inner_name, place) in enumerate(fragment.subfragments):
             self.inside(fragment, index, inner, inner_name, place)
-        ports = _signature_ports(component)
+        ports = signature_ports(component)
         domains: dict[str, ClockDomain] = {}
         design = fragment.prepare(
             ports, hierarchy=(name,), missing_domain=lambda domain: domains.setdefault(domain, ClockDomain(domain))

@@ -17,8 +17,9 @@ import cocotb_tools.config
 import find_libpython
 from amaranth.lib import wiring
 
+from ds2ta.cache import build_folder, digest
 from ds2ta.gateware.verilog import WAIVERS, emit, snake
-from ds2ta.sim.verilator import build_folder, compile_simulator, digest, primitives, verilate
+from ds2ta.sim.verilator import compile_simulator, primitives, verilate
 
 __all__ = ["BenchError", "bench_parameters", "build_bench", "run_bench"]
 

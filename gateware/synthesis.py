@@ -1,0 +1,108 @@
+"""Area of a component on real FPGA families, by yosys (the native one inside the pyosys wheel).
+
+The flow reads the component's RTLIL, leaves read-during-write open as `hw/store.py` promises, and counts the cells
+of the mapped netlist. It stops before place and route, whose packing adds some percent.
+"""
+
+import importlib.metadata
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from amaranth.back import rtlil
+from amaranth.lib import wiring
+
+from ds2ta.cache import build_folder, digest
+from ds2ta.errors import Ds2taError
+from ds2ta.gateware.verilog import signature_ports, snake
+from ds2ta.hw.store import without_collision_logic
+
+__all__ = ["TARGETS", "Area", "area"]
+
+_RUN = "import sys; from pyosys import libyosys; libyosys.run_pass('script script.ys')"
+
+
+@dataclass(frozen=True)
+class Area:
+    """Mapped cells. `luts` is the figure to compare: on iCE40 the LUT4s (an adder bit is one, its carry is beside
+    it), on ECP5 LUT4 + 2 CCU2C (each CCU2C takes the place of two LUTs) + 2 for each 16x4 distributed RAM."""
+
+    target: str
+    luts: int
+    lut4: int
+    carry: int
+    registers: int
+    block_rams: int
+    single_port_rams: int
+    distributed_rams: int
+    multipliers: int
+    other: int
+
+
+def _ice40(cells: dict[str, int]) -> Area:
+    lut4 = cells.pop("SB_LUT4", 0)
+    return Area(
+        target="ice40",
+        luts=lut4,
+        lut4=lut4,
+        carry=cells.pop("SB_CARRY", 0),
+        registers=sum(cells.pop(name) for name in list(cells) if name.startswith("SB_DFF")),
+        block_rams=sum(cells.pop(name) for name in list(cells) if name.startswith("SB_RAM40")),
+        single_port_rams=cells.pop("SB_SPRAM256KA", 0),
+        distributed_rams=0,
+        multipliers=cells.pop("SB_MAC16", 0),
+        other=sum(cells.values()),
+    )
+
+
+def _ecp5(cells: dict[str, int]) -> Area:
+    for free in ("PFUMX", "L6MUX21"):  # the slice's own multiplexers behind its LUTs
+        cells.pop(free, 0)
+    lut4, carry, distributed = cells.pop("LUT4", 0), cells.pop("CCU2C", 0), cells.pop("TRELLIS_DPR16X4", 0)
+    return Area(
+        target="ecp5",
+        luts=lut4 + 2 * carry + 2 * distributed,
+        lut4=lut4,
+        carry=carry,
+        registers=cells.pop("TRELLIS_FF", 0),
+        block_rams=cells.pop("DP16KD", 0),
+        single_port_rams=0,
+        distributed_rams=distributed,
+        multipliers=cells.pop("MULT18X18D", 0),
+        other=sum(cells.values()),
+    )
+
+
+#: Family -> (yosys command, how to read its cells).
+TARGETS = {
+    "ice40": ("synth_ice40 -device u", _ice40),
+    "ecp5": ("synth_ecp5", _ecp5),
+}
+
+
+def area(component: wiring.Component, target: str = "ice40", *, unused: Sequence[str] = ("trace_",)) -> Area:
+    """Synthesize `component` for a family and count. Outputs whose name starts with one of `unused` are left open,
+    so the logic behind them goes, as in a board design that connects none. Kept under `build/synthesis/`."""
+    if target not in TARGETS:
+        raise Ds2taError(f"target must be one of {', '.join(TARGETS)}, not {target!r}")
+    command, count = TARGETS[target]
+    name = snake(component)
+    ports = {key: port for key, port in signature_ports(component).items() if not key.startswith(tuple(unused))}
+    text = without_collision_logic(rtlil.convert(component, name=name, ports=ports, emit_src=False))
+    script = f"read_rtlil design.il\n{command} -top {name}\ntee -q -o cells.json stat -json\n"
+    version = importlib.metadata.version("pyosys")
+    with build_folder("synthesis", f"{name}-{target}-{digest(text, script, version)}") as folder:
+        result = folder / "area.json"
+        if not result.exists():
+            (folder / "design.il").write_text(text)
+            (folder / "script.ys").write_text(script)
+            # in a process of its own: an error of yosys ends the process that it runs in
+            done = subprocess.run([sys.executable, "-c", _RUN], cwd=folder, capture_output=True, text=True)
+            if done.returncode or not (folder / "cells.json").exists():
+                tail = (done.stdout + done.stderr).strip()[-500:]
+                raise Ds2taError(f"{command} of {name} failed in {folder}: {tail}")
+            cells = json.loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"]
+            result.write_text(json.dumps(asdict(count(dict(cells))), indent=1))
+        return Area(**json.loads(result.read_text()))
