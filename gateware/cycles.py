@@ -14,6 +14,7 @@ from ds2ta.gateware.compiler import Program
 from ds2ta.gateware.layout import Region
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.program import Instruction, Opcode, Residual
+from ds2ta.hw.lif import LifArray
 
 __all__ = ["PassCycles", "predict", "total_cycles"]
 
@@ -157,9 +158,7 @@ def _synapse(
 ) -> tuple[int, int, int]:
     """Convolution, linear layer or head: (cycles, events, rows scanned)."""
     live = _live_words(region, taps[region.name], machine)
-    tile_rows = [
-        (0 if row is None else int(live[at, row]), first, last) for at, row, first, last in _beats(instruction)
-    ]
+    tile_rows = [(0 if row is None else int(live[at, row]), last) for at, row, last in _beats(instruction)]
     tiles = instruction.tiles_last + 1
     head = _HeadDrain(instruction, machine) if instruction.opcode == Opcode.HEAD else None
     beats = instruction.drain_groups * machine.time_steps
@@ -200,7 +199,7 @@ def _synapse(
         cycles = head.done + 1
     else:
         planes = instruction.planes_out if instruction.residual == Residual.ADD else 1
-        cycles = engine.final + machine.max_window - 1 + _EPILOGUE_TAIL + planes
+        cycles = engine.final + machine.max_window - 1 + LifArray.latency + _EPILOGUE_TAIL + planes
     return cycles, events, tiles * len(tile_rows)
 
 
@@ -222,11 +221,11 @@ class _HeadDrain:
                 logits = min(self._lanes, self._classes_left)
                 self._classes_left -= logits
                 self._rests_until = at + logits
-                self.done = max(self.done, at + logits + _HEAD_TAIL)
+                self.done = max(self.done, at + (logits + _HEAD_TAIL if logits else 1))
         return at
 
 
 _START = 2  # the first row is at the zero skip's door
 _POOL_TAIL = 5
-_EPILOGUE_TAIL = 5
+_EPILOGUE_TAIL = 3
 _HEAD_TAIL = 2
