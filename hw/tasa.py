@@ -1,13 +1,15 @@
 """The barrel-shift TASA accumulator: the temporal window over synaptic sums (paper, eq. 1, 4 and 5)."""
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Module, Mux, ResetSignal, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
-from ds2ta.hw.engine import drain_layout
 
 from ds2ta.errors import FitError
+from ds2ta.hw.engine import drain_layout
 
 __all__ = ["Tasa", "current_layout"]
+
+_MARKS = ("t_first", "t_last", "last")
 
 
 def current_layout(*, lanes, width):
@@ -38,6 +40,8 @@ class Tasa(wiring.Component):
     acc_width : bits of the signed sums P.
     max_window, max_tau : limits of the run-time window and shift.
     current_width : bits of the signed current I.
+    multiply : build a shift as a product with a power of two, for a device with multiplier blocks to spare. The
+        shifters are most of the block: on an ECP5 a lane shrinks from about 150 LUT4 to 50.
 
     Members
     -------
@@ -47,7 +51,7 @@ class Tasa(wiring.Component):
     o : stream of `current_layout`.
     """
 
-    def __init__(self, *, lanes, acc_width, max_window, max_tau, current_width):
+    def __init__(self, *, lanes, acc_width, max_window, max_tau, current_width, multiply=False):
         for name, value, low, high in (
             ("lanes", lanes, 1, 1024),
             ("acc_width", acc_width, 2, 40),
@@ -57,11 +61,14 @@ class Tasa(wiring.Component):
         ):
             if type(value) is not int or not low <= value <= high:
                 raise FitError(f"Tasa {name} must be an integer in {low}..{high}, not {value!r}")
+        if type(multiply) is not bool:
+            raise FitError(f"Tasa multiply must be a bool, not {multiply!r}")
         self.lanes = lanes
         self.acc_width = acc_width
         self.max_window = max_window
         self.max_tau = max_tau
         self.current_width = current_width
+        self.multiply = multiply
         self.latency = max_window - 1
         super().__init__(
             {
@@ -76,78 +83,76 @@ class Tasa(wiring.Component):
         m = Module()
         taps = self.max_window
         if taps == 1:
-            m.d.comb += [
-                self.i.ready.eq(self.o.ready),
-                self.o.valid.eq(self.i.valid),
-                self.o.payload.t_first.eq(self.i.payload.t_first),
-                self.o.payload.t_last.eq(self.i.payload.t_last),
-                self.o.payload.last.eq(self.i.payload.last),
-            ]
+            m.d.comb += [self.i.ready.eq(self.o.ready), self.o.valid.eq(self.i.valid)]
+            m.d.comb += [self.o.payload[mark].eq(self.i.payload[mark]) for mark in _MARKS]
             m.d.comb += [self.o.payload.current[r].eq(self.i.payload.value[r]) for r in range(self.lanes)]
             return m
 
-        def widened(bits):
-            return signed(min(bits, self.current_width))
+        advance, restart = Signal(), ResetSignal()
+        m.d.comb += [advance.eq(~self.o.valid | self.o.ready), self.i.ready.eq(advance)]
 
-        # shift j of max_window - 1 is in use when window + j > max_window; history m is when m < window
-        tau = [None]
+        # shift j of 1..max_window-1 works while window + j > max_window; shifts 1..j together give total[j]
+        tau, total = [None], [0]
         for j in range(1, taps):
             amount = Signal(self.tau.shape(), name=f"tau_{j}")
             m.d.comb += amount.eq(Mux(self.window > taps - j, self.tau, 0))
             tau.append(amount)
+            total.append(total[-1] + amount)
 
-        advance = Signal()
-        m.d.comb += [
-            advance.eq(~self.o.valid | self.o.ready),
-            self.i.ready.eq(advance),
-        ]
-        # powers[r][j] = P << (tau_1 + ... + tau_j), one more for each stage, carried beside the marks
-        valid, marks = self.i.valid, self.i.payload
+        # each stage adds a power, powers[r][j] = P << total[j], and hands all of them on beside the marks
+        valid, marks = self.i.valid, {mark: self.i.payload[mark] for mark in _MARKS}
         powers = [[self.i.payload.value[r]] for r in range(self.lanes)]
         for stage in range(1, taps):
             for r in range(self.lanes):
-                shifted = Signal(widened(self.acc_width + stage * self.max_tau), name=f"shifted_{stage}_{r}")
-                m.d.comb += shifted.eq(powers[r][-1] << tau[stage])
-                powers[r].append(shifted)
-            if stage == taps - 1:
-                break
-            held_valid = Signal(name=f"valid_{stage}")
-            held_marks = Signal(data.StructLayout({"t_first": 1, "t_last": 1, "last": 1}), name=f"marks_{stage}")
-            with m.If(advance):
-                m.d.sync += [
-                    held_valid.eq(valid),
-                    held_marks.t_first.eq(marks.t_first),
-                    held_marks.t_last.eq(marks.t_last),
-                    held_marks.last.eq(marks.last),
+                power = Signal(self._narrowed(self.acc_width + stage * self.max_tau), name=f"power_{stage}_{r}")
+                if self.multiply:
+                    factor = Signal(stage * self.max_tau + 1, name=f"factor_{stage}_{r}")
+                    m.d.comb += [factor.eq(1 << total[stage]), power.eq(powers[r][0] * factor)]
+                else:
+                    m.d.comb += power.eq(powers[r][-1] << tau[stage])
+                powers[r].append(power)
+            if stage < taps - 1:
+                held_valid = Signal(name=f"valid_{stage}")
+                held_marks = {mark: Signal(name=f"{mark}_{stage}", reset_less=True) for mark in _MARKS}
+                held_powers = [
+                    [
+                        Signal.like(power, name=f"held_{stage}_{j}_{r}", reset_less=True)
+                        for j, power in enumerate(lane)
+                    ]
+                    for r, lane in enumerate(powers)
                 ]
-            for r in range(self.lanes):
-                for j, power in enumerate(powers[r]):
-                    held = Signal(power.shape(), name=f"power_{stage}_{j}_{r}", reset_less=True)
-                    with m.If(advance):
-                        m.d.sync += held.eq(power)
-                    powers[r][j] = held
-            valid, marks = held_valid, held_marks
+                with m.If(advance):
+                    m.d.sync += held_valid.eq(valid)
+                    m.d.sync += [held_marks[mark].eq(marks[mark]) for mark in _MARKS]
+                    m.d.sync += [
+                        held.eq(power)
+                        for held_row, row in zip(held_powers, powers, strict=True)
+                        for held, power in zip(held_row, row, strict=True)
+                    ]
+                valid, marks, powers = held_valid, held_marks, held_powers
 
-        # all additions happen side by side in the last stage; history[m] is z_m of the step before
+        # all additions stand side by side in the last stage; history is z_tap of the step before
         with m.If(advance):
-            m.d.sync += [
-                self.o.valid.eq(valid),
-                self.o.payload.t_first.eq(marks.t_first),
-                self.o.payload.t_last.eq(marks.t_last),
-                self.o.payload.last.eq(marks.last),
-            ]
+            m.d.sync += self.o.valid.eq(valid)
+            m.d.sync += [self.o.payload[mark].eq(marks[mark]) for mark in _MARKS]
         for r in range(self.lanes):
             above = 0
             for tap in range(taps - 1, 0, -1):
-                # a tap's sum of n terms: its widest term, doubled at most n-1 times
-                bits = self.acc_width + (taps - 1 - tap) * self.max_tau + (taps - 1 - tap)
-                history = Signal(widened(bits), name=f"history_{tap}_{r}")
-                with m.If(advance & valid):
-                    with m.If(marks.t_last | (self.window <= tap)):
+                # a sum of n+1 terms: the widest of them, doubled n times at most
+                terms = taps - 1 - tap
+                bits = self.acc_width + terms * self.max_tau + terms
+                history = Signal(self._narrowed(bits), name=f"history_{tap}_{r}", reset_less=True)
+                # the reset is part of the clear, not a reset of its own: a flip-flop has one synchronous reset
+                with m.If((valid & advance) | restart):
+                    with m.If(marks["t_last"] | (self.window <= tap) | restart):
                         m.d.sync += history.eq(0)
                     with m.Else():
-                        m.d.sync += history.eq(powers[r][taps - 1 - tap] + above)
+                        m.d.sync += history.eq(powers[r][terms] + above)
                 above = history
             with m.If(advance):
                 m.d.sync += self.o.payload.current[r].eq(powers[r][taps - 1] + above)
         return m
+
+    def _narrowed(self, bits):
+        """Nothing needs more bits than the current itself, because sums are exact modulo `2**current_width`."""
+        return signed(min(bits, self.current_width))
