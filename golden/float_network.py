@@ -60,7 +60,7 @@ class FloatNetwork(nn.Module):
             )
             window = network.window if spec.tasa else 1
             if window > 1 and (key := self._window_key(spec.name)) not in self.windows:
-                self.windows[key] = Tasa(window=window, initial_tau=config.initial_tau)
+                self.windows[key] = Tasa(window=window, initial_tau=config.initial_tau, max_tau=config.max_tau)
         self._plain = Tasa(window=1, initial_tau=0.0)
         for _ in range(network.depth if network.nsad else 0):
             self.denoisers.append(

@@ -36,7 +36,17 @@ PRESETS = {
             window=3,
             residual="or",
         ),
-        config=TrainingConfig(initial_tau=2.0),
+        config=TrainingConfig(
+            epochs_float=110,
+            epochs_quantized=50,
+            epochs_frozen=8,
+            batch=32,
+            rate_float=0.015,
+            rate_quantized=0.004,
+            sparsity=0.6,
+            initial_tau=2.0,
+            max_tau=2,
+        ),
     ),
     "digits-small": Preset(
         network=Network(
@@ -51,6 +61,16 @@ PRESETS = {
             window=3,
             residual="add",
         ),
-        config=TrainingConfig(initial_tau=2.0),
+        config=TrainingConfig(
+            epochs_float=50,
+            epochs_quantized=25,
+            epochs_frozen=5,
+            batch=32,
+            rate_float=0.01,
+            rate_quantized=0.004,
+            sparsity=0.8,
+            initial_tau=2.0,
+            max_tau=3,
+        ),
     ),
 }

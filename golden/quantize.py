@@ -72,7 +72,7 @@ def _synapse(network: FloatNetwork, spec: LayerSpec) -> Synapse:
         bias=_whole(folded.bias.clamp(-limit, limit), np.int64),
         threshold=_whole(folded.threshold.clamp(1.0, limit), np.int64),
         bits=layer.bits,
-        tau=int(tasa.integer_tau()),
+        tau=tasa.whole_tau(),
         window=tasa.window,
     )
 

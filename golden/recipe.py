@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ds2ta.modelrules import MAX_TAU
+
 __all__ = ["TrainingConfig"]
 
 
@@ -31,15 +33,16 @@ class TrainingConfig(BaseModel):
     label_smoothing: float = Field(0.05, ge=0, lt=1)
     sparsity: float = Field(0.0, ge=0)  # weight of the mean share of non-zero spike words, by synaptic work
 
-    shift: float = Field(0.7, ge=0)  # augmentation: pixels, degrees, relative size
-    rotation: float = Field(8.0, ge=0)
-    zoom: float = Field(0.08, ge=0, lt=1)
+    shift: float = Field(0.5, ge=0)  # augmentation: pixels, degrees, relative size
+    rotation: float = Field(6.0, ge=0)
+    zoom: float = Field(0.06, ge=0, lt=1)
 
     bits: int = Field(4, ge=2, le=8)
     layer_bits: dict[str, int] = {}  # exceptions by layer name
     firing_threshold: float = Field(1.0, gt=0)  # of the scaled neuron; theta = tau_m * firing_threshold
     surrogate_slope: float = Field(4.0, gt=0)  # of the scaled neuron
-    initial_tau: float = Field(4.0, ge=0, le=7)
+    initial_tau: float = Field(4.0, ge=0, le=MAX_TAU)
+    max_tau: int = Field(MAX_TAU, ge=0, le=MAX_TAU)  # a lower one keeps the guard bits, and so the neurons, narrow
     tau_sharing: Literal["layer", "qkv"] = "qkv"  # q, k, v one tau each, or one for the three; proj has its own
     initial_denoiser_threshold: float = Field(3.0, ge=0)
     attention_scale: float = Field(0.125, gt=0)  # of Q K^T, folded into the threshold after A x V

@@ -92,7 +92,7 @@ class SpikingSynapse(nn.Module):
         """What is exported: the fold of the running statistics."""
         _, scale = self.integer_weight()
         sign = self._sign(1)
-        guard = float(tasa.integer_tau()) * (tasa.window - 1)
+        guard = tasa.whole_tau() * (tasa.window - 1)
         scaled = scale.double()
         return self.fold(self.mean.double() * sign / scaled, self.variance.double() / scaled**2, scale, guard)
 
@@ -123,7 +123,7 @@ class SpikingSynapse(nn.Module):
         grid = None
         if self.quantized:
             with torch.no_grad():
-                guard = float(tasa.integer_tau()) * (tasa.window - 1)
+                guard = tasa.whole_tau() * (tasa.window - 1)
                 if self.training and not self.frozen_statistics:
                     folded = self.fold(mean, variance, scale, guard)
                 else:
