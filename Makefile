@@ -1,0 +1,63 @@
+# Everything starts here; `make` alone lists the targets. Each target makes the environment that it needs.
+
+VENV ?= .venv
+JOBS ?= 2
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+PYTHONS := python3.11 python3.12 python3.13 python3 python
+
+# the first interpreter that is Python 3.11 or later
+find_python = for name in $(PYTHONS); do \
+	if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then found=$$name; break; fi; done; \
+	[ -n "$$found" ] || { echo "error: Python 3.11 or later is needed; none of these is: $(PYTHONS)" >&2; exit 2; }
+
+.PHONY: help verilog test sim lint train bench break clean distclean
+.DELETE_ON_ERROR:
+
+help:  ## list the targets
+	@echo "make TARGET, where TARGET is one of"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' Makefile
+
+verilog: $(VENV)/base.stamp  ## write the Verilog of the shipped accelerators to build/verilog/
+	@$(BIN)/ds2ta verilog --out build/verilog
+
+test: $(VENV)/test.stamp  ## run all tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --durations 10
+
+sim: $(VENV)/test.stamp  ## run the simulations alone: every block, every shipped network, random networks
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/hw tests/gateware tests/sim
+
+lint: $(VENV)/test.stamp  ## check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+train: $(VENV)/test.stamp  ## train the shipped networks anew and quantize them into models/
+	$(BIN)/ds2ta train digits-tiny
+	$(BIN)/ds2ta train digits-small
+
+bench: $(VENV)/test.stamp  ## print every figure: accuracy, cycles, utilization, area, speed of the simulators
+	$(BIN)/ds2ta bench
+
+break: $(VENV)/test.stamp  ## plant known bugs, one after another, and demand that a test finds each
+	$(BIN)/python tests/mutation.py --jobs $(JOBS)
+
+clean:  ## remove everything that was built (not the environment)
+	rm -rf build
+
+distclean: clean  ## remove the environment too
+	rm -rf $(VENV)
+
+$(VENV)/bin/python:
+	@$(find_python); \
+	$$found -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "error: $$found has no working venv module; on Debian: apt-get install python3-venv" >&2; exit 2; }
+
+# the base package: enough for Verilog, no torch
+$(VENV)/base.stamp: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --editable .
+	@touch $@
+
+# all that tests, training and benchmarks need
+$(VENV)/test.stamp: pyproject.toml $(VENV)/base.stamp
+	$(PIP) install --editable '.[test]'
+	@touch $@
