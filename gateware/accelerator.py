@@ -17,26 +17,14 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, ceil_log2
 
+from ds2ta.gateware.blocks import blocks
 from ds2ta.gateware.compiler import Program
 from ds2ta.gateware.machine import Machine
-from ds2ta.gateware.program import Opcode, instruction_layout
-from ds2ta.gateware.sequencer import Sequencer, counter_layout
-from ds2ta.hw.attention import AttentionUnit
-from ds2ta.hw.encoder import InputEncoder
-from ds2ta.hw.engine import SynapticEngine
-from ds2ta.hw.gather import Gather
-from ds2ta.hw.head import ClassifierHead, logit_layout
-from ds2ta.hw.lif import LifArray
-from ds2ta.hw.packer import RowPacker
-from ds2ta.hw.parameters import ParameterFetch, parameter_layout
-from ds2ta.hw.pool import OrPool
-from ds2ta.hw.residual import Residual
-from ds2ta.hw.row_reader import RowReader
+from ds2ta.gateware.program import Opcode
+from ds2ta.gateware.sequencer import counter_layout
+from ds2ta.hw.head import logit_layout
+from ds2ta.hw.parameters import parameter_layout
 from ds2ta.hw.rows import row_layout
-from ds2ta.hw.store import SpikeBank, Store
-from ds2ta.hw.tasa import Tasa
-from ds2ta.hw.walker import RowWalker
-from ds2ta.hw.zero_skip import ZeroSkip
 
 __all__ = ["LOAD_STORES", "Accelerator", "load_layout"]
 
@@ -59,20 +47,20 @@ class Accelerator(wiring.Component):
 
     Members
     -------
-    load: store words, only where a store is loadable; always ready.
+    load: store words, only where a store is loadable; ready while `busy` is low.
     sample: {value}: sample bytes. The first byte starts the program and is consumed by its first pass.
     result: {logit, index, class_index, last}.
     busy: a sample is being worked on. pass_index: the pass at work.
     counter_address, counter_data: the counters of each pass of the last sample (one cycle of latency).
-    trace_*: what the passes produce, for benches and `ds2ta diff`; synthesis removes what is left unconnected:
+    trace_* (only with `trace`): what the passes produce, for benches and `ds2ta diff`:
       trace_row, trace_row_address, trace_row_valid: a row before its residual joins;
       trace_write, trace_write_address, trace_write_valid: a row as written to bank B (bit 1) or A (bit 0);
       trace_score, trace_score_valid: T scores of a (head, query, key);
       trace_collision: a bank is read and written at the same row in one cycle, which never happens.
     """
 
-    def __init__(self, machine: Machine, program: Program | None = None):
-        self.machine, self.program = machine, program
+    def __init__(self, machine: Machine, program: Program | None = None, *, trace: bool = False):
+        self.machine, self.program, self._trace = machine, program, trace
         row = row_layout(machine.row_lanes, machine.time_steps)
         self._address_width = address_width = ceil_log2(machine.bank_rows)
         members = {
@@ -82,135 +70,40 @@ class Accelerator(wiring.Component):
             "pass_index": Out(range(machine.instructions)),
             "counter_address": In(range(machine.instructions)),
             "counter_data": Out(counter_layout(machine)),
-            "trace_row": Out(row),
-            "trace_row_address": Out(address_width),
-            "trace_row_valid": Out(1),
-            "trace_write": Out(row),
-            "trace_write_address": Out(address_width),
-            "trace_write_valid": Out(2),
-            "trace_score": Out(data.ArrayLayout(bits_for(machine.max_head_dim), machine.time_steps)),
-            "trace_score_valid": Out(1),
-            "trace_collision": Out(1),
         }
+        if trace:
+            members |= {
+                "trace_row": Out(row),
+                "trace_row_address": Out(address_width),
+                "trace_row_valid": Out(1),
+                "trace_write": Out(row),
+                "trace_write_address": Out(address_width),
+                "trace_write_valid": Out(2),
+                "trace_score": Out(data.ArrayLayout(bits_for(machine.max_head_dim), machine.time_steps)),
+                "trace_score_valid": Out(1),
+                "trace_collision": Out(1),
+            }
         if machine.weights != "rom" or machine.tables != "rom":
-            members["load"] = In(stream.Signature(load_layout(machine), always_ready=True))
+            members["load"] = In(stream.Signature(load_layout(machine)))
         super().__init__(members)
 
     def elaborate(self, platform):
         m = Module()
         machine, program = self.machine, self.program
-        lanes, rows, steps, drain = machine.lanes, machine.row_lanes, machine.time_steps, machine.drain_lanes
-        address_width = self._address_width
-        weight_width = max(1, ceil_log2(machine.weight_rows))
-        parameter_width = max(1, ceil_log2(machine.parameter_rows))
-        count_width = bits_for(machine.max_count - 1)
-        shift_width = max(1, bits_for(machine.max_shift))
-        row_shape = {"row_lanes": rows, "time_steps": steps}
-
-        # ---- blocks
-        shared = {"address_width": address_width, "weight_width": weight_width, "shift_width": shift_width}
-        m.submodules.gather = gather = Gather(**shared, count_width=count_width, row_lanes=rows)
-        m.submodules.reader = reader = RowReader(**row_shape, **shared)
-        m.submodules.zero_skip = zero_skip = ZeroSkip(
-            **row_shape,
-            weight_width=weight_width,
-            shift_width=shift_width,
-            max_shift=machine.max_shift,
-            buffer_rows=machine.buffer_rows,
-        )
-        m.submodules.engine = engine = SynapticEngine(
-            lanes=lanes,
-            time_steps=steps,
-            drain_lanes=drain,
-            weight_bits=machine.weight_bits,
-            max_shift=machine.max_shift,
-            acc_width=machine.acc_width,
-            address_width=weight_width,
-        )
-        m.submodules.tasa = tasa = Tasa(
-            lanes=drain,
-            acc_width=machine.acc_width,
-            max_window=machine.max_window,
-            max_tau=machine.max_tau,
-            current_width=machine.current_width,
-        )
-        m.submodules.parameters = parameters = ParameterFetch(
-            lanes=drain,
-            current_width=machine.current_width,
-            param_width=machine.param_width,
-            address_width=parameter_width,
-            count_width=count_width,
-        )
-        m.submodules.lif = lif = LifArray(
-            lanes=drain,
-            current_width=machine.current_width,
-            param_width=machine.param_width,
-            membrane_width=machine.membrane_width,
-            leak_shift=machine.leak_shift,
-        )
-        m.submodules.packer = packer = RowPacker(lanes=drain, **row_shape)
-        m.submodules.pool = pool = OrPool(**row_shape)
-        m.submodules.walker = walker = RowWalker(**row_shape, address_width=address_width, tile_width=count_width)
-        m.submodules.residual = residual = Residual(
-            **row_shape, address_width=address_width, max_planes=machine.max_planes
-        )
-        m.submodules.encoder = encoder = InputEncoder(
-            **row_shape,
-            max_channels=machine.max_channels,
-            max_bits=machine.max_bits,
-            address_width=address_width,
-        )
-        m.submodules.head = head = ClassifierHead(
-            lanes=drain,
-            acc_width=machine.acc_width,
-            logit_width=machine.logit_width,
-            param_width=machine.param_width,
-            classes_max=machine.max_classes,
-            positions_max=machine.max_tokens,
-        )
-        m.submodules.attention = attention = AttentionUnit(
-            **row_shape,
-            score_channels=machine.score_channels,
-            max_tokens=machine.max_tokens,
-            max_heads=machine.max_heads,
-            max_head_dim=machine.max_head_dim,
-            denoiser_bits=machine.denoiser_bits,
-            membrane_width=machine.attention_width,
-            leak_shift=machine.leak_shift,
-            address_width=address_width,
-            denoiser_entries=machine.denoiser_entries,
-            denoiser_kind=machine.tables,
-            denoiser_init=program.denoiser_image if program else (),
-        )
-
-        # ---- stores
-        def store(width, depth, kind, image):
-            return Store(width=width, depth=depth, kind=kind, init=image if kind == "rom" else ())
-
-        word = instruction_layout(machine)
-        parameter_row = parameter_layout(lanes=drain, param_width=machine.param_width)
-        m.submodules.weight_store = weight_store = store(
-            lanes * machine.weight_bits,
-            machine.weight_rows,
-            machine.weights,
-            program.weight_image if program else (),
-        )
-        m.submodules.program_store = program_store = store(
-            word.size, machine.instructions, machine.tables, program.program_image if program else ()
-        )
-        m.submodules.parameter_store = parameter_store = store(
-            parameter_row.size,
-            machine.parameter_rows,
-            machine.tables,
-            program.parameter_image if program else (),
-        )
-        counters = counter_layout(machine)
-        m.submodules.counter_store = counter_store = SpikeBank(width=counters.size, depth=machine.instructions)
-        m.submodules.bank_a = bank_a = SpikeBank(width=rows * steps, depth=machine.bank_rows)
-        m.submodules.bank_b = bank_b = SpikeBank(width=rows * steps, depth=machine.bank_rows)
+        rows, steps, address_width = machine.row_lanes, machine.time_steps, self._address_width
+        block = blocks(machine, program)
+        for name, component in block.items():
+            m.submodules[name] = component
+        gather, reader, zero_skip, engine = (block[n] for n in ("gather", "reader", "zero_skip", "engine"))
+        tasa, parameters, lif, packer, pool = (block[n] for n in ("tasa", "parameters", "lif", "packer", "pool"))
+        walker, residual, encoder, head = (block[n] for n in ("walker", "residual", "encoder", "head"))
+        attention, sequencer = block["attention"], block["sequencer"]
+        weight_store, program_store = block["weight_store"], block["program_store"]
+        parameter_store, counter_store = block["parameter_store"], block["counter_store"]
+        bank_a, bank_b = block["bank_a"], block["bank_b"]
+        parameter_row = parameter_layout(lanes=machine.drain_lanes, param_width=machine.param_width)
 
         # ---- sequencer
-        m.submodules.sequencer = sequencer = Sequencer(machine)
         now = sequencer.instruction
         runs = {code: Signal(name=f"runs_{code.name.lower()}") for code in Opcode}
         m.d.comb += [signal.eq(now.opcode == code) for code, signal in runs.items()]
@@ -339,8 +232,8 @@ class Accelerator(wiring.Component):
                 bank_b.read_enable.eq(residual.read_enable),
                 bank_b.read_address.eq(residual.read_address),
             ]
-        writer = Signal.like(self.trace_write.as_value())
-        write_address, write_enable = Signal(address_width), Signal()
+        writer = Signal(rows * steps)
+        write_address, write_enable, write_banks = Signal(address_width), Signal(), Signal(2)
         with m.If(runs[Opcode.INPUT]):
             m.d.comb += [
                 writer.eq(encoder.write.row),
@@ -355,38 +248,39 @@ class Accelerator(wiring.Component):
             ]
         for number, bank in enumerate((bank_a, bank_b)):
             m.d.comb += [
-                bank.write.enable.eq(self.trace_write_valid[number]),
+                bank.write.enable.eq(write_banks[number]),
                 bank.write.address.eq(write_address),
                 bank.write.row.eq(writer),
-                self.trace_write_valid[number].eq(
-                    write_enable & sequencer.busy & ((now.target_bank == number) | now.mirror)
-                ),
+                write_banks[number].eq(write_enable & sequencer.busy & ((now.target_bank == number) | now.mirror)),
             ]
 
         # ---- loading
         if machine.weights != "rom" or machine.tables != "rom":
             entry = self.load.payload
+            m.d.comb += self.load.ready.eq(~sequencer.busy)
             loadable = {"weights": weight_store} if machine.weights != "rom" else {}
             if machine.tables != "rom":
                 loadable |= {"program": program_store, "parameters": parameter_store, "denoiser": attention}
             for name, target in loadable.items():
                 m.d.comb += [
-                    target.load.enable.eq(self.load.valid & (entry.store == LOAD_STORES[name])),
+                    target.load.enable.eq(self.load.valid & self.load.ready & (entry.store == LOAD_STORES[name])),
                     target.load.address.eq(entry.row),
                     target.load.chunk.eq(entry.chunk),
                     target.load.data.eq(entry.data),
                 ]
 
-        m.d.comb += [
-            self.trace_row.eq(residual.i.payload.row),
-            self.trace_row_address.eq(residual.i.payload.address),
-            self.trace_row_valid.eq(residual.i.valid & residual.i.ready),
-            self.trace_write.eq(writer),
-            self.trace_write_address.eq(write_address),
-            self.trace_score.eq(attention.trace_score.score),
-            self.trace_score_valid.eq(attention.trace_score.valid),
-            self.trace_collision.eq(bank_a.collision | bank_b.collision),
-        ]
+        if self._trace:
+            m.d.comb += [
+                self.trace_row.eq(residual.i.payload.row),
+                self.trace_row_address.eq(residual.i.payload.address),
+                self.trace_row_valid.eq(residual.i.valid & residual.i.ready),
+                self.trace_write.eq(writer),
+                self.trace_write_valid.eq(write_banks),
+                self.trace_write_address.eq(write_address),
+                self.trace_score.eq(attention.trace_score.score),
+                self.trace_score_valid.eq(attention.trace_score.valid),
+                self.trace_collision.eq(bank_a.collision | bank_b.collision),
+            ]
         return m
 
 
