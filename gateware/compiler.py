@@ -3,17 +3,17 @@
 Nothing about a network is written in RTL: whatever a model needs is in what this file returns.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import numpy as np
 from amaranth.utils import ceil_log2
 
 from ds2ta.errors import FitError
-from ds2ta.gateware.layout import Region
+from ds2ta.gateware.images import StoreImages
+from ds2ta.gateware.layout import Allocator, Region
 from ds2ta.gateware.machine import Machine, machine_from_dict
+from ds2ta.gateware.needs import needs, refuse
 from ds2ta.gateware.program import Instruction, Opcode, Residual, encode
-from ds2ta.intervals import widths
-from ds2ta.modelfile import IntegerModel, Synapse
+from ds2ta.modelfile import IntegerModel
 
 __all__ = ["Program", "compile_model", "fit"]
 
@@ -33,42 +33,13 @@ class Program:
     bank_rows: int  # rows that the banks need
 
 
-@dataclass
-class _Allocator:
-    """First fit over rows and time. A region is alive from the pass that writes it to the last that reads it."""
-
-    taken: list[tuple[int, int, int, int, int]] = field(default_factory=list)  # bank, base, rows, birth, death
-
-    def place(self, banks: tuple[int, ...], rows: int, birth: int, death: int, base: int | None = None) -> int:
-        busy = sorted(
-            (start, start + length)
-            for bank, start, length, born, dead in self.taken
-            if bank in banks and born <= death and birth <= dead
-        )
-        if base is None:
-            base = 0
-            for start, end in busy:
-                if base + rows <= start:
-                    break
-                base = max(base, end)
-        elif any(start < base + rows and base < end for start, end in busy):
-            raise AssertionError("a fixed region overlaps")
-        self.taken += [(bank, base, rows, birth, death) for bank in banks]
-        return base
-
-    @property
-    def rows(self) -> int:
-        return max(base + rows for _, base, rows, _, _ in self.taken)
-
-
 class _Compiler:
     def __init__(self, model: IntegerModel, machine: Machine):
         self.model, self.network, self.machine = model, model.network, machine
         self.instructions: list[Instruction] = []
         self.regions: dict[str, Region] = {}
-        self.weight_image: list[int] = []
-        self.parameter_image: list[int] = []
-        self.allocator = _Allocator()
+        self.images = StoreImages(machine)
+        self.allocator = Allocator()
 
     # sizes
 
@@ -94,54 +65,6 @@ class _Compiler:
             step=rows,
             interleave=interleave,
         )
-
-    # stores
-
-    def weights(self, layer: Synapse, tap_weights: int) -> int:
-        """Append a layer's weight rows: tile, tap, channel. Returns the first row's address."""
-        lanes, bits = self.machine.lanes, self.machine.weight_bits
-        if layer.bits > bits:
-            raise FitError(f"layer {layer.name}: its weights have {layer.bits} bits, the machine's have {bits}")
-        weight = layer.weight.reshape(layer.spec.outputs, layer.spec.inputs, -1).astype(np.int64)
-        tiles = -(-layer.spec.outputs // lanes)
-        padded = np.zeros((tiles * lanes, tap_weights, weight.shape[2]), dtype=np.int64)
-        padded[: weight.shape[0], : weight.shape[1]] = weight
-        codes = (padded & ((1 << bits) - 1)).reshape(tiles, lanes, tap_weights, -1)
-        while len(self.weight_image) % self.machine.row_lanes:  # the zero skip ORs the channel into the address
-            self.weight_image.append(0)
-        base = len(self.weight_image)
-        rows = codes.transpose(0, 3, 2, 1).reshape(-1, lanes)
-        for row in rows.tolist():
-            self.weight_image.append(sum(code << (lane * bits) for lane, code in enumerate(row)))
-        return base
-
-    def parameters(self, layer: Synapse, drain_groups: int) -> int:
-        """Append a layer's neuron parameter rows: tile, group of drain lanes."""
-        machine = self.machine
-        width, lanes = machine.param_width, machine.drain_lanes
-        top = (1 << (width - 1)) - 1
-        tiles = -(-layer.spec.outputs // machine.lanes)
-        base = len(self.parameter_image)
-        for tile in range(tiles):
-            for group in range(drain_groups):
-                row = 0
-                for lane in range(lanes):
-                    channel = tile * machine.lanes + group * lanes + lane
-                    bias, margin = 0, top  # a padded channel never fires
-                    if channel < layer.spec.outputs:
-                        bias = int(layer.bias[channel])
-                        margin = 0 if layer.threshold is None else int(layer.threshold[channel]) - bias
-                    for what, value in (("bias", bias), ("margin", margin)):
-                        if not -top - 1 <= value <= top:
-                            raise FitError(
-                                f"layer {layer.name}: {what} {value} of channel {channel} "
-                                f"does not fit the machine's param_width of {width} bits"
-                            )
-                    mask = (1 << width) - 1
-                    row |= (bias & mask) << (lane * width)
-                    row |= (margin & mask) << ((lanes + lane) * width)
-                self.parameter_image.append(row)
-        return base
 
     # passes
 
@@ -216,12 +139,12 @@ class _Compiler:
             rows_last=rows - 1,
             groups_last=groups - 1,
             lane_bits=lane_bits,
-            weights=self.weights(layer, tap_weights),
+            weights=self.images.weights(layer, tap_weights),
             tap_weights=tap_weights,
             tau=layer.tau,
             window=layer.window,
             drain_groups=drain_groups,
-            parameters=self.parameters(layer, drain_groups),
+            parameters=self.images.parameters(layer, drain_groups),
             tile_step=machine.lanes // machine.row_lanes,
             positions_last=width * height - 1,
             residual=residual,
@@ -398,12 +321,12 @@ class _Compiler:
                 f"model {network.name}: its tensors need {self.allocator.rows} rows in a spike bank, the machine's "
                 f"bank_rows is {machine.bank_rows} (largest: {largest.name}, {largest.rows} rows)"
             )
-        images = {
-            "weight_rows": len(self.weight_image),
-            "parameter_rows": len(self.parameter_image),
+        depths = {
+            "weight_rows": len(self.images.weight_image),
+            "parameter_rows": len(self.images.parameter_image),
             "instructions": len(self.instructions),
         }
-        for key, need in images.items():
+        for key, need in depths.items():
             if need > getattr(machine, key):
                 raise FitError(
                     f"model {network.name}: it needs {need} {key}, the machine has {getattr(machine, key)}"
@@ -412,74 +335,23 @@ class _Compiler:
             instructions=tuple(self.instructions),
             regions=self.regions,
             program_image=[encode(instruction, machine) for instruction in self.instructions],
-            weight_image=self.weight_image,
-            parameter_image=self.parameter_image,
+            weight_image=self.images.weight_image,
+            parameter_image=self.images.parameter_image,
             denoiser_image=[int(value) for table in self.model.denoisers for value in table.reshape(-1)] or [0],
             bank_rows=self.allocator.rows,
         )
 
 
-def _needs(model: IntegerModel) -> dict[str, int]:
-    """What a model asks of a machine, apart from store depths: widths from interval analysis, shapes, kinds."""
-    network, found = model.network, widths(model)
-    weight_bits = max(layer.bits for layer in model.synapses.values())
-    acc_width = max(4, found.acc, weight_bits + found.max_shift)  # the engine holds any single product too
-    return {
-        "time_steps": network.time_steps,
-        "weight_bits": weight_bits,
-        "max_shift": found.max_shift,
-        "max_planes": found.planes,
-        "max_window": max(layer.window for layer in model.synapses.values()),
-        "max_tau": max(layer.tau for layer in model.synapses.values()),
-        "acc_width": acc_width,
-        "current_width": max(4, found.current),
-        "param_width": max(4, found.param),
-        "membrane_width": max(4, found.membrane),
-        "attention_width": max(2, found.attention),
-        "logit_width": max(found.logit, acc_width),
-        "denoiser_bits": network.denoiser_bits,
-        "max_tokens": network.tokens,
-        "max_heads": network.heads,
-        "max_head_dim": network.head_dim,
-        "max_channels": network.input.channels,
-        "max_bits": network.input.bits,
-        "max_classes": network.classes,
-        "denoiser_entries": max(1, network.depth * network.embed_dim),
-    }
-
-
-def _refuse(model: IntegerModel, machine: Machine) -> None:
-    """Everything but the store depths."""
-    network = model.network
-    if network.leak_shift != machine.leak_shift:
-        raise FitError(
-            f"model {network.name}: leak_shift is {network.leak_shift}, the machine's is {machine.leak_shift}"
-        )
-    if network.head_dim % machine.row_lanes:
-        raise FitError(
-            f"model {network.name}: a head has {network.head_dim} channels, "
-            f"it must be a multiple of the machine's row_lanes, {machine.row_lanes}"
-        )
-    if network.embed_dim > machine.lanes and network.embed_dim % machine.lanes:
-        raise FitError(
-            f"model {network.name}: embed_dim {network.embed_dim} must be a multiple of the machine's lanes, "
-            f"{machine.lanes}, or not more than them"
-        )
-    for key, need in _needs(model).items():
-        if need > getattr(machine, key):
-            raise FitError(f"model {network.name}: {key} must be {need}, the machine has {getattr(machine, key)}")
-
-
 def compile_model(model: IntegerModel, machine: Machine) -> Program:
     """Program and store images of `model` on `machine`. Raises `FitError` naming what does not fit, the need and
     the limit."""
-    _refuse(model, machine)
+    refuse(model, machine)
     return _Compiler(model, machine).run()
 
 
 def fit(model: IntegerModel, **choices) -> Machine:
     """The smallest machine with the given choices (`lanes`, `row_lanes`, `weights`, ...) that holds `model`."""
-    needs = {**_needs(model), "leak_shift": model.network.leak_shift}
+    asked = {**needs(model), "leak_shift": model.network.leak_shift}
     large = {
         "bank_rows": 1 << 20,
         "weight_rows": 1 << 24,
@@ -487,7 +359,7 @@ def fit(model: IntegerModel, **choices) -> Machine:
         "instructions": 256,
         "max_count": 1 << 16,
     }
-    machine = machine_from_dict({**needs, **large, **choices})
+    machine = machine_from_dict({**asked, **large, **choices})
     program = compile_model(model, machine)
     counts = [
         getattr(instruction, name) + 1
@@ -501,6 +373,6 @@ def fit(model: IntegerModel, **choices) -> Machine:
         "instructions": len(program.instructions),
         "max_count": max(4, *counts),
     }
-    machine = machine_from_dict({**needs, **tight, **choices})
+    machine = machine_from_dict({**asked, **tight, **choices})
     compile_model(model, machine)
     return machine

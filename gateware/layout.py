@@ -6,11 +6,11 @@ apart, and inside a plane the channel groups. The input tensor alone, with fewer
 interleaves channels and bit planes in one row (`interleave` channels a plane).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["Region", "rows_from_tensor", "tensor_from_rows"]
+__all__ = ["Allocator", "Region", "rows_from_tensor", "tensor_from_rows"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +39,34 @@ class Region:
             slot = plane * self.interleave + channel
             return start + slot // row_lanes, slot % row_lanes
         return start + plane * self.groups + channel // row_lanes, channel % row_lanes
+
+
+@dataclass
+class Allocator:
+    """First fit over rows and time. A region is alive from the pass that writes it to the last that reads it."""
+
+    taken: list[tuple[int, int, int, int, int]] = field(default_factory=list)  # bank, base, rows, birth, death
+
+    def place(self, banks: tuple[int, ...], rows: int, birth: int, death: int, base: int | None = None) -> int:
+        busy = sorted(
+            (start, start + length)
+            for bank, start, length, born, dead in self.taken
+            if bank in banks and born <= death and birth <= dead
+        )
+        if base is None:
+            base = 0
+            for start, end in busy:
+                if base + rows <= start:
+                    break
+                base = max(base, end)
+        elif any(start < base + rows and base < end for start, end in busy):
+            raise AssertionError("a fixed region overlaps")
+        self.taken += [(bank, base, rows, birth, death) for bank in banks]
+        return base
+
+    @property
+    def rows(self) -> int:
+        return max(base + rows for _, base, rows, _, _ in self.taken)
 
 
 def _positions_last(tensor: np.ndarray) -> np.ndarray:

@@ -1,0 +1,64 @@
+"""Contents of the weight and parameter stores, row by row, as the engine and the LIF array read them."""
+
+import numpy as np
+
+from ds2ta.errors import FitError
+from ds2ta.gateware.machine import Machine
+from ds2ta.modelfile import Synapse
+
+__all__ = ["StoreImages"]
+
+
+class StoreImages:
+    """Grows layer by layer; rows are packed integers, lane 0 in the least significant bits."""
+
+    def __init__(self, machine: Machine):
+        self.machine = machine
+        self.weight_image: list[int] = []
+        self.parameter_image: list[int] = []
+
+    def weights(self, layer: Synapse, tap_weights: int) -> int:
+        """Append a layer's weight rows: tile, tap, channel. Returns the first row's address."""
+        lanes, bits = self.machine.lanes, self.machine.weight_bits
+        if layer.bits > bits:
+            raise FitError(f"layer {layer.name}: its weights have {layer.bits} bits, the machine's have {bits}")
+        weight = layer.weight.reshape(layer.spec.outputs, layer.spec.inputs, -1).astype(np.int64)
+        tiles = -(-layer.spec.outputs // lanes)
+        padded = np.zeros((tiles * lanes, tap_weights, weight.shape[2]), dtype=np.int64)
+        padded[: weight.shape[0], : weight.shape[1]] = weight
+        codes = (padded & ((1 << bits) - 1)).reshape(tiles, lanes, tap_weights, -1)
+        while len(self.weight_image) % self.machine.row_lanes:  # the zero skip ORs the channel into the address
+            self.weight_image.append(0)
+        base = len(self.weight_image)
+        rows = codes.transpose(0, 3, 2, 1).reshape(-1, lanes)
+        for row in rows.tolist():
+            self.weight_image.append(sum(code << (lane * bits) for lane, code in enumerate(row)))
+        return base
+
+    def parameters(self, layer: Synapse, drain_groups: int) -> int:
+        """Append a layer's neuron parameter rows: tile, group of drain lanes."""
+        machine = self.machine
+        width, lanes = machine.param_width, machine.drain_lanes
+        top = (1 << (width - 1)) - 1
+        tiles = -(-layer.spec.outputs // machine.lanes)
+        base = len(self.parameter_image)
+        for tile in range(tiles):
+            for group in range(drain_groups):
+                row = 0
+                for lane in range(lanes):
+                    channel = tile * machine.lanes + group * lanes + lane
+                    bias, margin = 0, top  # a padded channel never fires
+                    if channel < layer.spec.outputs:
+                        bias = int(layer.bias[channel])
+                        margin = 0 if layer.threshold is None else int(layer.threshold[channel]) - bias
+                    for what, value in (("bias", bias), ("margin", margin)):
+                        if not -top - 1 <= value <= top:
+                            raise FitError(
+                                f"layer {layer.name}: {what} {value} of channel {channel} "
+                                f"does not fit the machine's param_width of {width} bits"
+                            )
+                    mask = (1 << width) - 1
+                    row |= (bias & mask) << (lane * width)
+                    row |= (margin & mask) << ((lanes + lane) * width)
+                self.parameter_image.append(row)
+        return base

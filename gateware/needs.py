@@ -1,0 +1,59 @@
+"""What a model asks of a machine, and the refusal when the machine has less."""
+
+from ds2ta.errors import FitError
+from ds2ta.gateware.machine import Machine
+from ds2ta.intervals import widths
+from ds2ta.modelfile import IntegerModel
+
+__all__ = ["needs", "refuse"]
+
+
+def needs(model: IntegerModel) -> dict[str, int]:
+    """What a model asks of a machine, apart from store depths: widths from interval analysis, shapes, kinds."""
+    network, found = model.network, widths(model)
+    weight_bits = max(layer.bits for layer in model.synapses.values())
+    acc_width = max(4, found.acc, weight_bits + found.max_shift)  # the engine holds any single product too
+    return {
+        "time_steps": network.time_steps,
+        "weight_bits": weight_bits,
+        "max_shift": found.max_shift,
+        "max_planes": found.planes,
+        "max_window": max(layer.window for layer in model.synapses.values()),
+        "max_tau": max(layer.tau for layer in model.synapses.values()),
+        "acc_width": acc_width,
+        "current_width": max(4, found.current),
+        "param_width": max(4, found.param),
+        "membrane_width": max(4, found.membrane),
+        "attention_width": max(2, found.attention),
+        "logit_width": max(found.logit, acc_width),
+        "denoiser_bits": network.denoiser_bits,
+        "max_tokens": network.tokens,
+        "max_heads": network.heads,
+        "max_head_dim": network.head_dim,
+        "max_channels": network.input.channels,
+        "max_bits": network.input.bits,
+        "max_classes": network.classes,
+        "denoiser_entries": max(1, network.depth * network.embed_dim),
+    }
+
+
+def refuse(model: IntegerModel, machine: Machine) -> None:
+    """Everything but the store depths."""
+    network = model.network
+    if network.leak_shift != machine.leak_shift:
+        raise FitError(
+            f"model {network.name}: leak_shift is {network.leak_shift}, the machine's is {machine.leak_shift}"
+        )
+    if network.head_dim % machine.row_lanes:
+        raise FitError(
+            f"model {network.name}: a head has {network.head_dim} channels, "
+            f"it must be a multiple of the machine's row_lanes, {machine.row_lanes}"
+        )
+    if network.embed_dim > machine.lanes and network.embed_dim % machine.lanes:
+        raise FitError(
+            f"model {network.name}: embed_dim {network.embed_dim} must be a multiple of the machine's lanes, "
+            f"{machine.lanes}, or not more than them"
+        )
+    for key, need in needs(model).items():
+        if need > getattr(machine, key):
+            raise FitError(f"model {network.name}: {key} must be {need}, the machine has {getattr(machine, key)}")
