@@ -1,0 +1,312 @@
+"""Spiking self-attention of one block: scores, denoiser and A x V as one stream, the N x N map is never stored."""
+
+from collections.abc import Sequence
+
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from ds2ta.errors import FitError
+from ds2ta.hw.av import AvAccumulator, EntryLists
+from ds2ta.hw.nsad import Denoiser
+from ds2ta.hw.rows import addressed_row_layout, check_range, row_layout
+from ds2ta.hw.score import ScoreUnit
+
+__all__ = ["AttentionUnit"]
+
+
+class AttentionUnit(wiring.Component):
+    """`S = Q K^T`, `A = table[S]`, `Y = A V`, LIF, for every head and time step (paper: spiking self-attention with
+    the nonlinear spiking attention denoiser, eq. 6 and 7), exact.
+
+    For each head and each query the rows of Q are fetched into a small memory, then the rows of K stream past it
+    (`ScoreUnit`), the `Denoiser` keeps the non-zero entries, and while the next query is scored, `AvAccumulator`
+    adds up the rows of V that the entries name (`EntryLists` has two sets of lists) and emits the query's spikes.
+
+    Row r of head h of token n lies at `base + n * groups + h * head_rows + r` of Q, K, V and of the output.
+
+    Timing: see `gateware/attention_cycles.py`, which is exact. A query takes head_rows cycles to fetch and
+    tokens * head_rows * g / B cycles to score, or what its list takes, head_rows * (entries + T) + 1, if that is
+    longer. Back-pressure: `o` stalls A x V, and with it, in the end, the scores.
+
+    Parameters: `row_lanes` g, `time_steps` T, `score_channels` B, `max_tokens`, `max_heads`, `max_head_dim` (a
+    multiple of g), `denoiser_bits`, `membrane_width`, `leak_shift`, `address_width` (of rows), `denoiser_entries`,
+    `denoiser_kind`, `denoiser_init`.
+
+    Members: configuration, stable from `start` to `done`: `q_base`, `k_base`, `v_base`, `o_base`, `tokens`,
+    `heads`, `head_rows` (= head_dim / g), `head_dim`, `groups` (rows of a position), `table_base` (entry of head 0,
+    score 1), `threshold` (at least 1). `start` pulse, only while `done`; `done` level, low from the cycle after
+    `start` until the last row has been taken. `qk_address`, `qk_enable`, `qk_data` and `v_address`, `v_enable`,
+    `v_data`: memories of latency 1 that hold their data while not enabled. `o` stream of rows and addresses.
+    `entries`: a denoised score is kept in this cycle. `load` of a ram table. `trace_score` (in the order head,
+    query, key) and `trace_entry` are for benches; what is only for them is free when not connected.
+    """
+
+    def __init__(
+        self,
+        *,
+        row_lanes: int,
+        time_steps: int,
+        score_channels: int,
+        max_tokens: int,
+        max_heads: int,
+        max_head_dim: int,
+        denoiser_bits: int,
+        membrane_width: int,
+        leak_shift: int,
+        address_width: int,
+        denoiser_entries: int,
+        denoiser_kind: str = "rom",
+        denoiser_init: Sequence[int] = (),
+    ):
+        row = row_layout(row_lanes, time_steps)
+        check_range("Tokens", max_tokens, 1, 1024)
+        check_range("Heads", max_heads, 1, 64)
+        check_range("Largest head dimension", max_head_dim, row_lanes, 128)
+        check_range("Address width", address_width, 1, 24)
+        if max_head_dim % row_lanes:
+            raise FitError(
+                f"Largest head dimension must be a multiple of the {row_lanes} row lanes, not {max_head_dim!r}"
+            )
+        self._max_rows = max_head_dim // row_lanes
+        self._scores = ScoreUnit(
+            row_lanes=row_lanes,
+            time_steps=time_steps,
+            channels=score_channels,
+            max_head_dim=max_head_dim,
+            tag_width=3,
+        )
+        self._denoiser = Denoiser(
+            time_steps=time_steps,
+            max_head_dim=max_head_dim,
+            entries=denoiser_entries,
+            bits=denoiser_bits,
+            kind=denoiser_kind,
+            init=denoiser_init,
+        )
+        self._lists = EntryLists(
+            time_steps=time_steps,
+            max_tokens=max_tokens,
+            max_rows=self._max_rows,
+            bits=denoiser_bits,
+            position_width=address_width,
+        )
+        self._accumulator = AvAccumulator(
+            row_lanes=row_lanes,
+            time_steps=time_steps,
+            denoiser_bits=denoiser_bits,
+            membrane_width=membrane_width,
+            leak_shift=leak_shift,
+            tag_width=address_width + 1,
+        )
+        super().__init__(
+            {
+                "q_base": In(address_width),
+                "k_base": In(address_width),
+                "v_base": In(address_width),
+                "o_base": In(address_width),
+                "tokens": In(range(max_tokens + 1)),
+                "heads": In(range(max_heads + 1)),
+                "head_rows": In(range(self._max_rows + 1)),
+                "head_dim": In(range(max_head_dim + 1)),
+                "groups": In(range(max_heads * self._max_rows + 1)),
+                "table_base": In(range(denoiser_entries)),
+                "threshold": In(membrane_width),
+                "start": In(1),
+                "done": Out(1, init=1),
+                "qk_address": Out(address_width),
+                "qk_enable": Out(1),
+                "qk_data": In(row),
+                "v_address": Out(address_width),
+                "v_enable": Out(1),
+                "v_data": In(row),
+                "o": Out(stream.Signature(addressed_row_layout(row_lanes, time_steps, address_width))),
+                "entries": Out(1),
+                "trace_score": Out(
+                    wiring.Signature({"valid": Out(1), "score": Out(self._scores.o.payload.shape()["score"].shape)})
+                ),
+                "trace_entry": Out(
+                    wiring.Signature(
+                        {
+                            "valid": Out(1),
+                            "t": Out(range(time_steps)),
+                            "j": Out(range(max_tokens)),
+                            "value": Out(denoiser_bits),
+                        }
+                    )
+                ),
+                **({"load": self._denoiser.signature.members["load"]} if denoiser_kind != "rom" else {}),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.scores = self._scores
+        m.submodules.denoiser = denoiser = self._denoiser
+        m.submodules.lists = lists = self._lists
+        m.submodules.accumulator = accumulator = self._accumulator
+        if "load" in self.signature.members:
+            wiring.connect(m, denoiser=denoiser.load, load=wiring.flipped(self.load))
+        wiring.connect(m, self._scores.o, denoiser.i)
+        self._fetch_pairs(m)
+        self._collect(m)
+        self._attend(m)
+
+        m.d.comb += [
+            denoiser.start.eq(self.start),
+            denoiser.table_base.eq(self.table_base),
+            denoiser.head_dim.eq(self.head_dim),
+            lists.rows.eq(self.head_rows),
+            accumulator.threshold.eq(self.threshold),
+        ]
+        return m
+
+    def _column_step(self, row_ends: Signal, head_ends: Signal):
+        """Step of a column counter `h * head_rows + r`: on to the next row, back to the head's first row, or, with
+        `head_ends`, on to the next head."""
+        return Mux(row_ends & ~head_ends, 1 - self.head_rows, 1)
+
+    def _fetch_pairs(self, m: Module) -> None:
+        """Rows of Q into the query memory, then rows of K to the score unit, for each head and query."""
+        pair = self._scores.i
+        running, keys = Signal(), Signal()  # at work; fetching K, not Q
+        row = Signal.like(self.head_rows, init=1)  # counted from 1, like all counters here
+        key, query = Signal.like(self.tokens, init=1), Signal.like(self.tokens, init=1)
+        head = Signal.like(self.heads, init=1)
+        query_position, key_position = Signal.like(self.q_base), Signal.like(self.k_base)
+        column = Signal.like(self.groups)
+        row_ends, key_ends, query_ends, head_ends = Signal(), Signal(), Signal(), Signal()
+        advances, issues = Signal(), Signal()
+
+        # the row at the memory's output: of Q (to be stored), or of K (a row of a pair)
+        fetched, is_query = Signal(), Signal()
+        stored_row = Signal(range(self._max_rows))
+        m.submodules.queries = queries = Memory(
+            shape=unsigned(len(Cat(self.qk_data))), depth=self._max_rows, init=[], attrs={"no_rw_check": 1}
+        )
+        store, load = queries.write_port(), queries.read_port()
+        m.d.comb += [
+            store.addr.eq(stored_row),
+            store.data.eq(self.qk_data),
+            store.en.eq(fetched & is_query),
+            load.addr.eq(row - 1),
+            load.en.eq(issues),
+            pair.valid.eq(fetched & ~is_query),
+            pair.payload.query.eq(load.data),
+            pair.payload.key.eq(self.qk_data),
+        ]
+
+        m.d.comb += [
+            row_ends.eq(row == self.head_rows),
+            key_ends.eq(row_ends & keys & (key == self.tokens)),
+            query_ends.eq(query == self.tokens),
+            head_ends.eq(key_ends & query_ends),
+            advances.eq(~fetched | is_query | pair.ready),
+            # the only row of Q is being stored: it can be read in the next cycle
+            issues.eq(running & advances & ~(keys & fetched & is_query & row_ends)),
+            self.qk_enable.eq(issues),
+            self.qk_address.eq(Mux(keys, key_position, query_position) + column),
+        ]
+        with m.If(advances):
+            m.d.sync += fetched.eq(issues)
+        with m.If(issues):
+            m.d.sync += [
+                is_query.eq(~keys),
+                stored_row.eq(row - 1),
+                pair.payload.first.eq(row == 1),
+                pair.payload.last.eq(row_ends),
+                pair.payload.tag.eq(Cat(key_ends, query_ends, head == self.heads)),
+                row.eq(Mux(row_ends, 1, row + 1)),
+                column.eq(column + self._column_step(row_ends, head_ends)),
+            ]
+            with m.If(row_ends):
+                m.d.sync += keys.eq(~key_ends)
+                with m.If(keys):
+                    m.d.sync += [
+                        key.eq(Mux(key_ends, 1, key + 1)),
+                        key_position.eq(Mux(key_ends, self.k_base, key_position + self.groups)),
+                    ]
+            with m.If(key_ends):
+                m.d.sync += [
+                    query.eq(Mux(query_ends, 1, query + 1)),
+                    query_position.eq(Mux(query_ends, self.q_base, query_position + self.groups)),
+                ]
+            with m.If(head_ends):
+                m.d.sync += head.eq(Mux(head == self.heads, 1, head + 1))
+                m.d.sync += running.eq(head != self.heads)
+        with m.If(self.start):
+            m.d.sync += [
+                running.eq(1),
+                query_position.eq(self.q_base),
+                key_position.eq(self.k_base),
+                column.eq(0),
+            ]
+
+    def _collect(self, m: Module) -> None:
+        """Denoised scores into the lists, each with the position of its V."""
+        denoiser, lists = self._denoiser, self._lists
+        position = Signal.like(self.v_base)
+        key = Signal.like(self.trace_entry.j)
+        wiring.connect(m, denoiser.entry, lists.write)
+        with m.If(denoiser.entry.pair):
+            m.d.sync += [
+                position.eq(Mux(denoiser.entry.row, self.v_base, position + self.groups)),
+                key.eq(Mux(denoiser.entry.row, 0, key + 1)),
+            ]
+        kept = denoiser.entry.valid & ~denoiser.entry.end
+        m.d.comb += [
+            lists.position.eq(position),
+            lists.swap.eq(denoiser.swap),
+            denoiser.lists_free.eq(lists.free),
+            self.entries.eq(kept),
+            self.trace_score.valid.eq(denoiser.i.valid & denoiser.i.ready),
+            self.trace_score.score.eq(denoiser.i.payload.score),
+            self.trace_entry.valid.eq(kept),
+            self.trace_entry.t.eq(denoiser.entry.t),
+            self.trace_entry.j.eq(key),
+            self.trace_entry.value.eq(denoiser.entry.value),
+        ]
+
+    def _attend(self, m: Module) -> None:
+        """Rows of V for the entries of the lists into the accumulator; the finished rows out."""
+        denoiser, lists, term = self._denoiser, self._lists, self._accumulator.i
+        column = Signal.like(self.groups)
+        position = Signal.like(self.o_base)  # of the output
+        head_ends, last_head = Signal(), Signal()  # of the query that is read
+        entry = lists.o.payload
+        m.d.comb += [
+            lists.o.ready.eq(~term.valid | term.ready),
+            self.v_address.eq(entry.position + column),
+            self.v_enable.eq(lists.o.valid & lists.o.ready & ~entry.end),
+            term.payload.row.eq(self.v_data),
+        ]
+        with m.If(lists.o.ready):
+            m.d.sync += term.valid.eq(lists.o.valid)
+        with m.If(lists.o.valid & lists.o.ready):
+            m.d.sync += [
+                term.payload.value.eq(entry.value),
+                term.payload.end.eq(entry.end),
+                term.payload.tag.eq(
+                    Cat((position + column)[: len(position)], entry.query_ends & head_ends & last_head)
+                ),
+            ]
+            with m.If(entry.row_ends):
+                m.d.sync += column.eq(column + self._column_step(entry.query_ends, head_ends))
+            with m.If(entry.query_ends):
+                m.d.sync += position.eq(Mux(head_ends, self.o_base, position + self.groups))
+        with m.If(denoiser.swap):
+            m.d.sync += [head_ends.eq(denoiser.head_ends), last_head.eq(denoiser.last_head)]
+
+        done = self._accumulator.o
+        final = Signal()
+        m.d.comb += [
+            self.o.valid.eq(done.valid),
+            done.ready.eq(self.o.ready),
+            self.o.payload.row.eq(done.payload.row),
+            Cat(self.o.payload.address, final).eq(done.payload.tag),
+        ]
+        with m.If(self.start):
+            m.d.sync += [self.done.eq(0), column.eq(0), position.eq(self.o_base)]
+        with m.Elif(self.o.valid & self.o.ready & final):
+            m.d.sync += self.done.eq(1)
