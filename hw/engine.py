@@ -10,22 +10,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ds2ta.errors import FitError
+from ds2ta.hw.rows import check_range, drain_layout, event_layout
 
-__all__ = ["SynapticEngine", "drain_layout", "event_layout"]
-
-
-def event_layout(*, time_steps, max_shift, address_width):
-    """Payload of the event stream: weight row, power of two of the activation's bit plane, time steps, token marks."""
-    return data.StructLayout(
-        {"address": address_width, "shift": range(max_shift + 1), "mask": time_steps, "first": 1, "flush": 1}
-    )
-
-
-def drain_layout(*, lanes, width):
-    """Payload of the drain stream: one time step of `lanes` neurons; `last` ends the token's commit."""
-    return data.StructLayout(
-        {"value": data.ArrayLayout(signed(width), lanes), "t_first": 1, "t_last": 1, "last": 1}
-    )
+__all__ = ["SynapticEngine"]
 
 
 class SynapticEngine(wiring.Component):
@@ -57,11 +44,11 @@ class SynapticEngine(wiring.Component):
 
     Members
     -------
-    i : stream of `event_layout`.
+    i : stream of `hw.rows.event_layout`.
     weight_address, weight_enable, weight_data : read port of a synchronous memory, latency 1, whose output holds
         while `weight_enable` is 0.
     groups : drain groups of a commit, 1..lanes // drain_lanes, stable while `busy`.
-    o : stream of `drain_layout`.
+    o : stream of `hw.rows.drain_layout`.
     useful : an event with a non-zero mask is accumulated in this cycle.
     busy : an event is in the pipeline or a beat in the shadow (a pending token alone is not busy).
     """
@@ -69,20 +56,26 @@ class SynapticEngine(wiring.Component):
     #: Cycles from the acceptance of a committing event to its first beat.
     latency = 3
 
-    def __init__(self, *, lanes, time_steps, drain_lanes, weight_bits, max_shift, acc_width, address_width):
-        for name, value, low, high in (
-            ("lanes", lanes, 1, 1024),
-            ("time_steps", time_steps, 1, 16),
-            ("drain_lanes", drain_lanes, 1, lanes),
-            ("weight_bits", weight_bits, 2, 8),
-            ("max_shift", max_shift, 0, 15),
-            ("acc_width", acc_width, weight_bits + max_shift, 40),
-            ("address_width", address_width, 1, 32),
-        ):
-            if type(value) is not int or not low <= value <= high:
-                raise FitError(f"SynapticEngine {name} must be an integer in {low}..{high}, not {value!r}")
+    def __init__(
+        self,
+        *,
+        lanes: int,
+        time_steps: int,
+        drain_lanes: int,
+        weight_bits: int,
+        max_shift: int,
+        acc_width: int,
+        address_width: int,
+    ):
+        check_range("Lanes", lanes, 1, 1024)
+        check_range("Time steps", time_steps, 1, 16)
+        check_range("Drain lanes", drain_lanes, 1, lanes)
+        check_range("Weight bits", weight_bits, 2, 8)
+        check_range("Largest shift", max_shift, 0, 15)
+        check_range("Accumulator width", acc_width, weight_bits + max_shift, 40)
+        check_range("Address width", address_width, 1, 32)
         if lanes % drain_lanes:
-            raise FitError(f"SynapticEngine drain_lanes must divide lanes {lanes}, not {drain_lanes!r}")
+            raise FitError(f"Drain lanes must divide the {lanes} lanes, not {drain_lanes!r}")
         self.lanes = lanes
         self.time_steps = time_steps
         self.drain_lanes = drain_lanes
@@ -90,7 +83,7 @@ class SynapticEngine(wiring.Component):
         self.max_shift = max_shift
         self.acc_width = acc_width
         self.address_width = address_width
-        event = event_layout(time_steps=time_steps, max_shift=max_shift, address_width=address_width)
+        event = event_layout(address_width, max_shift, time_steps)
         super().__init__(
             {
                 "i": In(stream.Signature(event)),
@@ -98,7 +91,7 @@ class SynapticEngine(wiring.Component):
                 "weight_enable": Out(1),
                 "weight_data": In(data.ArrayLayout(signed(weight_bits), lanes)),
                 "groups": In(range(lanes // drain_lanes + 1)),
-                "o": Out(stream.Signature(drain_layout(lanes=drain_lanes, width=acc_width))),
+                "o": Out(stream.Signature(drain_layout(drain_lanes, acc_width))),
                 "useful": Out(1),
                 "busy": Out(1),
             }
@@ -161,7 +154,6 @@ class SynapticEngine(wiring.Component):
 
         # shadow: drain_lanes shift chains, loaded in parallel; the next beat is always at their heads
         draining = Signal()
-        t_first = Signal(init=1)
         step = Signal(range(T))
         remaining = Signal(self.groups.shape(), reset_less=True)
         last, freed, shift = Signal(), Signal(), Signal()

@@ -4,12 +4,12 @@ from amaranth.hdl import Module, ResetSignal, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ds2ta.errors import FitError
+from ds2ta.hw.rows import check_range
 
 __all__ = ["LifArray", "neuron_layout", "spike_layout"]
 
 
-def neuron_layout(*, lanes, current_width, param_width):
+def neuron_layout(*, lanes: int, current_width: int, param_width: int) -> data.StructLayout:
     """Payload of the input stream: one time step of `lanes` neurons with their parameters."""
     return data.StructLayout(
         {
@@ -23,7 +23,7 @@ def neuron_layout(*, lanes, current_width, param_width):
     )
 
 
-def spike_layout(*, lanes, membrane_width):
+def spike_layout(*, lanes: int, membrane_width: int) -> data.StructLayout:
     """Payload of the output stream; `membrane` is U, before the reset by a spike."""
     return data.StructLayout(
         {
@@ -66,16 +66,12 @@ class LifArray(wiring.Component):
     #: Cycles from the acceptance of a beat to its spikes.
     latency = 1
 
-    def __init__(self, *, lanes, current_width, param_width, membrane_width, leak_shift):
-        for name, value, low, high in (
-            ("lanes", lanes, 1, 1024),
-            ("current_width", current_width, 2, 64),
-            ("param_width", param_width, 2, 64),
-            ("membrane_width", membrane_width, 2, 64),
-            ("leak_shift", leak_shift, 1, 4),
-        ):
-            if type(value) is not int or not low <= value <= high:
-                raise FitError(f"LifArray {name} must be an integer in {low}..{high}, not {value!r}")
+    def __init__(self, *, lanes: int, current_width: int, param_width: int, membrane_width: int, leak_shift: int):
+        check_range("Lanes", lanes, 1, 1024)
+        check_range("Current width", current_width, 2, 64)
+        check_range("Parameter width", param_width, 2, 64)
+        check_range("Membrane width", membrane_width, 2, 64)
+        check_range("Leak shift", leak_shift, 1, 4)
         self.lanes = lanes
         self.current_width = current_width
         self.param_width = param_width

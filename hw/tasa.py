@@ -5,14 +5,14 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ds2ta.errors import FitError
-from ds2ta.hw.engine import drain_layout
+from ds2ta.hw.rows import check_range, drain_layout
 
 __all__ = ["Tasa", "current_layout"]
 
 _MARKS = ("t_first", "t_last", "last")
 
 
-def current_layout(*, lanes, width):
+def current_layout(*, lanes: int, width: int) -> data.StructLayout:
     """Payload of the current stream: one time step of `lanes` neurons."""
     return data.StructLayout(
         {"current": data.ArrayLayout(signed(width), lanes), "t_first": 1, "t_last": 1, "last": 1}
@@ -45,24 +45,29 @@ class Tasa(wiring.Component):
 
     Members
     -------
-    i : stream of `drain_layout`.
+    i : stream of `hw.rows.drain_layout`.
     tau : 0..max_tau, stable while a beat is in flight.
     window : 1..max_window, stable while a beat is in flight.
     o : stream of `current_layout`.
     """
 
-    def __init__(self, *, lanes, acc_width, max_window, max_tau, current_width, multiply=False):
-        for name, value, low, high in (
-            ("lanes", lanes, 1, 1024),
-            ("acc_width", acc_width, 2, 40),
-            ("max_window", max_window, 1, 4),
-            ("max_tau", max_tau, 0, 7),
-            ("current_width", current_width, 2, 64),
-        ):
-            if type(value) is not int or not low <= value <= high:
-                raise FitError(f"Tasa {name} must be an integer in {low}..{high}, not {value!r}")
+    def __init__(
+        self,
+        *,
+        lanes: int,
+        acc_width: int,
+        max_window: int,
+        max_tau: int,
+        current_width: int,
+        multiply: bool = False,
+    ):
+        check_range("Lanes", lanes, 1, 1024)
+        check_range("Accumulator width", acc_width, 2, 40)
+        check_range("Largest window", max_window, 1, 4)
+        check_range("Largest tau", max_tau, 0, 7)
+        check_range("Current width", current_width, 2, 64)
         if type(multiply) is not bool:
-            raise FitError(f"Tasa multiply must be a bool, not {multiply!r}")
+            raise FitError(f"Multiply must be a bool, not {multiply!r}")
         self.lanes = lanes
         self.acc_width = acc_width
         self.max_window = max_window
@@ -72,7 +77,7 @@ class Tasa(wiring.Component):
         self.latency = max_window - 1
         super().__init__(
             {
-                "i": In(stream.Signature(drain_layout(lanes=lanes, width=acc_width))),
+                "i": In(stream.Signature(drain_layout(lanes, acc_width))),
                 "tau": In(range(max_tau + 1)),
                 "window": In(range(max_window + 1)),
                 "o": Out(stream.Signature(current_layout(lanes=lanes, width=current_width))),
