@@ -17,7 +17,7 @@ from cocotb.utils import get_sim_time
 __all__ = ["MemoryModel", "StreamSink", "StreamSource", "cycle", "pack", "reset", "unpack"]
 
 PERIOD = 10  # ns
-_ends: list = []  # the stream ends of the running test, for the watchdog's message
+_ends: dict = {}  # the latest end of each stream, for messages about hangs
 
 
 def pack(layout, value) -> int:
@@ -83,7 +83,6 @@ def _stalls(profile: str, seed: int) -> Iterator[bool] | None:
 
 async def reset(dut, *, limit: int = 1_000_000, clock: bool = True) -> None:
     """Start the clock, hold reset for two cycles, and arm a watchdog: the test fails after `limit` cycles."""
-    _ends.clear()
     if clock:
         Clock(dut.clk, PERIOD, unit="ns").start()
     dut.rst.value = 1
@@ -95,7 +94,7 @@ async def reset(dut, *, limit: int = 1_000_000, clock: bool = True) -> None:
     async def watchdog() -> None:
         await Timer(limit * PERIOD, unit="ns")
         raise AssertionError(
-            f"watchdog: no end within {limit} cycles; {'; '.join(map(str, _ends)) or 'no streams'}"
+            f"watchdog: no end within {limit} cycles; {'; '.join(map(str, _ends.values())) or 'no streams'}"
         )
 
     cocotb.start_soon(watchdog())
@@ -108,7 +107,7 @@ class _End:
         self._payload = getattr(dut, f"{name}__payload")
         self._layout, self._stall, self.name = layout, _stalls(stall, f"{name}{seed}"), name
         self.cycles: list[int] = []  # the cycle of each transfer
-        _ends.append(self)
+        _ends[name] = self
 
     def __str__(self) -> str:
         state = f"valid={int(self._valid.value)} ready={int(self._ready.value)}"
@@ -172,7 +171,7 @@ class StreamSink(_End):
             seen = len(self.received)
             assert idle < patience, (
                 f"stream {self.name}: {seen} of {count} payloads, then none for {patience} cycles; "
-                + "; ".join(map(str, _ends))
+                + "; ".join(map(str, _ends.values()))
             )
         taken, self.received[:] = self.received[:count], self.received[count:]
         return taken
