@@ -1,0 +1,218 @@
+"""Bench of Gather: every beat of a layer against the convolution equation, written here as plain nested loops.
+
+A layer reads `x[c](stride y + ky - 1, stride x + kx - 1)` for its taps; where a row of that tensor lies in a bank,
+and which weight row belongs to it, is what the layouts of `docs/layer-program.md` say.
+"""
+
+import random
+
+import cocotb
+from cocotb.triggers import RisingEdge
+
+from ds2ta.hw.gather import gather_layout
+from ds2ta.sim.build import bench_parameters
+from ds2ta.sim.stream import StreamSink, cycle, reset
+
+CONV = {"kernel": 3, "stride": 1, "planes": 1, "groups": 1, "tiles": 1, "interleave": 0}
+LINEAR = {**CONV, "kernel": 1}
+POOL = {**CONV, "stride": 2}
+DIRECTED = [
+    {**CONV, "height": 1, "width": 1},
+    {**CONV, "height": 3, "width": 3},
+    {**CONV, "height": 2, "width": 4, "groups": 2, "tiles": 3},
+    {**CONV, "height": 3, "width": 2, "planes": 2, "groups": 3, "tiles": 2},
+    {**CONV, "height": 1, "width": 5, "planes": 3},
+    {**CONV, "height": 4, "width": 1, "tiles": 2},
+    {**CONV, "height": 3, "width": 3, "interleave": 1, "planes": 8, "tiles": 2},
+    {**CONV, "height": 2, "width": 3, "interleave": 4, "planes": 8},
+    {**CONV, "height": 2, "width": 2, "interleave": 2, "planes": 1},
+    {**LINEAR, "height": 1, "width": 1},
+    {**LINEAR, "height": 1, "width": 7, "planes": 3, "groups": 2, "tiles": 3},
+    {**LINEAR, "height": 1, "width": 4, "groups": 4},
+    *(
+        {**POOL, "height": height, "width": width, "groups": groups}
+        for height, width, groups in [(1, 1, 1), (2, 2, 1), (3, 3, 2), (4, 5, 3), (5, 4, 1), (1, 6, 2), (7, 1, 1)]
+    ),
+]
+
+
+def _configuration(layer: dict, base: int, weights: int, slack: int) -> dict:
+    """The ports for a layer whose tensor begins at row `base`, `slack` unused rows behind each position."""
+    g = bench_parameters()["row_lanes"]
+    rows = layer["planes"] * layer["groups"]
+    channels, tap_weights, lane_bits = layer["groups"], layer["groups"] * g, g.bit_length() - 1
+    if layer["interleave"]:
+        rows = max(1, -(-layer["planes"] * layer["interleave"] // g))
+        channels, tap_weights, lane_bits = 1, layer["interleave"], layer["interleave"].bit_length() - 1
+    step = rows + slack
+    height, width, stride = layer["height"], layer["width"], layer["stride"]
+    out_height, out_width = -(-height // stride), -(-width // stride)
+    pool = stride == 2
+    line = width * step
+    return {
+        "source": base - (line + step if layer["kernel"] == 3 else 0),
+        "source_step": step,
+        "source_line": line,
+        "kernel3": layer["kernel"] == 3,
+        "stride2": pool,
+        "pad_right": stride * (out_width - 1) + 1 >= width,
+        "pad_bottom": stride * (out_height - 1) + 1 >= height,
+        "width_last": out_width - 1,
+        "height_last": out_height - 1,
+        "tiles_last": (channels if pool else layer["tiles"]) - 1,
+        "rows_last": 0 if pool else rows - 1,
+        "groups_last": 0 if pool else channels - 1,
+        "tile_rows": pool,
+        "lane_bits": lane_bits,
+        "weights": 0 if pool else weights,
+        "tap_weights": 0 if pool else tap_weights,
+    }
+
+
+def _expected(layer: dict, base: int, weights: int, slack: int) -> list[dict]:
+    """The beats, from the equation."""
+    p = bench_parameters()
+    g = p["row_lanes"]
+    space, weight_space = 1 << p["address_width"], 1 << p["weight_width"]
+    kernel, stride, planes, groups = layer["kernel"], layer["stride"], layer["planes"], layer["groups"]
+    height, width, interleave = layer["height"], layer["width"], layer["interleave"]
+    if interleave:
+        # the planes of all channels side by side: row r begins with plane r * g / interleave
+        rows = [(r, r * (g // interleave), 0) for r in range(max(1, -(-planes * interleave // g)))]
+        inputs = interleave
+    else:
+        rows = [(plane * groups + group, plane, group) for plane in range(planes) for group in range(groups)]
+        inputs = groups * g
+    step = len(rows) + slack
+    pool = stride == 2
+    beats = []
+    for tile in range(groups if pool else layer["tiles"]):
+        for y in range(-(-height // stride)):
+            for x in range(-(-width // stride)):
+                position = []
+                for ky in range(kernel):
+                    for kx in range(kernel):
+                        sy, sx = (stride * y + ky - 1, stride * x + kx - 1) if kernel == 3 else (y, x)
+                        if not (0 <= sy < height and 0 <= sx < width):
+                            position.append({"pad": 1})
+                            continue
+                        at = base + (sy * width + sx) * step
+                        if pool:  # one row of the tile's channel group
+                            position.append({"pad": 0, "address": (at + tile) % space, "weight": 0, "shift": 0})
+                            continue
+                        tap = weights + (tile * kernel * kernel + ky * kernel + kx) * inputs
+                        position += [
+                            {
+                                "pad": 0,
+                                "address": (at + row) % space,
+                                "weight": (tap + group * g) % weight_space,
+                                "shift": plane,
+                            }
+                            for row, plane, group in rows
+                        ]
+                for number, beat in enumerate(position):
+                    beats.append({**beat, "first": number == 0, "last": number == len(position) - 1, "end": 0})
+    beats[-1]["end"] = 1
+    return beats
+
+
+def _compare(found: list[dict], expected: list[dict], layer: dict) -> None:
+    for number, (beat, wanted) in enumerate(zip(found, expected, strict=True)):
+        seen = {name: beat[name] for name in wanted}  # address and weight of a padding tap mean nothing
+        assert seen == wanted, f"{layer}: beat {number} is {seen}, not {wanted}"
+
+
+def _random_layer(generator: random.Random) -> dict:
+    shape = {"height": generator.randint(1, 5), "width": generator.randint(1, 5)}
+    kind = generator.choice(["conv", "linear", "pool", "input"])
+    groups, tiles = generator.randint(1, 3), generator.randint(1, 3)
+    if kind == "pool":
+        return {**POOL, **shape, "groups": groups}
+    if kind == "input":
+        interleave = generator.choice([1, 2, 4])
+        return {**CONV, **shape, "interleave": interleave, "planes": generator.randint(1, 8), "tiles": tiles}
+    if kind == "linear":
+        return {**LINEAR, **shape, "height": 1, "groups": groups, "tiles": tiles, "planes": generator.randint(1, 4)}
+    return {**CONV, **shape, "groups": groups, "tiles": tiles, "planes": generator.randint(1, 3)}
+
+
+async def _begin(dut, configuration: dict) -> int:
+    """Pulse start; returns the cycle of the pulse."""
+    for name, value in configuration.items():
+        port = getattr(dut, name)
+        port.value = int(value) % (1 << len(port))
+    dut.start.value = 1
+    await RisingEdge(dut.clk)
+    dut.start.value = 0
+    return cycle()
+
+
+def _sink(dut, stall: str) -> StreamSink:
+    p = bench_parameters()
+    widths = {key: p[key] for key in ("address_width", "weight_width", "shift_width")}
+    return StreamSink(dut, "o", gather_layout(**widths), stall=stall, seed=p["row_lanes"])
+
+
+@cocotb.test()
+@cocotb.parametrize(stall=["never", "random:0.3", "random:0.7", "bursts"])
+async def addresses(dut, stall):
+    """Directed and random layers one after another, the next started in the first idle cycle. Without stalls the
+    first beat comes one cycle after start and a beat in every cycle from then on."""
+    p = bench_parameters()
+    generator = random.Random(f"{stall}{p}")
+    sink = _sink(dut, stall)
+    await reset(dut)
+    layers = [layer for layer in DIRECTED if layer["interleave"] <= p["row_lanes"]]
+    layers += [_random_layer(generator) for _ in range(30)]
+    begins, lengths, found = [], [], []
+    for layer in layers:
+        base, weights = generator.randrange(1 << p["address_width"]), generator.randrange(1 << p["weight_width"])
+        slack = generator.choice([0, 0, 1, 5])
+        expected = _expected(layer, base, weights, slack)
+        begins.append(await _begin(dut, _configuration(layer, base, weights, slack)))
+        lengths.append(len(expected))
+        if stall == "never":
+            for _ in expected:
+                await RisingEdge(dut.clk)
+            assert cycle() == begins[-1] + len(expected)
+            found.append((layer, expected))
+        else:
+            _compare(await sink.take(len(expected)), expected, layer)
+    await RisingEdge(dut.clk)
+    for layer, expected in found:
+        _compare(await sink.take(len(expected)), expected, layer)
+    if stall == "never":
+        at = [begin + 1 + beat for begin, length in zip(begins, lengths, strict=True) for beat in range(length)]
+        assert sink.cycles == at
+
+
+@cocotb.test()
+async def rests(dut):
+    """No beat before the first start, none after the end, whatever the configuration does meanwhile; a reset in
+    the middle of a layer ends it."""
+    sink = _sink(dut, "never")
+    await reset(dut)
+    for _ in range(4):
+        await RisingEdge(dut.clk)
+    assert not sink.received
+    layer = {**CONV, "height": 2, "width": 2}
+    await _begin(dut, _configuration(layer, 3, 5, 0))
+    for value in range(50):
+        await RisingEdge(dut.clk)
+        if value > 36:
+            dut.source.value, dut.kernel3.value = value % 32, value & 1
+    _compare(await sink.take(36), _expected(layer, 3, 5, 0), layer)
+    assert not sink.received
+    await _begin(dut, _configuration(layer, 7, 1, 0))
+    for _ in range(5):
+        await RisingEdge(dut.clk)
+    dut.rst.value = 1
+    await RisingEdge(dut.clk)
+    dut.rst.value = 0
+    await RisingEdge(dut.clk)
+    sink.received.clear()
+    for _ in range(5):
+        await RisingEdge(dut.clk)
+    assert not sink.received
+    await _begin(dut, _configuration(layer, 9, 2, 1))
+    _compare(await sink.take(36), _expected(layer, 9, 2, 1), layer)

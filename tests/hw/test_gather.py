@@ -1,0 +1,40 @@
+# amaranth: UnusedElaboratable=no
+"""Drives the cocotb bench of Gather over bank and row shapes, and checks its parameter limits."""
+
+import pytest
+from amaranth.back import rtlil
+
+from ds2ta.errors import FitError
+from ds2ta.hw.gather import Gather
+from ds2ta.sim.build import run_bench
+
+SHAPE = {"address_width": 9, "weight_width": 10, "count_width": 4, "shift_width": 3, "row_lanes": 8}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"row_lanes": 4, "address_width": 5, "weight_width": 6},
+        {"row_lanes": 32, "address_width": 14, "weight_width": 12, "count_width": 6},
+    ],
+    ids=["g8", "g4-small-bank", "g32"],
+)
+def test_bench(change):
+    shape = {**SHAPE, **change}
+    run_bench(Gather(**shape), module="ds2ta.sim.test_gather", parameters=shape)
+
+
+@pytest.mark.parametrize("key", ["address_width", "weight_width", "count_width", "shift_width"])
+@pytest.mark.parametrize(("good", "bad"), [(1, 0), (32, 33), (3, "3"), (3, 3.0)])
+def test_limits(key, good, bad):
+    assert "module" in rtlil.convert(Gather(**{**SHAPE, key: good}))
+    with pytest.raises(FitError, match=f"^Gather {key} must be in 1..32, not {bad!r}$"):
+        Gather(**{**SHAPE, key: bad})
+
+
+@pytest.mark.parametrize(("good", "bad"), [(4, 2), (8, 12), (16, True), (32, 64)])
+def test_row_lanes(good, bad):
+    assert "module" in rtlil.convert(Gather(**{**SHAPE, "row_lanes": good}))
+    with pytest.raises(FitError, match=f"^Gather row_lanes must be 4, 8, 16 or 32, not {bad!r}$"):
+        Gather(**{**SHAPE, "row_lanes": bad})
