@@ -2,8 +2,8 @@
 
     I[t] = sum_{m=0}^{window-1} 2**(-tau m) P[t-m],  P[t] = W s[t],  P[t<0] = 0
 
-tau is learned as a real number, clamped to 0..7 (or less) and rounded: the hardware shifts by it. The rounding is straight
-through, so that the gradient is the true one, d 2**(-tau k) / d tau = -k ln 2 2**(-tau k).
+tau is learned as a real number, clamped to 0..7 (or less) and rounded: the hardware shifts by it. The rounding is
+straight through, so that the gradient is the true one, d 2**(-tau k) / d tau = -k ln 2 2**(-tau k).
 """
 
 import torch

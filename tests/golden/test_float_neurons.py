@@ -119,7 +119,7 @@ def test_denoiser_starts_as_a_thresholded_identity():
 def test_denoiser_table_is_the_formula_rounded_half_up():
     made = denoiser(a=[0.5, 1.0], b=[0.1, -0.3], c=[2.0, 5.0], d=[4.0, -8.0], e=[6.0, 3.0], u=[1.5, 0.0])
     for head, table in enumerate(made.table()):
-        a, b, c, d, e, u = (float(getattr(made, name)[head]) for name in "abcdeu")
+        a, b, c, d, e, u = (float(getattr(made, name)[head].detach()) for name in "abcdeu")
         for s, entry in enumerate(table, start=1):
             value = a * s + b * (s - c) ** 2 + d / (1 + math.exp(s - e)) if s > u else 0.0
             assert entry == min(max(math.floor(value + 0.5), 0), 63)
@@ -149,13 +149,13 @@ def test_denoiser_gradients():
         for head in range(2):
             with torch.no_grad():
                 parameter[head] += step
-                high = float(made.formula(score).sum())
+                high = made.formula(score).sum().item()
                 parameter[head] -= 2 * step
-                low = float(made.formula(score).sum())
+                low = made.formula(score).sum().item()
                 parameter[head] += step
             assert float(parameter.grad[head]) == pytest.approx((high - low) / (2 * step), rel=1e-5), name
     for head in range(2):
-        a, b, c, d, e, u = (float(getattr(made, name)[head]) for name in "abcdeu")
+        a, b, c, d, e, u = (float(getattr(made, name)[head].detach()) for name in "abcdeu")
         expected = 0.0
         for s in (5.0, 7.0, 9.0):
             sigmoid = 1 / (1 + math.exp(-(s - u)))

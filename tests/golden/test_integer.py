@@ -37,9 +37,8 @@ def test_equals_slow_in_every_carrier(dtype, monkeypatch):
     forced only on models whose bounds allow it.)"""
     tried = 0
     for seed in range(12):
-        model = random_model.random_model(
-            np.random.default_rng(seed), tau=(0, 2), bits=(2, 4), input_bits=2, **SMALL
-        )
+        narrow = {"tau": (0, 2), "bits": (2, 4), "input_bits": 2}
+        model = random_model.random_model(np.random.default_rng(seed), **narrow, **SMALL)
         if widths(model).membrane < 24:
             with monkeypatch.context() as patch:
                 patch.setattr("ds2ta.golden.integer.carrier", lambda *ranges: dtype)

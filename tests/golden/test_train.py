@@ -1,0 +1,168 @@
+"""Training: deterministic, resumable, and it learns. Real digits, very small networks."""
+
+import math
+
+import pytest
+import torch
+
+from ds2ta.errors import NetworkError
+from ds2ta.golden import train as training
+from ds2ta.golden.activity import layer_inputs, word_ratios, work_share
+from ds2ta.golden.checkpoint import load_checkpoint
+from ds2ta.golden.data import load_data
+from ds2ta.golden.integer import IntegerNetwork
+from ds2ta.golden.presets import PRESETS
+from ds2ta.golden.recipe import TrainingConfig
+from ds2ta.golden.train import accuracy, export, integer_accuracy, phases, train
+from ds2ta.modelfile import load_model, save_model
+from ds2ta.network import network_from_dict
+
+NETWORK = network_from_dict(
+    {
+        "name": "spark",
+        "input": {"kind": "image", "channels": 1, "height": 8, "width": 8, "bits": 5},
+        "time_steps": 2,
+        "stem": [{"channels": 8, "pool": True}, {"channels": 16, "pool": True}],
+        "embed_dim": 16,
+        "heads": 2,
+        "depth": 1,
+        "hidden_dim": 16,
+        "window": 2,
+    }
+)
+CONFIG = TrainingConfig(
+    epochs_float=2, epochs_quantized=1, epochs_frozen=1, batch=128, rate_float=0.01, sparsity=0.1, seed=7
+)
+
+
+def weights(checkpoint) -> dict[str, torch.Tensor]:
+    return checkpoint.network.state_dict()
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return set(one) == set(other) and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return train(NETWORK, CONFIG)
+
+
+def test_equal_seeds_give_equal_weights(whole):
+    torch.rand(5)  # the global generator plays no part
+    assert same(weights(whole), weights(train(NETWORK, CONFIG)))
+    other = train(NETWORK, CONFIG.model_copy(update={"seed": 8}))
+    assert not same(weights(whole), weights(other))
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_resumed_training_gives_the_same_weights(whole, tmp_path, stop):
+    """Stopped inside a phase, at its end, and in a later one."""
+    path = tmp_path / "run.ckpt"
+    cut = train(NETWORK, CONFIG, path=path, stop_after=stop)
+    assert cut.progress["epochs"] == load_checkpoint(path).progress["epochs"] == stop
+    assert not same(weights(cut), weights(whole))
+    resumed = train(NETWORK, CONFIG, path=path, resume=True)
+    assert same(weights(resumed), weights(whole))
+    for name in ("float_accuracy", "quantized_accuracy", "frozen_accuracy"):
+        assert resumed.progress[name] == whole.progress[name]
+
+
+def test_resume_refuses_another_recipe(tmp_path):
+    path = tmp_path / "run.ckpt"
+    train(NETWORK, CONFIG, path=path, stop_after=1)
+    with pytest.raises(NetworkError, match="another network or recipe"):
+        train(NETWORK, CONFIG.model_copy(update={"seed": 9}), path=path, resume=True)
+
+
+def test_network_must_fit_the_data():
+    other = NETWORK.model_copy(update={"classes": 7})
+    with pytest.raises(NetworkError, match="its input or its classes are not those of data set digits"):
+        train(other, CONFIG)
+
+
+def test_training_learns_and_reports(tmp_path):
+    told = []
+    config = CONFIG.model_copy(update={"epochs_float": 6, "batch": 64, "sparsity": 0.0})
+    done = train(NETWORK, config, report=lambda epoch, total, text: told.append((epoch, total, text)))
+    losses = [float(text.split("loss ")[1]) for _, _, text in told if "loss" in text]
+    assert losses[0] <= math.log(10) * 1.1
+    assert losses[5] < 0.8 * losses[0]
+    assert [epoch for epoch, total, text in told if "loss" in text] == list(range(1, 9))
+    assert done.progress["float_accuracy"] > 40  # chance is 10
+
+
+def test_export_carries_what_was_measured(whole, tmp_path):
+    model = export(whole, command="train spark")
+    save_model(model, tmp_path / "spark.safetensors")
+    model = load_model(tmp_path / "spark.safetensors")
+    data, about = load_data("digits"), model.provenance
+    assert about["command"] == "train spark"
+    assert about["seed"] == 7
+    assert about["test_samples"] == 360
+    assert about["integer_accuracy"] == integer_accuracy(model, data.test_samples, data.test_labels)
+    assert about["float_accuracy"] == whole.progress["float_accuracy"]
+    assert (model.samples == data.test_samples[:64]).all()
+    assert (model.labels == data.test_labels[:64]).all()
+    # the last phase trains what is exported, so its accuracy is the integer one
+    whole.network.quantize(True)
+    assert about["integer_accuracy"] == accuracy(whole.network, data.test_samples, data.test_labels)
+    assert about["integer_accuracy"] == about["quantized_accuracy"]
+
+
+def test_phases():
+    names = [phase.name for phase in phases(CONFIG)]
+    assert names == ["float", "quantized", "frozen"]
+    assert [phase.name for phase in phases(CONFIG.model_copy(update={"epochs_frozen": 0}))] == names[:2]
+
+
+def test_threads_and_determinism_are_restored():
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    with training._deterministic(1):
+        assert torch.are_deterministic_algorithms_enabled()
+    assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before
+
+
+def test_work_share_and_word_ratios_agree_on_binary_spikes(whole):
+    """Two counts of the same thing, one differentiable and one on integer taps (`or`: no bit planes)."""
+    network = NETWORK.model_copy(update={"residual": "or"})
+    done = train(network, CONFIG.model_copy(update={"epochs_float": 1}), stop_after=1)
+    model = export(done, command="")
+    taps = IntegerNetwork(model).run(model.samples, taps=True)
+    ratios = word_ratios(model, taps)
+    assert set(ratios) == set(layer_inputs(network)) == {layer.name for layer in network.layers()[1:-1]}
+    specs = {spec.name: spec for spec in network.layers()}
+    costs = {
+        name: specs[name].inputs
+        * specs[name].height
+        * specs[name].width
+        * specs[name].outputs
+        * specs[name].kernel ** 2
+        for name in ratios
+    }
+    wanted = sum(ratios[name] * costs[name] for name in ratios) / sum(costs.values())
+    share = work_share(network, {name: tap.double() for name, tap in taps.items()})
+    assert share.item() == pytest.approx(wanted)
+    assert 0 < share.item() < 1
+
+
+def test_work_share_counts_words_not_steps():
+    taps = {name: torch.zeros(1, 2, 16, 16) for name in ("embed", "block.0.attn", "block.0.x1", "block.0.fc1")}
+    taps |= {"stem.0.pool": torch.zeros(1, 2, 8, 4, 4), "stem.1.pool": torch.zeros(1, 2, 16, 2, 2)}
+    assert work_share(NETWORK, taps).item() == 0
+    taps["embed"][0, 0, 3, 5] = 1.0
+    once = work_share(NETWORK, taps).item()
+    taps["embed"][0, 1, 3, 5] = 2.0
+    assert work_share(NETWORK, taps).item() == once > 0
+
+
+@pytest.mark.parametrize("name", ["digits-tiny", "digits-small"])
+def test_presets(name):
+    preset = PRESETS[name]
+    assert preset.network.name == name
+    assert preset.network.head_dim % 8 == 0
+    assert preset.network.tokens == 16
+    assert preset.network.window == 3
+    assert preset.config.bits == 4
+    data = load_data(preset.config.data)
+    assert preset.network.input == data.input
