@@ -151,7 +151,7 @@ def test_tau_and_window_are_frozen():
         network = lively(2, window=window, config={"initial_tau": 2.6})
         samples = batch(network)
         model_of[window] = quantize(network, samples=samples.numpy(), labels=labels(samples))
-    for name, layer in model_of[3].synapses.items():
+    for layer in model_of[3].synapses.values():
         assert (layer.tau, layer.window) == ((3, 3) if layer.spec.tasa else (0, 1))
     assert {(layer.tau, layer.window) for layer in model_of[1].synapses.values()} == {(0, 1)}
 
