@@ -1,0 +1,37 @@
+# amaranth: UnusedElaboratable=no
+"""Drives the cocotb bench of RowReader over row shapes, and checks its parameter limits."""
+
+import pytest
+from amaranth.back import rtlil
+
+from ds2ta.errors import FitError
+from ds2ta.hw.row_reader import RowReader
+from ds2ta.sim.build import run_bench
+
+SHAPE = {"row_lanes": 8, "time_steps": 4, "address_width": 6, "weight_width": 9, "shift_width": 3}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"row_lanes": 4, "time_steps": 1, "address_width": 2, "weight_width": 1, "shift_width": 1}],
+    ids=["g8-T4", "g4-T1"],
+)
+def test_bench(change):
+    shape = {**SHAPE, **change}
+    run_bench(RowReader(**shape), module="ds2ta.sim.test_row_reader", parameters=shape)
+
+
+@pytest.mark.parametrize(
+    ("key", "good", "bad", "rule"),
+    [
+        ("row_lanes", 4, 2, "Row lanes must be a power of two from 4 to 32"),
+        ("row_lanes", 32, 64, "Row lanes must be a power of two from 4 to 32"),
+        ("row_lanes", 16, 12, "Row lanes must be a power of two from 4 to 32"),
+        ("time_steps", 1, 0, "Time steps must be an integer from 1 to 16"),
+        ("time_steps", 16, 17, "Time steps must be an integer from 1 to 16"),
+    ],
+)
+def test_limits(key, good, bad, rule):
+    assert "module" in rtlil.convert(RowReader(**{**SHAPE, key: good}))
+    with pytest.raises(FitError, match=f"^{rule}, not {bad}$"):
+        RowReader(**{**SHAPE, key: bad})

@@ -1,0 +1,50 @@
+# amaranth: UnusedElaboratable=no
+"""Drives the cocotb bench of ZeroSkip over row shapes and buffer depths, and checks its parameter limits."""
+
+import pytest
+from amaranth.back import rtlil
+
+from ds2ta.errors import FitError
+from ds2ta.hw.zero_skip import ZeroSkip
+from ds2ta.sim.build import run_bench
+
+SHAPE = {
+    "row_lanes": 8,
+    "time_steps": 4,
+    "weight_width": 9,
+    "shift_width": 3,
+    "max_shift": 7,
+    "buffer_rows": 2,
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"buffer_rows": 1},
+        {"buffer_rows": 3, "row_lanes": 4, "time_steps": 2, "max_shift": 2, "shift_width": 2},
+        {"buffer_rows": 8, "row_lanes": 16, "time_steps": 1, "max_shift": 0, "shift_width": 1},
+    ],
+    ids=["g8-2", "g8-1", "g4-3", "g16-8"],
+)
+def test_bench(change):
+    shape = {**SHAPE, **change}
+    run_bench(ZeroSkip(**shape), module="ds2ta.sim.test_zero_skip", parameters=shape)
+
+
+@pytest.mark.parametrize(
+    ("key", "good", "bad", "rule"),
+    [
+        ("buffer_rows", 1, 0, "ZeroSkip buffer_rows must be in 1..8"),
+        ("buffer_rows", 8, 9, "ZeroSkip buffer_rows must be in 1..8"),
+        ("buffer_rows", 3, 3.0, "ZeroSkip buffer_rows must be in 1..8"),
+        ("row_lanes", 32, 64, "Row lanes must be a power of two from 4 to 32"),
+        ("row_lanes", 4, 3, "Row lanes must be a power of two from 4 to 32"),
+        ("time_steps", 16, 17, "Time steps must be an integer from 1 to 16"),
+    ],
+)
+def test_limits(key, good, bad, rule):
+    assert "module" in rtlil.convert(ZeroSkip(**{**SHAPE, key: good}))
+    with pytest.raises(FitError, match=f"^{rule}, not {bad}$"):
+        ZeroSkip(**{**SHAPE, key: bad})
