@@ -67,7 +67,7 @@ class Tasa(wiring.Component):
         check_range("Largest tau", max_tau, 0, 7)
         check_range("Current width", current_width, 2, 64)
         if type(multiply) is not bool:
-            raise FitError(f"Multiply must be a bool, not {multiply!r}")
+            raise FitError(f"Multiply must be True or False, not {multiply!r}")
         self.lanes = lanes
         self.acc_width = acc_width
         self.max_window = max_window
@@ -78,7 +78,7 @@ class Tasa(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(drain_layout(lanes, acc_width))),
-                "tau": In(range(max_tau + 1)),
+                "tau": In(range(max(max_tau, 1) + 1)),  # Verilog has no ports of 0 bits
                 "window": In(range(max_window + 1)),
                 "o": Out(stream.Signature(current_layout(lanes=lanes, width=current_width))),
             }
@@ -99,7 +99,7 @@ class Tasa(wiring.Component):
         # shift j of 1..max_window-1 works while window + j > max_window; shifts 1..j together give total[j]
         tau, total = [None], [0]
         for j in range(1, taps):
-            amount = Signal(self.tau.shape(), name=f"tau_{j}")
+            amount = Signal(range(self.max_tau + 1), name=f"tau_{j}")
             m.d.comb += amount.eq(Mux(self.window > taps - j, self.tau, 0))
             tau.append(amount)
             total.append(total[-1] + amount)
