@@ -52,11 +52,13 @@ class Accelerator(wiring.Component):
     result: {logit, index, class_index, last}.
     busy: a sample is being worked on. pass_index: the pass at work.
     counter_address, counter_data: the counters of each pass of the last sample (one cycle of latency).
-    trace_* (only with `trace`): what the passes produce, for benches and `ds2ta diff`:
-      trace_row, trace_row_address, trace_row_valid: a row before its residual joins;
-      trace_write, trace_write_address, trace_write_valid: a row as written to bank B (bit 1) or A (bit 0);
-      trace_score, trace_score_valid: T scores of a (head, query, key);
-      trace_collision: a bank is read and written at the same row in one cycle, which never happens.
+    trace_X, trace_X_* (only with `trace`): what the passes produce, shown in every cycle with trace_X_valid, for
+      benches and `ds2ta diff`; each with trace_X_pass:
+      row: a row and its address, before its residual joins;
+      write: a row as written, and its address; valid bit 0 is bank A, bit 1 is bank B;
+      score: T scores of the next (head, query, key);
+      entry: a denoised score that is kept, with its step and key, in the order of the scores;
+      collision: a bank is read and written at the same row in one cycle, which never happens.
     """
 
     def __init__(self, machine: Machine, program: Program | None = None, *, trace: bool = False):
@@ -81,7 +83,12 @@ class Accelerator(wiring.Component):
                 "trace_write_valid": Out(2),
                 "trace_score": Out(data.ArrayLayout(bits_for(machine.max_head_dim), machine.time_steps)),
                 "trace_score_valid": Out(1),
-                "trace_collision": Out(1),
+                "trace_entry_step": Out(range(machine.time_steps)),
+                "trace_entry_key": Out(range(machine.max_tokens)),
+                "trace_entry": Out(machine.denoiser_bits),
+                "trace_entry_valid": Out(1),
+                "trace_collision_valid": Out(1),
+                **{f"trace_{kind}_pass": Out(range(machine.instructions)) for kind in _TRACES},
             }
         if machine.weights != "rom" or machine.tables != "rom":
             members["load"] = In(stream.Signature(load_layout(machine)))
@@ -116,7 +123,7 @@ class Accelerator(wiring.Component):
             program_store.enable.eq(sequencer.fetch),
             program_store.address.eq(sequencer.fetch_address),
             now.eq(program_store.data),
-            sequencer.event.eq(engine.useful | attention.entries),
+            sequencer.useful.eq(engine.useful | attention.entries),
             sequencer.row.eq(zero_skip.rows),
             counter_store.write.enable.eq(sequencer.record),
             counter_store.write.address.eq(sequencer.index),
@@ -279,11 +286,17 @@ class Accelerator(wiring.Component):
                 self.trace_write_address.eq(write_address),
                 self.trace_score.eq(attention.trace_score.score),
                 self.trace_score_valid.eq(attention.trace_score.valid),
-                self.trace_collision.eq(bank_a.collision | bank_b.collision),
+                self.trace_entry.eq(attention.trace_entry.value),
+                self.trace_entry_step.eq(attention.trace_entry.t),
+                self.trace_entry_key.eq(attention.trace_entry.j),
+                self.trace_entry_valid.eq(attention.trace_entry.valid),
+                self.trace_collision_valid.eq(bank_a.collision | bank_b.collision),
+                *(getattr(self, f"trace_{kind}_pass").eq(sequencer.index) for kind in _TRACES),
             ]
         return m
 
 
+_TRACES = ("row", "write", "score", "entry", "collision")
 _GATHER_FIELDS = (
     "source",
     "source_step",

@@ -1,13 +1,26 @@
 """The sequencer: runs the layer program, one pass after another, and keeps the counters of every pass."""
 
+from dataclasses import dataclass
+
 from amaranth.hdl import Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ds2ta.gateware.machine import Machine
-from ds2ta.gateware.program import instruction_layout
+from ds2ta.gateware.program import Opcode, instruction_layout
 
-__all__ = ["Sequencer", "counter_layout"]
+__all__ = ["PassCounters", "Sequencer", "counter_layout"]
+
+
+@dataclass(frozen=True)
+class PassCounters:
+    """What the machine counts in one pass; see `counter_layout`."""
+
+    name: str
+    opcode: Opcode
+    cycles: int
+    events: int
+    rows: int
 
 
 def counter_layout(machine: Machine) -> data.StructLayout:
@@ -27,8 +40,8 @@ class Sequencer(wiring.Component):
     `start`. The sum of all `cycles` is the time from the first `start` to the end.
 
     Members: `go`; `busy`; `fetch`, `fetch_address`: program store read port, whose output register is the
-    instruction; `final`: of the current instruction; `start`; `done`; `index` of the pass; `event`, `row`: pulses
-    to count; `record`: write strobe of `counters` at `index`.
+    instruction; `start`; `done`; `index` of the pass; `useful`, `row`: pulses to count, which never come in the cycle
+    of `start`; `record`: write strobe of `counters` at `index`.
     """
 
     def __init__(self, machine: Machine):
@@ -44,7 +57,7 @@ class Sequencer(wiring.Component):
                 "start": Out(1),
                 "done": In(1),
                 "index": Out(index),
-                "event": In(1),
+                "useful": In(1),
                 "row": In(1),
                 "record": Out(1),
                 "counters": Out(self._layout),
@@ -57,7 +70,7 @@ class Sequencer(wiring.Component):
         # the pass's last cycle counts too
         m.d.comb += [
             self.counters.cycles.eq(counts.cycles + 1),
-            self.counters.events.eq(counts.events + self.event),
+            self.counters.events.eq(counts.events + self.useful),
             self.counters.rows.eq(counts.rows + self.row),
         ]
         m.d.sync += counts.eq(self.counters)
