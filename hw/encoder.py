@@ -86,7 +86,7 @@ class InputEncoder(wiring.Component):
             m.d.sync += lane.eq(lane + 1)
             with m.If(turn_end & (planes_left != 0)):
                 m.d.sync += planes_left.eq(planes_left - 1)
-            with m.If(row_end & (planes_left <= 1)):
+            with m.If(row_end & ~planes_left[1:].any()):  # at most one plane left
                 m.d.sync += [shifting.eq(0), loading.eq(1), position.eq(position + 1)]
                 with m.If(position == self.positions):
                     m.d.sync += [loading.eq(0), self.done.eq(1)]

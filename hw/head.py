@@ -62,7 +62,7 @@ class ClassifierHead(wiring.Component):
                 "start": In(1),
                 "positions": In(range(positions_max + 1)),
                 "classes": In(range(classes_max + 1)),
-                "bias_group": Out(range(self._groups)),
+                "bias_group": Out(range(max(2, self._groups))),
                 "bias": In(data.ArrayLayout(signed(param_width), lanes)),
                 "o": Out(stream.Signature(logit_layout(logit_width, classes_max))),
                 "busy": Out(1),
@@ -115,6 +115,8 @@ class ClassifierHead(wiring.Component):
 
         # a finished group leaves its registers class by class
         lane, index = Signal(range(lanes)), Signal.like(logit.index)  # of the next logit
+        value, shown = Signal.like(logit.logit, reset_less=True), Signal.like(index, reset_less=True)  # of this one
+        final = Signal()
         complete, tile_end = Signal(), Signal()  # all classes are out; the group is its commit's last
         with m.If(group_end & last_token):
             m.d.sync += [emitting.eq(~complete), tile_end.eq(beat.last)]
@@ -125,9 +127,9 @@ class ClassifierHead(wiring.Component):
         with m.If(emitting & (~self.o.valid | self.o.ready)):
             m.d.sync += [
                 self.o.valid.eq(1),
-                logit.logit.eq(Array(sums)[lane] + self.bias[lane]),
-                logit.index.eq(index),
-                logit.last.eq(index == (self.classes - 1)[: len(index)]),
+                value.eq(Array(sums)[lane] + self.bias[lane]),
+                shown.eq(index),
+                final.eq(index == (self.classes - 1)[: len(index)]),
                 index.eq(index + 1),
                 lane.eq(lane + 1),
             ]
@@ -136,14 +138,17 @@ class ClassifierHead(wiring.Component):
             with m.If(index == (self.classes - 1)[: len(index)]):
                 m.d.sync += [emitting.eq(0), complete.eq(1), running.eq(~tile_end)]
 
-        best, best_index, better = Signal(signed(width)), Signal.like(index), Signal()
+        best, best_index, better = Signal.like(value), Signal.like(index), Signal()
         m.d.comb += [
-            better.eq((logit.index == 0) | (logit.logit > best)),
-            logit.class_index.eq(Mux(better, logit.index, best_index)),
+            better.eq((shown == 0) | (value > best)),
+            logit.logit.eq(value),
+            logit.index.eq(shown),
+            logit.last.eq(final),
+            logit.class_index.eq(Mux(better, shown, best_index)),
             self.busy.eq(running | self.o.valid),
         ]
         with m.If(self.o.valid & better):
-            m.d.sync += [best.eq(logit.logit), best_index.eq(logit.index)]
+            m.d.sync += [best.eq(value), best_index.eq(shown)]
 
         with m.If(self.start):
             m.d.sync += [

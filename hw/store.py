@@ -8,7 +8,7 @@ out of RTLIL on its way to synthesis. In emitted Verilog the attribute `no_rw_ch
 import re
 from collections.abc import Sequence
 
-from amaranth.hdl import Array, Cat, ClockSignal, Const, Instance, Module, Mux, Signal, unsigned
+from amaranth.hdl import Array, Cat, ClockSignal, Const, Instance, Module, Mux, Shape, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -73,12 +73,13 @@ class Store(wiring.Component):
                 raise FitError(f"Store init row {row} must be in 0..2**{width}-1, not {value!r}")
         self._depth, self._kind, self._init = depth, kind, [int(value) for value in init]
         self._chunk_bits, self._chunks = chunk_bits, -(-width // chunk_bits)
-        members = {"address": In(range(depth)), "enable": In(1), "data": Out(width)}
+        address = range(max(2, depth))  # no port without a bit
+        members = {"address": In(address), "enable": In(1), "data": Out(width)}
         if kind != "rom":
             load = {
                 "enable": Out(1),
-                "address": Out(range(depth)),
-                "chunk": Out(range(self._chunks)),
+                "address": Out(address),
+                "chunk": Out(range(max(2, self._chunks))),
                 "data": Out(chunk_bits),
             }
             members["load"] = In(wiring.Signature(load))
@@ -155,7 +156,7 @@ class SpikeBank(wiring.Component):
         check_range("Bank width", width, 1, 1 << 12)
         check_range("Bank depth", depth, 1, 1 << 22)
         self._depth = depth
-        address = unsigned(max(1, (depth - 1).bit_length()))
+        address = Shape.cast(range(max(2, depth)))
         super().__init__(
             {
                 "read_address": In(address),

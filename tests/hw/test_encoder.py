@@ -1,0 +1,43 @@
+# amaranth: UnusedElaboratable=no
+"""Drives the cocotb bench of InputEncoder over machine shapes, and checks its parameter limits."""
+
+import pytest
+from amaranth.back import rtlil
+
+from ds2ta.errors import FitError
+from ds2ta.hw.encoder import InputEncoder
+from ds2ta.sim.build import run_bench
+
+SHAPE = {"row_lanes": 8, "time_steps": 4, "max_channels": 4, "max_bits": 8, "address_width": 6}
+SHAPES = [
+    SHAPE,
+    {"row_lanes": 4, "time_steps": 1, "max_channels": 4, "max_bits": 3, "address_width": 5},
+    {"row_lanes": 32, "time_steps": 10, "max_channels": 2, "max_bits": 8, "address_width": 5},
+    {"row_lanes": 16, "time_steps": 3, "max_channels": 3, "max_bits": 5, "address_width": 6},
+    {"row_lanes": 8, "time_steps": 2, "max_channels": 1, "max_bits": 1, "address_width": 4},
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "-".join(map(str, shape.values())))
+def test_bench(shape):
+    run_bench(InputEncoder(**shape), module="ds2ta.sim.test_encoder", parameters=shape)
+
+
+@pytest.mark.parametrize(
+    ("key", "good", "bad", "message"),
+    [
+        ("row_lanes", 4, 2, "Row lanes must be a power of two from 4 to 32, not 2"),
+        ("row_lanes", 32, 64, "Row lanes must be a power of two from 4 to 32, not 64"),
+        ("time_steps", 16, 17, "Time steps must be an integer from 1 to 16, not 17"),
+        ("max_channels", 1, 0, "Input channels must be an integer from 1 to 4, not 0"),
+        ("max_channels", 4, 5, "Input channels must be an integer from 1 to 4, not 5"),
+        ("max_bits", 1, 0, "Input bits must be an integer from 1 to 8, not 0"),
+        ("max_bits", 8, 9, "Input bits must be an integer from 1 to 8, not 9"),
+        ("address_width", 1, 0, "Address width must be an integer from 1 to 24, not 0"),
+        ("address_width", 24, 25, "Address width must be an integer from 1 to 24, not 25"),
+    ],
+)
+def test_limits(key, good, bad, message):
+    assert "module" in rtlil.convert(InputEncoder(**{**SHAPE, key: good}))
+    with pytest.raises(FitError, match=message):
+        InputEncoder(**{**SHAPE, key: bad})
