@@ -40,8 +40,8 @@ class Sequencer(wiring.Component):
     `start`. The sum of all `cycles` is the time from the first `start` to the end.
 
     Members: `go`; `busy`; `fetch`, `fetch_address`: program store read port, whose output register is the
-    instruction; `start`; `done`; `index` of the pass; `useful`, `row`: pulses to count, which never come in the cycle
-    of `start`; `record`: write strobe of `counters` at `index`.
+    instruction; `start`; `done`; `index` of the pass; `useful`, `row`: pulses to count, which never come in the
+    cycle of `start`; `record`: write strobe of `counters` at `index`.
     """
 
     def __init__(self, machine: Machine):
