@@ -92,7 +92,6 @@ class _Cell:
 class _Module:
     name: str
     wires: dict[str, tuple[int, str]] = field(default_factory=dict)  # name -> width, other words of the line
-    memories: dict[str, str] = field(default_factory=dict)  # name -> other words of the line
     cells: list[_Cell] = field(default_factory=list)
     connections: list[tuple[str, str]] = field(default_factory=list)
     initial: dict[str, str] = field(default_factory=dict)  # wire -> power-up value
@@ -104,6 +103,7 @@ def readable(text: str, orders: Mapping[str, Sequence[str]]) -> str:
     for module in _parse(text):
         for cell in [cell for cell in module.cells if cell.kind == "$pmux"]:
             _split(module, cell)
+        _trim(module)
         lines += _print(module, _names(module), orders.get(module.name.lstrip("\\"), ()))
     return "\n".join([*lines, ""])
 
@@ -127,9 +127,6 @@ def _parse(text: str) -> Iterator[_Module]:
             if init is not None:
                 module.initial[name] = init
             init = None
-        elif word == "memory":
-            words, _, name = rest.rpartition(" ")
-            module.memories[name] = words
         elif word == "cell":
             cell = _Cell(*rest.split(" "), attributes=attributes)
             module.cells.append(cell)
@@ -174,7 +171,8 @@ def _bits(module: _Module, signal: str) -> list[str]:
             found += [f"{name} [{bit}]" if width > 1 else name for bit in range(first, last + 1)]
         else:
             width, _, digits = token.partition("'")
-            found += [f"1'{digit}" for digit in reversed(digits.ljust(int(width), digits[-1]))]  # 8'x: all of them
+            digits = digits.ljust(int(width), digits[-1]) if digits else ""  # 8'x: all of them; 0' is empty
+            found += [f"1'{digit}" for digit in reversed(digits)]
     return found
 
 
@@ -198,6 +196,29 @@ def _split(module: _Module, cell: _Cell) -> None:
     del module.wires[f"$way0{cell.name}"]
 
 
+def _memory(cell: _Cell) -> str:
+    return cell.parameters["\\MEMID"].strip('"').replace("\\\\", "\\")
+
+
+def _trim(module: _Module) -> None:
+    """Cut unnamed wires to the bits that are in use: `wreduce` narrows the cell that makes one, not the wire."""
+    cells = [signal for cell in module.cells for signal in cell.ports.values()]
+    sources = [right for _, right in module.connections]
+    used = {bit for signal in cells + sources for bit in _bits(module, signal)}
+    module.connections = [
+        (left, right)
+        for left, right in module.connections
+        if not (left[0] == "$" and set(right) <= set("0123456789'x") and used.isdisjoint(_bits(module, left)))
+    ]
+    used.update(bit for left, _ in module.connections for bit in _bits(module, left))
+    for name, (width, words) in list(module.wires.items()):
+        kept = width
+        while kept > 1 and f"{name} [{kept - 1}]" not in used:
+            kept -= 1
+        if name[0] == "$" and kept < width:
+            module.wires[name] = (kept, words.replace(f"width {width}", f"width {kept}"))
+
+
 def _names(module: _Module) -> dict[str, str]:
     """Old name -> plain name, for wires, memories and instances."""
     names: dict[str, str] = {}
@@ -210,7 +231,8 @@ def _names(module: _Module) -> dict[str, str]:
         taken.add(plain)
         names[old] = f"\\{plain}"
 
-    public = [*module.wires, *module.memories, *(cell.name for cell in module.cells if cell.kind[0] == "\\")]
+    memories = [_memory(cell) for cell in module.cells if "\\MEMID" in cell.parameters]
+    public = [*module.wires, *memories, *(cell.name for cell in module.cells if cell.kind[0] == "\\")]
     public = [name for name in public if name[0] == "\\"]
     ports = {name for name, (_, words) in module.wires.items() if re.search(r"(in|out)put", words)}
     easy = re.compile(r"\\[A-Za-z]\w*$")
@@ -230,9 +252,7 @@ def _names(module: _Module) -> dict[str, str]:
             else:
                 reached = [cell.ports[key] for key in ("\\Y", "\\Q", "\\RD_DATA") if key in cell.ports]
                 reached = tuple(name for name in _NAME.findall(" ".join(reached)) if name in module.wires)
-                place = (
-                    re.sub(r"\W+", "_", cell.parameters["\\MEMID"]).strip("_") if cell.kind == "$mem_v2" else None
-                )
+                place = names[_memory(cell)][1:] if "\\MEMID" in cell.parameters else None
                 for wire in wires:
                     readers[wire].append((place, reached))
     for left, right in module.connections:
@@ -274,12 +294,9 @@ def _print(module: _Module, names: Mapping[str, str], order: Sequence[str]) -> I
             yield f"  attribute \\init {module.initial[wire]}"
         words = re.sub(r"((?:in|out)put) \d+", lambda found: f"{found[1]} {numbers[wire]}", module.wires[wire][1])  # noqa: B023
         yield f"  wire {words} {names[wire]}"
-    for memory, words in module.memories.items():
-        yield f"  memory {words} {names[memory]}"
     for cell in module.cells:
         if "\\MEMID" in cell.parameters:
-            old = cell.parameters["\\MEMID"].strip('"').replace("\\\\", "\\")
-            cell.parameters["\\MEMID"] = '"' + names.get(old, old).replace("\\", "\\\\") + '"'
+            cell.parameters["\\MEMID"] = '"' + names[_memory(cell)].replace("\\", "\\\\") + '"'
         cell.ports = {port: plain(signal) for port, signal in cell.ports.items()}
         cell.name = names.get(cell.name, cell.name)
         yield from cell.lines()

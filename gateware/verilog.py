@@ -36,7 +36,8 @@ opt_expr
 opt_merge
 opt_clean
 opt_dff
-wreduce
+opt_expr -mux_undef
+wreduce t:$add t:$sub t:$neg t:$mul t:$shl t:$shr t:$sshr t:$and t:$or t:$xor t:$not t:$mux t:$pmux
 opt_clean -purge
 memory_collect
 write_rtlil
@@ -74,6 +75,8 @@ class _Emitter:
         for index, (inner, inner_name, place) in enumerate(fragment.subfragments):
             self.inside(fragment, index, inner, inner_name, place)
         ports = signature_ports(component)
+        for port in ports:
+            _check_name(f"{snake(component)}: port", port)
         domains: dict[str, ClockDomain] = {}
         design = fragment.prepare(
             ports, hierarchy=(name,), missing_domain=lambda domain: domains.setdefault(domain, ClockDomain(domain))
@@ -131,6 +134,11 @@ class _Emitter:
         return "\n".join(found)
 
 
+def _check_name(what: str, name: str) -> None:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in KEYWORDS:
+        raise ValueError(f"{what} name must be a lower case Verilog identifier, not {name!r}")
+
+
 def _free(name: str, taken) -> str:
     taken, number, candidate = set(taken), 2, name
     while candidate in taken:
@@ -145,8 +153,7 @@ def emit(component: wiring.Component, name: str | None = None) -> str:
     module `<name>_<class>`, or `<name>_<class>_<instance>` where its text differs from an earlier one of its class;
     blocks that are equal share one module."""
     name = name or snake(component)
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in KEYWORDS:
-        raise ValueError(f"module name must be a lower case Verilog identifier, not {name!r}")
+    _check_name("module", name)
     emitter = _Emitter(name)
     emitter.block(component, Fragment.get(component, None), name, None)
     yosys = find_yosys(lambda version: version >= (0, 40))
