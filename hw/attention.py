@@ -174,16 +174,20 @@ class AttentionUnit(wiring.Component):
         row = Signal.like(self.head_rows, init=1)  # counted from 1, like all counters here
         key, query = Signal.like(self.tokens, init=1), Signal.like(self.tokens, init=1)
         head = Signal.like(self.heads, init=1)
-        query_position, key_position = Signal.like(self.q_base), Signal.like(self.k_base)
-        column = Signal.like(self.groups)
+        query_position = Signal.like(self.q_base, reset_less=True)
+        key_position = Signal.like(self.k_base, reset_less=True)
+        column = Signal.like(self.groups, reset_less=True)
         row_ends, key_ends, query_ends, head_ends = Signal(), Signal(), Signal(), Signal()
         advances, issues = Signal(), Signal()
 
         # the row at the memory's output: of Q (to be stored), or of K (a row of a pair)
         fetched, is_query = Signal(), Signal()
-        stored_row = Signal(range(self._max_rows))
+        stored_row = Signal(range(self._max_rows), reset_less=True)
         m.submodules.queries = queries = Memory(
-            shape=unsigned(len(Cat(self.qk_data))), depth=self._max_rows, init=[], attrs={"no_rw_check": 1}
+            shape=unsigned(len(Cat(self.qk_data))),
+            depth=self._max_rows,
+            init=[],
+            attrs={"no_rw_check": 1, **({"ram_style": "block"} if self._max_rows > 1 else {})},
         )
         store, load = queries.write_port(), queries.read_port()
         m.d.comb += [
@@ -246,7 +250,7 @@ class AttentionUnit(wiring.Component):
     def _collect(self, m: Module) -> None:
         """Denoised scores into the lists, each with the position of its V."""
         denoiser, lists = self._denoiser, self._lists
-        position = Signal.like(self.v_base)
+        position = Signal.like(self.v_base, reset_less=True)
         key = Signal.like(self.trace_entry.j)
         wiring.connect(m, denoiser.entry, lists.write)
         with m.If(denoiser.entry.pair):
@@ -271,9 +275,9 @@ class AttentionUnit(wiring.Component):
     def _attend(self, m: Module) -> None:
         """Rows of V for the entries of the lists into the accumulator; the finished rows out."""
         denoiser, lists, term = self._denoiser, self._lists, self._accumulator.i
-        column = Signal.like(self.groups)
-        position = Signal.like(self.o_base)  # of the output
-        head_ends, last_head = Signal(), Signal()  # of the query that is read
+        column = Signal.like(self.groups, reset_less=True)
+        position = Signal.like(self.o_base, reset_less=True)  # of the output
+        head_ends, last_head = Signal(reset_less=True), Signal(reset_less=True)  # of the query that is read
         entry = lists.o.payload
         m.d.comb += [
             lists.o.ready.eq(~term.valid | term.ready),

@@ -1,6 +1,6 @@
 """A x V: lists of denoised scores, and the event-driven accumulator whose sums are the membranes of the LIF."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Array, Cat, Module, Mux, ResetSignal, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -94,7 +94,7 @@ class EntryLists(wiring.Component):
         ]
         for t in range(T):
             with m.If(write.valid & (write.t == t)):
-                m.d.sync += counts[t].eq(Mux(write.end, 0, count + 1))
+                m.d.sync += counts[t].eq(Mux(write.end, 0, counts[t] + 1))
         with m.If(write.valid & write.end & (write.t == T - 1)):
             m.d.sync += write_set.eq(~write_set)
 
@@ -206,10 +206,11 @@ class AvAccumulator(wiring.Component):
         step = Signal(range(T))
         step_last = Signal()
         # operand stage: what is added to which lanes
-        operand = Signal(width)  # A, or minus the threshold at the end of a time step
+        operand = Signal(width, reset_less=True)  # A, or minus the threshold at the end of a time step
         spikes = Signal(self._lanes)
-        compares, finishes = Signal(), Signal()
-        tag = Signal.like(term.tag)
+        compares, finishes = Signal(), Signal(reset_less=True)
+        tag, tag_out = Signal.like(term.tag, reset_less=True), Signal.like(term.tag, reset_less=True)
+        m.d.comb += self.o.payload.tag.eq(tag_out)
         moves = Signal()
         m.d.comb += [
             moves.eq(~(compares & self.o.valid & ~self.o.ready)),
@@ -235,20 +236,32 @@ class AvAccumulator(wiring.Component):
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.If(compares & moves):
-            m.d.sync += [self.o.valid.eq(finishes), self.o.payload.tag.eq(tag)]
+            m.d.sync += [self.o.valid.eq(finishes), tag_out.eq(tag)]
 
+        # the clock enable and the synchronous reset of the flip-flops do all but the addition
+        empties, ends = Signal(), Signal()
+        m.d.comb += [
+            empties.eq(ResetSignal() | self.compared & finishes),
+            ends.eq(ResetSignal() | self.compared),
+        ]
         for lane in range(self._lanes):
-            membrane = self.membrane[lane]
+            membrane = Signal(width, name=f"membrane_{lane}", reset_less=True)
+            row = Signal(T, name=f"row_{lane}", reset_less=True)
             total = Signal(width + 1, name=f"total_{lane}")
             fires = total[width]  # carry of `membrane - threshold`
-            m.d.comb += total.eq(membrane + operand)
+            m.d.comb += [
+                total.eq(membrane + operand),
+                self.membrane[lane].eq(membrane),
+                self.o.payload.row[lane].eq(row),
+            ]
+            with m.If(self.compared):
+                m.d.sync += row.eq(Cat(row, fires)[1:])
             if self.scaled:
-                kept = membrane
+                with m.If(spikes[lane] | empties | (self.compared & fires)):
+                    m.d.sync += membrane.eq(Mux(ends, 0, total))
             else:
-                kept = membrane - ((membrane + ((1 << self._leak_shift) - 1)) >> self._leak_shift)
-            with m.If(compares & moves):
-                m.d.sync += self.o.payload.row[lane].eq(Cat(self.o.payload.row[lane], fires)[1:])
-                m.d.sync += membrane.eq(Mux(fires | finishes, 0, kept))
-            with m.If(spikes[lane] & moves):
-                m.d.sync += membrane.eq(total)
+                rounding = (1 << self._leak_shift) - 1
+                leaked = membrane - ((membrane + rounding) >> self._leak_shift)
+                with m.If(spikes[lane] | ends):
+                    m.d.sync += membrane.eq(Mux(empties | ends & fires, 0, Mux(ends, leaked, total)))
         return m

@@ -68,7 +68,7 @@ class DenoiserRom(wiring.Component):
         m.submodules.store = store = Store(
             width=self._bits, depth=self._depth, kind=self._kind, init=self._words, chunk_bits=_CHUNK_BITS
         )
-        hit = Signal()
+        hit = Signal(reset_less=True)
         m.d.sync += hit.eq(self.score.any())
         m.d.comb += [
             store.address.eq(self.base + self.score),
@@ -162,14 +162,14 @@ class Denoiser(wiring.Component):
         if "load" in self.signature.members:
             wiring.connect(m, table=table.load, load=wiring.flipped(self.load))
 
-        held = Signal.like(self.i.payload.score)
+        held = Signal.like(self.i.payload.score, reset_less=True)
         pending = Signal(T)  # scores of `held` that are still to be looked up, or lists still to be ended
         ending = Signal()  # the lists are being ended
         query_ends = Signal()  # the held pair is the last of its query
         query_starts = Signal()
         searching, search_valid = Signal(), Signal()
-        floor = Signal.like(self.head_dim, init=1)
-        base = Signal.like(self.table_base)
+        floor = Signal.like(self.head_dim, reset_less=True)
+        base = Signal.like(self.table_base, reset_less=True)
 
         # the lowest pending score, one-hot
         pick = Signal(T)
@@ -187,8 +187,8 @@ class Denoiser(wiring.Component):
         ]
 
         # look-up stage
-        looked, looked_end = Signal(), Signal()
-        looked_t = Signal.like(self.entry.t)
+        looked, looked_end = Signal(), Signal(reset_less=True)
+        looked_t = Signal.like(self.entry.t, reset_less=True)
         go = Signal()  # the pick is made in this cycle
         m.d.comb += go.eq(pending.any() & ~(ending & single & ~self.lists_free))
         m.d.sync += [

@@ -65,7 +65,8 @@ class ScoreUnit(wiring.Component):
         chunks = lanes // channels
         row = self.i.payload
 
-        counted, counted_first, counted_last = Signal(), Signal(), Signal()
+        counted = Signal()
+        counted_first, counted_last = Signal(reset_less=True), Signal(reset_less=True)
         finished = Signal()
         counting_moves, summing_moves = Signal(), Signal()
         chunk = Signal(range(chunks))
@@ -89,18 +90,22 @@ class ScoreUnit(wiring.Component):
         with m.If(summing_moves):
             m.d.sync += finished.eq(counted & counted_last)
 
-        tag = Signal.like(row.tag)
+        tag, tag_out = Signal.like(row.tag, reset_less=True), Signal.like(row.tag, reset_less=True)
+        m.d.comb += self.o.payload.tag.eq(tag_out)
         with m.If(self.i.valid & counting_moves):
             m.d.sync += tag.eq(row.tag)
         with m.If(counted & summing_moves):
-            m.d.sync += self.o.payload.tag.eq(tag)
+            m.d.sync += tag_out.eq(tag)
 
         for t in range(self._steps):
             both = Cat(row.query[lane][t] & row.key[lane][t] for lane in range(lanes))
-            hits = Signal(channels, name=f"hits_{t}")  # the register behind the AND costs no logic cell
+            hits = Signal(
+                channels, name=f"hits_{t}", reset_less=True
+            )  # the register behind the AND costs no logic cell
             with m.If(self.i.valid & counting_moves):
                 m.d.sync += hits.eq(both.word_select(chunk, channels))
-            total = self.o.payload.score[t]
+            total = Signal.like(self.o.payload.score[t], name=f"score_{t}", reset_less=True)
+            m.d.comb += self.o.payload.score[t].eq(total)
             count = sum(hits)  # synthesis makes one carry-save tree of it
             # `first` selects the addend in the adder's own LUT: neither a cycle nor logic to clear the sum
             with m.If(counted & summing_moves):
