@@ -351,7 +351,7 @@ def compile_model(model: IntegerModel, machine: Machine) -> Program:
 
 def fit(model: IntegerModel, **choices) -> Machine:
     """The smallest machine with the given choices (`lanes`, `row_lanes`, `weights`, ...) that holds `model`."""
-    asked = {**needs(model), "leak_shift": model.network.leak_shift}
+    asked = {**needs(model, choices.get("time_steps")), "leak_shift": model.network.leak_shift}
     large = {
         "bank_rows": 1 << 20,
         "weight_rows": 1 << 24,

@@ -5,7 +5,6 @@ are non-zero (taken from a golden model's taps). Time in a pass is counted from 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,29 +13,19 @@ from ds2ta.gateware.compiler import Program
 from ds2ta.gateware.layout import Region
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.program import Instruction, Opcode, Residual
+from ds2ta.gateware.sequencer import PassCounters
 from ds2ta.hw.lif import LifArray
 
-__all__ = ["PassCycles", "predict", "total_cycles"]
+__all__ = ["predict", "total_cycles"]
 
 
-@dataclass(frozen=True)
-class PassCycles:
-    """The three counters that the machine keeps for a pass (`gateware.sequencer.counter_layout`)."""
-
-    name: str
-    opcode: Opcode
-    cycles: int
-    events: int
-    rows: int
-
-
-def predict(program: Program, machine: Machine, taps: Mapping[str, np.ndarray]) -> tuple[PassCycles, ...]:
+def predict(program: Program, machine: Machine, taps: Mapping[str, np.ndarray]) -> tuple[PassCounters, ...]:
     """Counters of every pass for the sample that gave `taps` (golden model of one sample, with "input"), when
     sample bytes are never late and the result stream is never held up."""
     return tuple(_pass(instruction, program, machine, taps) for instruction in program.instructions)
 
 
-def total_cycles(passes: tuple[PassCycles, ...]) -> int:
+def total_cycles(passes: tuple[PassCounters, ...]) -> int:
     """From the first byte's arrival at an idle machine to the end: one cycle to fetch the program, then the
     passes."""
     return 1 + sum(item.cycles for item in passes)
@@ -44,7 +33,7 @@ def total_cycles(passes: tuple[PassCycles, ...]) -> int:
 
 def _pass(
     instruction: Instruction, program: Program, machine: Machine, taps: Mapping[str, np.ndarray]
-) -> PassCycles:
+) -> PassCounters:
     if instruction.opcode == Opcode.INPUT:
         region = program.regions["input"]
         bytes_each = instruction.channels * (instruction.steps if instruction.frames else 1)
@@ -65,7 +54,7 @@ def _pass(
         cycles, events, rows = beats * (instruction.tiles_last + 1) + _POOL_TAIL, 0, 0
     else:
         cycles, events, rows = _synapse(instruction, program.regions[instruction.reads], machine, taps)
-    return PassCycles(instruction.name, instruction.opcode, cycles, events, rows)
+    return PassCounters(instruction.name, instruction.opcode, cycles, events, rows)
 
 
 _SCORES = ("score", "denoised")

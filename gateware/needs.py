@@ -8,9 +8,10 @@ from ds2ta.modelfile import IntegerModel
 __all__ = ["needs", "refuse"]
 
 
-def needs(model: IntegerModel) -> dict[str, int]:
-    """What a model asks of a machine, apart from store depths: widths from interval analysis, shapes, kinds."""
-    network, found = model.network, widths(model)
+def needs(model: IntegerModel, time_steps: int | None = None) -> dict[str, int]:
+    """What a model asks of a machine, apart from store depths: widths from interval analysis, shapes, kinds.
+    `time_steps`: those of the machine, where it has more than the model (its neurons then run on)."""
+    network, found = model.network, widths(model, time_steps=time_steps)
     weight_bits = max(layer.bits for layer in model.synapses.values())
     acc_width = max(4, found.acc, weight_bits + found.max_shift)  # the engine holds any single product too
     return {
@@ -54,6 +55,6 @@ def refuse(model: IntegerModel, machine: Machine) -> None:
             f"model {network.name}: embed_dim {network.embed_dim} must be a multiple of the machine's lanes, "
             f"{machine.lanes}, or not more than them"
         )
-    for key, need in needs(model).items():
+    for key, need in needs(model, max(network.time_steps, machine.time_steps)).items():
         if need > getattr(machine, key):
             raise FitError(f"model {network.name}: {key} must be {need}, the machine has {getattr(machine, key)}")

@@ -1,0 +1,216 @@
+"""Whole networks on the emitted Verilog: samples in; class, logits, counters and every layer's tap out."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from ds2ta.errors import ImageError
+from ds2ta.gateware.accelerator import LOAD_STORES, Accelerator, load_layout
+from ds2ta.gateware.compiler import Program, compile_model
+from ds2ta.gateware.layout import tensor_from_rows
+from ds2ta.gateware.machine import Machine
+from ds2ta.gateware.program import Opcode, Residual
+from ds2ta.gateware.sequencer import PassCounters
+from ds2ta.modelfile import IntegerModel
+from ds2ta.sim.rtl import Records, Rtl, RtlError
+
+__all__ = ["RtlNetwork", "RtlResult", "load_words", "sample_bytes"]
+
+_CHUNK = 16
+
+
+@dataclass(frozen=True)
+class RtlResult:
+    """What the machine answered. `cycles`: from the first byte to the end, as `gateware.cycles.total_cycles`
+    counts them. `taps` has the names and shapes of `golden.slow.run`, less the denoised map, whose kept entries are
+    in `entries[block]` as (step, key, value) in the order of the scores."""
+
+    logits: np.ndarray
+    class_index: int
+    cycles: int
+    passes: tuple[PassCounters, ...]
+    taps: dict[str, np.ndarray] = field(default_factory=dict)
+    entries: dict[int, list[tuple[int, int, int]]] = field(default_factory=dict)
+
+
+def sample_bytes(model: IntegerModel, sample: np.ndarray) -> np.ndarray:
+    """A sample in the order in which the machine takes it: position, channel, then time step."""
+    if sample.shape != model.network.sample_shape or sample.dtype != np.uint8:
+        raise ImageError(
+            f"sample: {sample.dtype} {list(sample.shape)}, the model takes uint8 {list(model.network.sample_shape)}"
+        )
+    axes = (1, 2, 0) if model.network.input.kind == "image" else (2, 3, 1, 0)
+    return sample.transpose(axes).reshape(-1)
+
+
+def load_words(machine: Machine, program: Program) -> Iterable[int]:
+    """Packed words of the `load` stream that put a program into the loadable stores."""
+    layout = load_layout(machine)
+    images = {"weights": (program.weight_image, machine.weights)}
+    for store in ("program", "parameters", "denoiser"):
+        name = "parameter" if store == "parameters" else store
+        images[store] = (getattr(program, f"{name}_image"), machine.tables)
+    for store, (image, kind) in images.items():
+        if kind == "rom":
+            continue
+        chunks = max(1, -(-max(row.bit_length() for row in image) // _CHUNK))
+        for address, row in enumerate(image):
+            for chunk in range(chunks):
+                yield (
+                    layout.const(
+                        {
+                            "store": LOAD_STORES[store],
+                            "row": address,
+                            "chunk": chunk,
+                            "data": row >> (chunk * _CHUNK) & ((1 << _CHUNK) - 1),
+                        }
+                    )
+                    .as_value()
+                    .value
+                )
+
+
+class RtlNetwork:
+    """A simulated machine with a model on it; a context manager.
+
+    `machine` with ROM stores is built for this model; with RAM stores the same simulator serves any model that
+    fits, through `load`.
+    """
+
+    def __init__(self, model: IntegerModel, machine: Machine, *, waves: Path | str | None = None):
+        self.machine = machine
+        program = compile_model(model, machine)
+        component = Accelerator(machine, program, trace=True)
+        self._rtl = Rtl(component, name="accelerator", waves=waves)
+        self._loadable = machine.weights != "rom" or machine.tables != "rom"
+        self.load(model)
+
+    def __enter__(self) -> "RtlNetwork":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._rtl.close()
+
+    def load(self, model: IntegerModel) -> None:
+        """Put a model's program and tables into the machine's RAM stores."""
+        self.model = model
+        self.program = compile_model(model, self.machine)
+        if self._loadable:
+            self._rtl.send("load", list(load_words(self.machine, self.program)))
+
+    def reset(self) -> None:
+        """Reset the machine; loaded stores keep their contents."""
+        self._rtl.reset()
+
+    def run(self, sample: np.ndarray, *, taps: bool = False, limit: int = 20_000_000) -> RtlResult:
+        """Classify one sample. Raises `RtlError` when no answer comes within `limit` cycles."""
+        data = sample_bytes(self.model, sample)
+        self._rtl.collect()
+        self._rtl.send("sample", data.astype(np.uint64), limit=limit)
+        self._rtl.run("result", limit=limit)
+        while self._rtl.get("busy"):
+            self._rtl.step()
+        records = self._rtl.collect()
+        if len(records["trace_collision"]):
+            raise RtlError(
+                f"spike bank: row read while written, first in cycle {records['trace_collision'].cycle[0]}"
+            )
+        logits, class_index = self._answer(records["result"])
+        passes = tuple(self._counters(index) for index in range(len(self.program.instructions)))
+        found = RtlResult(
+            logits=logits,
+            class_index=class_index,
+            cycles=1 + sum(item.cycles for item in passes),
+            passes=passes,
+        )
+        return replace(found, taps=self._taps(records), entries=self._entries(records)) if taps else found
+
+    def _answer(self, result: Records) -> tuple[np.ndarray, int]:
+        machine = self.machine
+        index_bits = (machine.max_classes - 1).bit_length()
+        logits = []
+        for word in result.values["result__payload"]:
+            value = word & ((1 << machine.logit_width) - 1)
+            logits.append(value - (value >> (machine.logit_width - 1) << machine.logit_width))
+            index = word >> machine.logit_width & ((1 << index_bits) - 1)
+            if index != len(logits) - 1:
+                raise RtlError(f"result stream: logit {index} came as number {len(logits) - 1}")
+            class_index = word >> (machine.logit_width + index_bits) & ((1 << index_bits) - 1)
+        return np.array(logits, dtype=np.int64), class_index
+
+    def _counters(self, index: int) -> PassCounters:
+        self._rtl.set("counter_address", index)
+        self._rtl.step()
+        word, width = self._rtl.get("counter_data"), self.machine.counter_width
+        cycles, events, rows = (word >> (place * width) & ((1 << width) - 1) for place in range(3))
+        instruction = self.program.instructions[index]
+        return PassCounters(instruction.name, instruction.opcode, cycles, events, rows)
+
+    def _rows(self, records: dict[str, Records], channel: str) -> dict[int, dict[int, int]]:
+        """Pass -> address -> row."""
+        values = records[channel].values
+        found: dict[int, dict[int, int]] = {}
+        for number, address, row in zip(
+            values[f"{channel}_pass"], values[f"{channel}_address"], values[channel], strict=True
+        ):
+            found.setdefault(number, {})[address] = row
+        return found
+
+    def _taps(self, records: dict[str, Records]) -> dict[str, np.ndarray]:
+        network, machine = self.model.network, self.machine
+        before, after = self._rows(records, "trace_row"), self._rows(records, "trace_write")
+        shapes = {
+            f"stem.{i}": (spec.height, spec.width)
+            for i, spec in enumerate(network.layers())
+            if i < len(network.stem)
+        }
+        found = {}
+        for number, instruction in enumerate(self.program.instructions):
+            if instruction.opcode in (Opcode.INPUT, Opcode.HEAD):
+                continue
+            region = self.program.regions[instruction.writes]
+            joins = instruction.residual != Residual.STORE
+            wanted = [(instruction.name, before, replace(region, planes=1))]
+            if joins:
+                wanted.append((instruction.writes, after, region))
+            for name, rows, place in wanted:
+                tensor = tensor_from_rows(
+                    place, rows.get(number, {}), machine.row_lanes, machine.time_steps, network.time_steps
+                )
+                layer = name.removesuffix(".pool")
+                if layer in shapes:
+                    height, width = shapes[layer]
+                    if name != layer:
+                        height, width = (height + 1) // 2, (width + 1) // 2
+                    tensor = tensor.transpose(0, 2, 1).reshape(network.time_steps, -1, height, width)
+                found[name] = tensor
+            if instruction.opcode == Opcode.ATTENTION:
+                found[f"{instruction.reads}.score"] = self._scores(records["trace_score"], number)
+        return found
+
+    def _scores(self, records: Records, number: int) -> np.ndarray:
+        network, machine = self.model.network, self.machine
+        width = machine.max_head_dim.bit_length()
+        words = [
+            word
+            for word, at in zip(records.values["trace_score"], records.values["trace_score_pass"], strict=True)
+            if at == number
+        ]
+        flat = np.array(
+            [[word >> (step * width) & ((1 << width) - 1) for word in words] for step in range(network.time_steps)]
+        )
+        shape = (network.time_steps, network.heads, network.tokens, network.tokens)
+        if flat.size != np.prod(shape):
+            raise RtlError(f"attention: {flat.size} scores, not {np.prod(shape)}")
+        return flat.reshape(shape)
+
+    def _entries(self, records: dict[str, Records]) -> dict[int, list[tuple[int, int, int]]]:
+        values = records["trace_entry"].values
+        passes = [i for i, item in enumerate(self.program.instructions) if item.opcode == Opcode.ATTENTION]
+        found: dict[int, list[tuple[int, int, int]]] = {block: [] for block in range(len(passes))}
+        columns = ("trace_entry_pass", "trace_entry_step", "trace_entry_key", "trace_entry")
+        for number, step, key, value in zip(*(values[column] for column in columns), strict=True):
+            found[passes.index(number)].append((step, key, value))
+        return found
