@@ -22,7 +22,7 @@ def _stem(*channels: int, pool: int) -> tuple[StemConv, ...]:
     return tuple(StemConv(channels=count, pool=index == pool) for index, count in enumerate(channels))
 
 
-# 16 tokens give smaller sums A V than the paper's 64: scale 1/4 (its event-data setting) instead of 1/8. Tau is kept
+# 16 tokens give smaller sums A V than the paper's 64: scale 1/4 (its event-data setting), not 1/8. Tau is kept
 # small because every guard bit widens each neuron, and on digits a wider range of tau gains nothing.
 PRESETS = {
     "digits-tiny": Preset(
