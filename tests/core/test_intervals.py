@@ -15,7 +15,7 @@ from ds2ta.intervals import QUANTITIES, Interval, attention_widths, layer_widths
 from ds2ta.modelfile import IntegerModel, Synapse
 from ds2ta.network import LayerSpec
 
-QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def adversaries(layer: Synapse, largest: int) -> list[np.ndarray]:
     return [np.where(sign * row > 0, largest, 0) for row in weight for sign in (1, -1)]
 
 
-@QUICK
+@settings(QUICK, max_examples=20)
 @given(models(depth=(1, 2), max_dim=16, max_hidden=16), st.integers(0, 2**32 - 1))
 def test_adversarial_activations_reach_the_sums_and_no_membrane_leaves(model: IntegerModel, seed: int):
     """Layer by layer: constant, alternating and random worst-case activations, which the network itself may never

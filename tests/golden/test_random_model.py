@@ -97,7 +97,7 @@ def test_layers_are_alive_and_touch_their_thresholds():
 
 
 def test_every_kind_of_shape_is_drawn():
-    networks = [random_model(np.random.default_rng(seed)).network for seed in range(120)]
+    networks = [random_model(np.random.default_rng(seed)).network for seed in range(100)]
     assert {n.time_steps for n in networks} == set(range(1, 11))
     assert {n.window for n in networks} == {1, 2, 3, 4}
     assert {n.depth for n in networks} == {0, 1, 2}

@@ -3,12 +3,11 @@
 from fractions import Fraction
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ds2ta.golden import slow
 
-QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 sums = st.lists(st.integers(-3000, 3000), min_size=1, max_size=12)
 
 

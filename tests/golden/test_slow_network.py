@@ -13,7 +13,7 @@ from ds2ta.golden.random_model import models, random_model
 from ds2ta.modelfile import IntegerModel
 from ds2ta.modelrules import check_model
 
-QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 sums = st.lists(st.integers(-3000, 3000), min_size=1, max_size=12)
 
 
