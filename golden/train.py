@@ -176,7 +176,7 @@ def _epoch(
 
 
 def _optimizer(network: FloatNetwork, rate: float) -> torch.optim.AdamW:
-    """Weights decay; batch norm, biases, tau and denoisers do not, and the last two learn faster."""
+    """Weights decay; batch norm, biases, tau and denoisers do not, and the last two learn at their own rate."""
     config, weights, others, shapes = network.config, [], [], []
     for name, parameter in network.named_parameters():
         if name.startswith(("windows", "denoisers")):
