@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from ds2ta.golden import slow
 
+from ds2ta.golden import slow
 from ds2ta.modelfile import MAX_TAU, IntegerModel, Synapse
 from ds2ta.network import LayerSpec, Network, network_from_dict
 
