@@ -7,6 +7,7 @@ and synthesizer reads it alike. The text depends on nothing but the component: n
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 
 from amaranth._toolchain.yosys import find_yosys
@@ -64,37 +65,32 @@ def signature_ports(component: wiring.Component) -> dict[str, tuple[Value, PortD
 class _Emitter:
     """RTLIL of a component and of the blocks inside it, each as a module whose ports are its signature."""
 
-    def __init__(self, top: str):
-        self.top = top
-        self.modules: dict[str, str] = {}  # RTLIL with the name left open -> name
-        self.orders: dict[str, list[str]] = {}  # name -> its ports in the order of the signature
-        self.users: dict[int, list[tuple[str, Value]]] = {}  # signal -> modules that use it but not as a port
+    def __init__(self):
+        self.texts: dict[str, str] = {}  # RTLIL of a module named `block@` -> its number in place of the @
+        self.blocks: list[tuple[str, str, list[str]]] = []  # class and instance of each module, its ports in order
+        self.users: dict[int, dict[str, tuple[str, Value]]] = {}  # signal -> modules that use it, not as a port
 
-    def block(self, component: wiring.Component, fragment: Fragment, name: str, instance: str | None) -> Fragment:
+    def block(self, component: wiring.Component, fragment: Fragment, instance: str) -> Fragment:
         """Emit `component`; the answer is the instance that takes its place in its parent."""
         for index, (inner, inner_name, place) in enumerate(fragment.subfragments):
-            self.inside(fragment, index, inner, inner_name, place)
-        ports = signature_ports(component)
+            self._inside(fragment, index, inner, inner_name, place)
+        kind, ports = snake(component), signature_ports(component)
         for port in ports:
-            _check_name(f"{snake(component)}: port", port)
+            _check_name(f"{kind}: port", port)
         domains: dict[str, ClockDomain] = {}
         design = fragment.prepare(
-            ports, hierarchy=(name,), missing_domain=lambda domain: domains.setdefault(domain, ClockDomain(domain))
+            ports, hierarchy=("block@",), missing_domain=lambda name: domains.setdefault(name, ClockDomain(name))
         )
         own = {id(signal) for _, signal, _ in design.ports}
         used = {id(signal): signal for part in design.fragments.values() for signal in part.used_signals}
-        text, _ = rtlil.convert_fragment(design, ports, name, emit_src=False)
-        shape = text.replace(f"\\{name}\n", "\\\n").replace(f"\\{name}.", "\\.")
-        if shape not in self.modules:
-            if name in self.modules.values():
-                name = _free(f"{name}_{instance}", self.modules.values())
-            self.modules[shape] = name
-            # a second block of the same text is the same module, and its signals are those of the first
-            self.orders[name] = ["clk", "rst", *ports]
-        name = self.modules[shape]
+        text, _ = rtlil.convert_fragment(design, ports, "block@", emit_src=False)
+        if text not in self.texts:  # a second block of equal text is the same module
+            self.texts[text] = f"block{len(self.texts)}"
+            self.blocks.append((kind, instance, ["clk", "rst", *ports]))
+        name = self.texts[text]
         for key, signal in used.items():
             if key not in own:
-                self.users.setdefault(key, []).append((name, signal))
+                self.users.setdefault(key, {})[name] = (kind, signal)
         connections = [
             ("i" if way is PortDirection.Input else "o", key, value) for key, (value, way) in ports.items()
         ]
@@ -106,32 +102,35 @@ class _Emitter:
                     connections.append(("i", port, ResetSignal(domain)))
         return Instance(name, *connections)
 
-    def inside(self, parent: Fragment, index: int, fragment: Fragment, name: str | None, place) -> None:
+    def _inside(self, parent: Fragment, index: int, fragment: Fragment, name: str | None, place) -> None:
         """Replace a block below `parent` by an instance; look further inside of anything that is not a block."""
         origin = fragment.origins[0] if fragment.origins else None
         library = type(origin).__module__.startswith("amaranth.")
         if isinstance(origin, wiring.Component) and not library and not isinstance(fragment, Instance):
-            instance = self.block(origin, fragment, f"{self.top}_{snake(origin)}", name)
-            parent.subfragments[index] = (instance, name or snake(origin), place)
+            name = name or snake(origin)
+            parent.subfragments[index] = (self.block(origin, fragment, name), name, place)
         else:
             for inner_index, (inner, inner_name, inner_place) in enumerate(fragment.subfragments):
-                self.inside(fragment, inner_index, inner, inner_name, inner_place)
+                self._inside(fragment, inner_index, inner, inner_name, inner_place)
 
-    def rtlil(self) -> str:
-        """All modules, once it is sure that no block reaches past the ports of another."""
+    def finish(self, top: str) -> tuple[str, dict[str, list[str]]]:
+        """RTLIL of all modules with their names, the ports of each; sure that no block reaches past ports."""
         for users in self.users.values():
-            if len({name for name, _ in users}) > 1:
-                (first, signal), (second, _) = users[0], users[-1]
+            if len(users) > 1:
+                (first, signal), (second, _), *_ = users.values()
                 raise ValueError(f"signal {signal.name} is used inside {first} and inside {second} but is no port")
-        found = []
-        for shape, name in self.modules.items():
-            text = (
-                shape.replace("\\\n", f"\\{name}\n").replace("\\.", f"\\{name}.").replace("attribute \\top 1\n", "")
-            )
-            text = text.replace(f"module \\{name}\n", f"attribute \\keep_hierarchy 1\nmodule \\{name}\n")
+        kinds = Counter(kind for kind, _, _ in self.blocks)
+        names: dict[str, str] = {}
+        for number, (kind, instance, _) in enumerate(self.blocks):
+            wanted = f"{top}_{kind}" if kinds[kind] == 1 else f"{top}_{kind}_{instance}"
+            names[f"block{number}"] = top if number == len(self.blocks) - 1 else _free(wanted, names.values())
+        modules = []
+        for text, own in self.texts.items():
+            text = re.sub(r"\\block(@|\d+)", lambda at: f"\\{names[own if at[1] == '@' else at[0][1:]]}", text)  # noqa: B023
+            text = re.sub(r"^attribute \\top 1$", r"attribute \\keep_hierarchy 1", text, flags=re.M)
             # of two names of one signal yosys keeps the one with more attributes: prefer `count` to `port__address`
-            found.append(re.sub(r"^  wire (?!.*(__|[.$])).* \\", r"  attribute \\own 1\n\g<0>", text, flags=re.M))
-        return "\n".join(found)
+            modules.append(re.sub(r"^  wire (?!.*(__|[.$])).* \\", r"  attribute \\own 1\n\g<0>", text, flags=re.M))
+        return "\n".join(modules), {names[f"block{n}"]: ports for n, (_, _, ports) in enumerate(self.blocks)}
 
 
 def _check_name(what: str, name: str) -> None:
@@ -150,19 +149,19 @@ def emit(component: wiring.Component, name: str | None = None) -> str:
     """Verilog of `component` as module `name` (default: its class in snake case).
 
     Ports are those of its signature, members joined by `__`, with `clk` and `rst` in front. A block inside becomes
-    module `<name>_<class>`, or `<name>_<class>_<instance>` where its text differs from an earlier one of its class;
-    blocks that are equal share one module."""
+    module `<name>_<class>`, or `<name>_<class>_<instance>` where its class has several variants; equal blocks share
+    one module."""
     name = name or snake(component)
     _check_name("module", name)
-    emitter = _Emitter(name)
-    emitter.block(component, Fragment.get(component, None), name, None)
+    emitter = _Emitter()
+    emitter.block(component, Fragment.get(component, None), "top")
+    text, orders = emitter.finish(name)
     yosys = find_yosys(lambda version: version >= (0, 40))
 
     def run(text: str, script: str) -> str:
         return yosys.run(["-q", "-"], f"read_rtlil <<rtlil\n{text}\nrtlil\n{script}", ignore_warnings=True)
 
-    simplified = run(emitter.rtlil(), _SIMPLIFY.format(top=name))
-    verilog = run(readable(simplified, emitter.orders), _PRINT)
+    verilog = run(readable(run(text, _SIMPLIFY.format(top=name)), orders), _PRINT)
     return f"// {name}: generated by ds2ta from its Amaranth source, do not edit.\n{_tidy(verilog)}"
 
 

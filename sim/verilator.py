@@ -30,9 +30,7 @@ def _run(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode:
         print((done.stdout + done.stderr)[-_TAIL:], file=sys.stderr)
-        raise ToolError(
-            f"{Path(command[0]).name} failed in {folder}: {(done.stderr or done.stdout).strip()[-600:]}"
-        )
+        raise ToolError(f"{Path(command[0]).name} failed in {folder}: {(done.stderr or done.stdout).strip()[:600]}")
 
 
 def _verilator_root() -> Path:
