@@ -1,0 +1,169 @@
+"""The machine's limits, generated from its own description: every numeric key at its limits and one beyond, and
+every rule over several keys from both sides."""
+
+import re
+
+import annotated_types
+import pytest
+
+from ds2ta.errors import FitError
+from ds2ta.gateware.machine import Machine, machine_from_dict
+
+POWERS = ("lanes", "row_lanes", "drain_lanes", "score_channels")
+
+#: What the other keys must be for a key to reach a limit by itself.
+COMPANY = {
+    ("lanes", "ge"): {"row_lanes": 4, "score_channels": 4},
+    ("row_lanes", "ge"): {"score_channels": 4},
+    ("row_lanes", "le"): {"lanes": 32},
+    ("drain_lanes", "le"): {"lanes": 32, "row_lanes": 32},
+    ("score_channels", "le"): {"lanes": 32, "row_lanes": 32},
+    ("time_steps", "ge"): {},
+    ("weight_bits", "le"): {"acc_width": 12},
+    ("acc_width", "ge"): {"weight_bits": 4, "max_shift": 0},
+    ("acc_width", "le"): {"logit_width": 64},
+    ("logit_width", "ge"): {"acc_width": 4},
+}
+
+
+def _limits() -> list[tuple[str, str, int]]:
+    """(key, "ge" or "le", limit) of every numeric key, as pydantic holds them."""
+    found = []
+    for key, field in Machine.model_fields.items():
+        for rule in field.metadata:
+            if isinstance(rule, annotated_types.Ge):
+                found.append((key, "ge", rule.ge))
+            elif isinstance(rule, annotated_types.Le):
+                found.append((key, "le", rule.le))
+    return found
+
+
+LIMITS = _limits()
+NUMERIC = sorted({key for key, _, _ in LIMITS})
+
+
+def _refused(values: dict) -> str:
+    """The one line with which `values` are refused."""
+    with pytest.raises(FitError) as caught:
+        machine_from_dict(values)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith("machine: ")
+    return message
+
+
+def test_every_number_has_both_limits():
+    numbers = [key for key, field in Machine.model_fields.items() if field.annotation is int]
+    assert len(numbers) > 30
+    assert sorted((key, kind) for key, kind, _ in LIMITS) == sorted((n, k) for n in numbers for k in ("ge", "le"))
+    assert set(Machine.model_fields) - set(numbers) == {"weights", "tables"}
+
+
+@pytest.mark.parametrize(("key", "kind", "limit"), LIMITS, ids=[f"{key}-{kind}" for key, kind, _ in LIMITS])
+def test_limit(key, kind, limit):
+    """The limit holds; one beyond is refused by a line that names key, value and limit."""
+    company = COMPANY.get((key, kind), {})
+    assert getattr(machine_from_dict({**company, key: limit}), key) == limit
+    beyond = limit + (1 if kind == "le" else -1)
+    message = _refused({**company, key: beyond})
+    assert message.startswith(f"machine: {key}: ")
+    assert re.search(rf"\b{limit}\b", message)
+    assert message.endswith(f"(got {beyond})")
+
+
+@pytest.mark.parametrize("key", NUMERIC)
+@pytest.mark.parametrize("value", ["8", 8.0, None, True, [8]], ids=repr)
+def test_type(key, value):
+    assert _refused({key: value}).startswith(f"machine: {key}: ")
+
+
+@pytest.mark.parametrize("key", ["weights", "tables"])
+def test_kinds(key):
+    kinds = ("rom", "ram", "spram") if key == "weights" else ("rom", "ram")
+    for kind in kinds:
+        assert getattr(machine_from_dict({key: kind}), key) == kind
+    message = _refused({key: "flash"})
+    assert message.startswith(f"machine: {key}: ")
+    assert "'flash'" in message
+    assert all(f"'{kind}'" in message for kind in kinds)
+
+
+def test_unknown_key():
+    message = _refused({"lane": 8})
+    assert message.startswith("machine: lane: ")
+    assert message.endswith("(got 8)")
+
+
+def test_defaults_hold_and_are_frozen():
+    machine = machine_from_dict({})
+    with pytest.raises(ValueError, match="frozen"):
+        machine.lanes = 16
+
+
+WIDE = {"lanes": 512, "row_lanes": 32, "drain_lanes": 32, "score_channels": 32}
+
+
+@pytest.mark.parametrize("key", POWERS)
+def test_power_of_two(key):
+    """Every whole number in the range of the key is accepted if, and only if, it is a power of two."""
+    low, high = (limit for name, _, limit in LIMITS if name == key)
+    small = {"row_lanes": 4, "drain_lanes": 1, "score_channels": 1}
+    for value in sorted({*range(low, min(high, 70) + 1), high - 1, high}):
+        company = {name: most for name, most in (small if key == "lanes" else WIDE).items() if name != key}
+        if key == "row_lanes":
+            company |= {"drain_lanes": 1, "score_channels": 1}
+        if value in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512):
+            assert getattr(machine_from_dict({**company, key: value}), key) == value
+        else:
+            assert _refused({**company, key: value}) == f"machine: {key}: {value} must be a power of two"
+
+
+@pytest.mark.parametrize(
+    ("held", "refused", "message"),
+    [
+        (
+            {"lanes": 16, "row_lanes": 16},
+            {"lanes": 8, "row_lanes": 16},
+            "lanes: 8 must be at least row_lanes, 16",
+        ),
+        (
+            {"row_lanes": 8, "drain_lanes": 8},
+            {"row_lanes": 8, "drain_lanes": 16},
+            "drain_lanes: 16 must be at most row_lanes, 8",
+        ),
+        (
+            {"row_lanes": 8, "score_channels": 8},
+            {"row_lanes": 8, "score_channels": 16},
+            "score_channels: 16 must be at most row_lanes, 8",
+        ),
+        (
+            {"weight_bits": 6, "max_shift": 5, "acc_width": 11},
+            {"weight_bits": 6, "max_shift": 5, "acc_width": 10},
+            "acc_width: 10 must be at least weight_bits + max_shift, 11",
+        ),
+        (
+            {"acc_width": 17, "logit_width": 17},
+            {"acc_width": 17, "logit_width": 16},
+            "logit_width: 16 must be at least acc_width, 17",
+        ),
+        (
+            {"max_planes": 4, "drain_lanes": 8, "time_steps": 4},
+            {"max_planes": 5, "drain_lanes": 8, "time_steps": 4},
+            "drain_lanes: 8 give a row every 4 cycles, 5 residual planes need one each: lower drain_lanes",
+        ),
+        (
+            {"max_planes": 2, "drain_lanes": 4, "time_steps": 1},
+            {"max_planes": 3, "drain_lanes": 4, "time_steps": 1},
+            "drain_lanes: 4 give a row every 2 cycles, 3 residual planes need one each: lower drain_lanes",
+        ),
+        (
+            {"max_planes": 1, "drain_lanes": 8, "time_steps": 1},  # nothing is added: a row each cycle is fine
+            {"max_planes": 2, "drain_lanes": 8, "time_steps": 1},
+            "drain_lanes: 8 give a row every 1 cycles, 2 residual planes need one each: lower drain_lanes",
+        ),
+    ],
+)
+def test_rules_over_several_keys(held, refused, message):
+    machine = machine_from_dict(held)
+    assert {key: getattr(machine, key) for key in held} == held
+    assert _refused(refused) == f"machine: {message}"
