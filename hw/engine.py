@@ -120,7 +120,7 @@ class SynapticEngine(wiring.Component):
         enable = Signal(T)
         clear = Signal(T, reset_less=True)
         load = Signal(reset_less=True)
-        starts, commits, works = Signal(), Signal(), Signal()
+        arrived, starts, commits, works = Signal(), Signal(), Signal(), Signal()
         m.d.comb += fetched_live.eq(fetched & ~fetched_event.flush)
         with m.If(advance):
             m.d.sync += [
@@ -129,6 +129,7 @@ class SynapticEngine(wiring.Component):
                 enable.eq((fetched_event.mask | fetched_event.first.replicate(T)) & fetched_live.replicate(T)),
                 clear.eq(~fetched_event.mask),
                 load.eq(fetched_event.first),
+                arrived.eq(fetched),
                 starts.eq(fetched_live & fetched_event.first),
                 commits.eq(fetched & (fetched_event.first | fetched_event.flush)),
                 works.eq(fetched_live & fetched_event.mask.any()),
@@ -168,7 +169,7 @@ class SynapticEngine(wiring.Component):
             self.o.payload.t_last.eq(step == T - 1),
             self.o.payload.last.eq(last),
             self.useful.eq(works & advance),
-            self.busy.eq(fetched | commits | enable.any() | draining),
+            self.busy.eq(fetched | arrived | draining),
         ]
         with m.If(moved):
             m.d.sync += [draining.eq(1), remaining.eq(self.groups), step.eq(0)]

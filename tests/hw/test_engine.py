@@ -1,0 +1,81 @@
+# amaranth: UnusedElaboratable=no
+"""Drives the cocotb bench of SynapticEngine over machine shapes, and checks its parameter limits."""
+
+import pytest
+from amaranth.back import rtlil
+
+from ds2ta.errors import FitError
+from ds2ta.hw.engine import SynapticEngine
+from ds2ta.sim.build import run_bench
+
+SHAPE = {
+    "lanes": 8,
+    "time_steps": 4,
+    "drain_lanes": 2,
+    "weight_bits": 4,
+    "max_shift": 3,
+    "acc_width": 12,
+    "address_width": 8,
+}
+
+
+@pytest.mark.parametrize(
+    ("lanes", "time_steps", "drain_lanes", "weight_bits", "max_shift", "acc_width", "address_width"),
+    [
+        (8, 4, 2, 4, 4, 12, 12),
+        (8, 1, 1, 2, 0, 8, 6),
+        (16, 10, 8, 8, 1, 16, 9),
+        (4, 3, 4, 3, 7, 12, 5),
+        (6, 2, 2, 4, 2, 9, 8),
+        (1, 1, 1, 2, 0, 5, 3),
+    ],
+)
+def test_bench(lanes, time_steps, drain_lanes, weight_bits, max_shift, acc_width, address_width):
+    shape = {
+        "lanes": lanes,
+        "time_steps": time_steps,
+        "drain_lanes": drain_lanes,
+        "weight_bits": weight_bits,
+        "max_shift": max_shift,
+        "acc_width": acc_width,
+        "address_width": address_width,
+    }
+    run_bench(SynapticEngine(**shape), module="ds2ta.sim.test_engine", parameters=shape)
+
+
+@pytest.mark.parametrize(
+    ("key", "good", "bad", "message"),
+    [
+        ("lanes", 2, 0, "Lanes must be an integer from 1 to 1024, not 0"),
+        ("lanes", 8, 7, "Drain lanes must divide the 7 lanes, not 2"),
+        ("time_steps", 1, 0, "Time steps must be an integer from 1 to 16, not 0"),
+        ("time_steps", 16, 17, "Time steps must be an integer from 1 to 16, not 17"),
+        ("drain_lanes", 8, 9, "Drain lanes must be an integer from 1 to 8, not 9"),
+        ("drain_lanes", 1, 0, "Drain lanes must be an integer from 1 to 8, not 0"),
+        ("drain_lanes", 4, 3, "Drain lanes must divide the 8 lanes, not 3"),
+        ("weight_bits", 2, 1, "Weight bits must be an integer from 2 to 8, not 1"),
+        ("weight_bits", 8, 9, "Weight bits must be an integer from 2 to 8, not 9"),
+        ("max_shift", 0, -1, "Largest shift must be an integer from 0 to 15, not -1"),
+        ("acc_width", 7, 6, "Accumulator width must be an integer from 7 to 40, not 6"),
+        ("acc_width", 40, 41, "Accumulator width must be an integer from 7 to 40, not 41"),
+        ("address_width", 1, 0, "Address width must be an integer from 1 to 32, not 0"),
+        ("address_width", 32, 33, "Address width must be an integer from 1 to 32, not 33"),
+    ],
+)
+def test_limits(key, good, bad, message):
+    assert "module" in rtlil.convert(SynapticEngine(**{**SHAPE, key: good}))
+    with pytest.raises(FitError, match=message):
+        SynapticEngine(**{**SHAPE, key: bad})
+
+
+def test_largest_shift():
+    shape = {**SHAPE, "acc_width": 24}
+    assert "module" in rtlil.convert(SynapticEngine(**{**shape, "max_shift": 15}))
+    with pytest.raises(FitError, match="Largest shift must be an integer from 0 to 15, not 16"):
+        SynapticEngine(**{**shape, "max_shift": 16})
+
+
+def test_most_lanes():
+    assert SynapticEngine(**{**SHAPE, "lanes": 1024}).lanes == 1024
+    with pytest.raises(FitError, match="Lanes must be an integer from 1 to 1024, not 1026"):
+        SynapticEngine(**{**SHAPE, "lanes": 1026})
