@@ -110,26 +110,28 @@ class SpikingSynapse(nn.Module):
         if len(P) < steps:
             P = P.expand(steps, *P.shape[1:])
         I = tasa(P)  # noqa: E741
-        if self.training and not self.frozen_statistics:
-            axes = (0, 1, 3, 4) if self.spec.kernel == 3 else (0, 1, 2)
-            variance, mean = torch.var_mean(I, axes, correction=0)
-            with torch.no_grad():  # stored for the real weights: float and quantized phases share them
-                self.mean.lerp_(mean * scale * self._sign(1), MOMENTUM)
-                self.variance.lerp_(variance * scale**2, MOMENTUM)
-        else:
-            mean, variance = self.mean * self._sign(1) / scale, self.variance / scale**2
+        mean, variance = self._statistics(I, scale)
         step = self._gain() * scale / torch.sqrt(variance * scale**2 + EPSILON)
         current = I * step[wide] + (self.beta - step * mean)[wide]
         grid = None
         if self.quantized:
             with torch.no_grad():
                 guard = tasa.whole_tau() * (tasa.window - 1)
-                if self.training and not self.frozen_statistics:
-                    folded = self.fold(mean, variance, scale, guard)
-                else:
-                    folded = self.running_fold(tasa)
+                live = self.training and not self.frozen_statistics
+                folded = self.fold(mean, variance, scale, guard) if live else self.running_fold(tasa)
                 bias, threshold, unit = (
                     value.to(I.dtype)[wide] for value in (folded.bias, folded.threshold, folded.unit)
                 )
                 grid = Grid(I * 2.0**guard + bias, threshold, unit)
         return lif(current, threshold=self.theta, slope=self.slope, leak_shift=self.leak_shift, grid=grid)
+
+    def _statistics(self, I: torch.Tensor, scale: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: E741
+        """Mean and variance of the sums, in their own units: of this batch, or the running ones."""
+        if not self.training or self.frozen_statistics:
+            return self.mean * self._sign(1) / scale, self.variance / scale**2
+        axes = (0, 1, 3, 4) if self.spec.kernel == 3 else (0, 1, 2)
+        variance, mean = torch.var_mean(I, axes, correction=0)
+        with torch.no_grad():  # stored for the real weights: float and quantized phases share them
+            self.mean.lerp_(mean * scale * self._sign(1), MOMENTUM)
+            self.variance.lerp_(variance * scale**2, MOMENTUM)
+        return mean, variance

@@ -8,12 +8,10 @@ made on the held-out samples: the last epoch is the result.
 import copy
 import math
 import os
-import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,16 +23,13 @@ from ds2ta.golden.activity import work_share
 from ds2ta.golden.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ds2ta.golden.data import DataSet, augment, load_data
 from ds2ta.golden.float_network import FloatNetwork
-from ds2ta.golden.integer import IntegerNetwork, classify
-from ds2ta.golden.quantize import quantize
+from ds2ta.golden.integer import classify
 from ds2ta.golden.recipe import TrainingConfig
-from ds2ta.modelfile import IntegerModel
 from ds2ta.network import Network
 
-__all__ = ["Phase", "accuracy", "export", "integer_accuracy", "phases", "train"]
+__all__ = ["Phase", "Report", "accuracy", "phases", "train"]
 
 SAVE_EVERY = 10  # epochs
-SELF_TEST_SAMPLES = 64  # held-out samples that a model file carries
 WARM_UP_STEPS = 40
 
 Report = Callable[[int, int, str], None]  # epochs done, epochs in all, what to say
@@ -209,34 +204,3 @@ def accuracy(network: FloatNetwork, samples: np.ndarray, labels: np.ndarray) -> 
     with torch.no_grad():
         logits = exact(torch.from_numpy(samples))
     return 100.0 * float((classify(logits) == labels).mean())
-
-
-def integer_accuracy(model: IntegerModel, samples: np.ndarray, labels: np.ndarray) -> float:
-    """Percent of samples that the integer model classifies right."""
-    return 100.0 * float((classify(IntegerNetwork(model).run(samples)) == labels).mean())
-
-
-def export(checkpoint: Checkpoint, *, command: str) -> IntegerModel:
-    """The integer model of a checkpoint, with its own measured accuracy and the history of its making inside."""
-    config = checkpoint.network.config
-    data = load_data(config.data)
-    samples, labels = data.test_samples[:SELF_TEST_SAMPLES], data.test_labels[:SELF_TEST_SAMPLES]
-    model = quantize(checkpoint.network, samples=samples, labels=labels)
-    packages = {name: version(name) for name in ("torch", "numpy", "scikit-learn", "safetensors")}
-    return replace(
-        model,
-        provenance={
-            "command": command,
-            "data": config.data,
-            "seed": config.seed,
-            "threads": config.threads,
-            "config": config.model_dump(mode="json"),
-            "test_samples": len(data.test_labels),
-            "float_accuracy": checkpoint.progress.get("float_accuracy"),
-            "quantized_accuracy": checkpoint.progress.get("frozen_accuracy")
-            or checkpoint.progress.get("quantized_accuracy"),
-            "integer_accuracy": integer_accuracy(model, data.test_samples, data.test_labels),
-            "seconds": checkpoint.progress["seconds"],
-            "versions": {"python": platform.python_version(), **packages},
-        },
-    )

@@ -13,7 +13,8 @@ from ds2ta.golden.data import load_data
 from ds2ta.golden.integer import IntegerNetwork
 from ds2ta.golden.presets import PRESETS
 from ds2ta.golden.recipe import TrainingConfig
-from ds2ta.golden.train import accuracy, export, integer_accuracy, phases, train
+from ds2ta.golden.release import export, integer_accuracy
+from ds2ta.golden.train import accuracy, phases, train
 from ds2ta.modelfile import load_model, save_model
 from ds2ta.network import network_from_dict
 

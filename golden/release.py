@@ -1,0 +1,108 @@
+"""From a recipe to a model file: what `ds2ta train` and `ds2ta quantize` do, without their command line."""
+
+import os
+import platform
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from ds2ta.errors import NetworkError
+from ds2ta.golden.checkpoint import Checkpoint, load_checkpoint
+from ds2ta.golden.data import load_data
+from ds2ta.golden.integer import IntegerNetwork, classify
+from ds2ta.golden.presets import PRESETS
+from ds2ta.golden.quantize import quantize
+from ds2ta.golden.train import train
+from ds2ta.modelfile import IntegerModel, save_model
+
+__all__ = ["export", "integer_accuracy", "quantize_file", "train_preset"]
+
+SELF_TEST_SAMPLES = 64  # held-out samples that a model file carries
+
+
+def integer_accuracy(model: IntegerModel, samples: np.ndarray, labels: np.ndarray) -> float:
+    """Percent of samples that the integer model classifies right."""
+    return 100.0 * float((classify(IntegerNetwork(model).run(samples)) == labels).mean())
+
+
+def export(checkpoint: Checkpoint, *, command: str) -> IntegerModel:
+    """The integer model of a checkpoint, with its own measured accuracy and the history of its making inside."""
+    config, progress = checkpoint.network.config, checkpoint.progress
+    data = load_data(config.data)
+    samples, labels = data.test_samples[:SELF_TEST_SAMPLES], data.test_labels[:SELF_TEST_SAMPLES]
+    model = quantize(checkpoint.network, samples=samples, labels=labels)
+    packages = {name: version(name) for name in ("torch", "numpy", "scikit-learn", "safetensors")}
+    return replace(
+        model,
+        provenance={
+            "command": command,
+            "data": config.data,
+            "seed": config.seed,
+            "threads": config.threads,
+            "config": config.model_dump(mode="json"),
+            "test_samples": len(data.test_labels),
+            "float_accuracy": progress.get("float_accuracy"),
+            "quantized_accuracy": progress.get("frozen_accuracy", progress.get("quantized_accuracy")),
+            "integer_accuracy": integer_accuracy(model, data.test_samples, data.test_labels),
+            "seconds": progress["seconds"],
+            "versions": {"python": platform.python_version(), **packages},
+        },
+    )
+
+
+def train_preset(
+    name: str,
+    *,
+    out: str | os.PathLike,
+    checkpoint: str | os.PathLike,
+    resume: bool = False,
+    seed: int | None = None,
+    console: Console | None = None,
+) -> Path:
+    """Train a preset with a progress bar and write `<out>/<name>.safetensors`; `checkpoint` is the float file that
+    a later call with `resume` continues from. Returns the model file's path."""
+    if name not in PRESETS:
+        raise NetworkError(f"preset must be one of {', '.join(PRESETS)}, not {name!r}")
+    out = Path(out)
+    for folder in (out, Path(checkpoint).parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    preset = PRESETS[name]
+    config = preset.config if seed is None else preset.config.model_copy(update={"seed": seed})
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(name)
+
+        def report(epoch: int, total: int, text: str) -> None:
+            bar.update(task, completed=epoch, total=total, description=f"{name} {text}")
+            if "accuracy" in text:
+                bar.console.print(f"{name}: epoch {epoch}: {text}")
+
+        trained = train(preset.network, config, path=checkpoint, resume=resume, report=report)
+    command = f"ds2ta train {name} --out models/" + ("" if seed is None else f" --seed {seed}")
+    path = out / f"{name}.safetensors"
+    save_model(export(trained, command=command), path)
+    return path
+
+
+def quantize_file(checkpoint: str | os.PathLike, model: str | os.PathLike) -> IntegerModel:
+    """Export a float checkpoint of any training run to an integer model file."""
+    found = export(load_checkpoint(checkpoint), command="ds2ta quantize")
+    save_model(found, model)
+    return found
