@@ -17,6 +17,7 @@ from ds2ta.modelfile import IntegerModel
 
 __all__ = ["Program", "compile_model", "fit"]
 
+_COUNTS = ("width_last", "height_last", "tiles_last", "rows_last", "positions_last")
 ADDRESS_A, ADDRESS_B = 0, 1  # bank A: activations of the layer at hand; bank B: residual stream and V
 
 
@@ -31,6 +32,7 @@ class Program:
     parameter_image: list[int]
     denoiser_image: list[int]
     bank_rows: int  # rows that the banks need
+    max_count: int  # largest loop count
 
 
 class _Compiler:
@@ -321,15 +323,16 @@ class _Compiler:
                 f"model {network.name}: its tensors need {self.allocator.rows} rows in a spike bank, the machine's "
                 f"bank_rows is {machine.bank_rows} (largest: {largest.name}, {largest.rows} rows)"
             )
-        depths = {
+        sizes = {
             "weight_rows": len(self.images.weight_image),
             "parameter_rows": len(self.images.parameter_image),
             "instructions": len(self.instructions),
+            "max_count": max(getattr(step, name) + 1 for step in self.instructions for name in _COUNTS),
         }
-        for key, need in depths.items():
+        for key, need in sizes.items():
             if need > getattr(machine, key):
                 raise FitError(
-                    f"model {network.name}: it needs {need} {key}, the machine has {getattr(machine, key)}"
+                    f"model {network.name}: {key} must be {need}, the machine has {getattr(machine, key)}"
                 )
         return Program(
             instructions=tuple(self.instructions),
@@ -339,6 +342,7 @@ class _Compiler:
             parameter_image=self.images.parameter_image,
             denoiser_image=[int(value) for table in self.model.denoisers for value in table.reshape(-1)] or [0],
             bank_rows=self.allocator.rows,
+            max_count=sizes["max_count"],
         )
 
 
@@ -361,17 +365,12 @@ def fit(model: IntegerModel, **choices) -> Machine:
     }
     machine = machine_from_dict({**asked, **large, **choices})
     program = compile_model(model, machine)
-    counts = [
-        getattr(instruction, name) + 1
-        for instruction in program.instructions
-        for name in ("width_last", "height_last", "tiles_last", "rows_last", "positions_last")
-    ]
     tight = {
         "bank_rows": max(4, program.bank_rows),
         "weight_rows": len(program.weight_image),
         "parameter_rows": len(program.parameter_image),
         "instructions": len(program.instructions),
-        "max_count": max(4, *counts),
+        "max_count": max(4, program.max_count),
     }
     machine = machine_from_dict({**asked, **tight, **choices})
     compile_model(model, machine)

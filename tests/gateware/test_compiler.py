@@ -1,0 +1,247 @@
+"""The compiler against the network's own equations: every row a pass reads, every weight, parameter and table entry
+where the hardware looks for it, and a machine that is as small as the model allows."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from shadow_banks import ShadowBanks, expected_passes
+
+from ds2ta.errors import FitError
+from ds2ta.gateware.compiler import compile_model, fit
+from ds2ta.gateware.machine import Machine, machine_from_dict
+from ds2ta.gateware.program import Instruction, Opcode, encode, instruction_layout
+from ds2ta.golden.random_model import models, random_model
+from ds2ta.modelfile import IntegerModel
+
+QUICK = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+
+#: Every need of a model, which `fit` must meet exactly.
+NEEDS = (
+    "time_steps",
+    "weight_bits",
+    "max_shift",
+    "max_planes",
+    "max_window",
+    "max_tau",
+    "acc_width",
+    "current_width",
+    "param_width",
+    "membrane_width",
+    "attention_width",
+    "logit_width",
+    "denoiser_bits",
+    "denoiser_entries",
+    "bank_rows",
+    "weight_rows",
+    "parameter_rows",
+    "instructions",
+    "max_count",
+    "max_tokens",
+    "max_heads",
+    "max_head_dim",
+    "max_channels",
+    "max_bits",
+    "max_classes",
+)
+
+
+@st.composite
+def fitted(draw) -> tuple[IntegerModel, Machine]:
+    """A random model and a machine with random choices that holds it."""
+    row_lanes = draw(st.sampled_from([4, 8]))
+    model = draw(models(row_lanes=row_lanes, max_dim=24, max_hidden=40, max_positions=60, samples=1))
+    lanes = row_lanes << draw(st.integers(0, 3))
+    embed_dim = model.network.embed_dim
+    while embed_dim > lanes and embed_dim % lanes:
+        lanes //= 2
+    drain_lanes = 1 << draw(st.integers(0, row_lanes.bit_length() - 1))
+    planes = model.network.residual_limit(1 + 2 * model.network.depth).bit_length()
+    assume(planes == 1 or row_lanes // drain_lanes * model.network.time_steps >= planes)
+    return model, fit(model, lanes=lanes, row_lanes=row_lanes, drain_lanes=drain_lanes, score_channels=1)
+
+
+@QUICK
+@given(fitted())
+def test_every_pass_reads_what_it_needs(case):
+    """No region is overwritten while a later pass needs it: see `shadow_banks`."""
+    model, machine = case
+    program = compile_model(model, machine)
+    banks = ShadowBanks(model.network, machine)
+    passes = expected_passes(model.network)
+    assert [instruction.final for instruction in program.instructions] == [False] * (len(passes) - 1) + [True]
+    for instruction, wanted in zip(program.instructions, passes, strict=True):
+        banks.execute(instruction, wanted)
+
+
+def _signed(code: int, bits: int) -> int:
+    return code - (1 << bits) if code >> (bits - 1) else code
+
+
+@QUICK
+@given(fitted())
+def test_weight_image(case):
+    """`row(tile, tap, channel)` of a layer holds, in lane k, the weight of output channel `tile P + k`; everything
+    else is zero. A row's channels follow each other from a multiple of what the zero skip joins by OR."""
+    model, machine = case
+    program = compile_model(model, machine)
+    bits, lanes = machine.weight_bits, machine.lanes
+    seen = set()
+    for instruction in program.instructions:
+        if instruction.opcode not in (Opcode.SYNAPSE, Opcode.HEAD):
+            continue
+        layer = model.synapses[instruction.name]
+        taps = 9 if layer.spec.kernel == 3 else 1
+        weight = layer.weight.reshape(layer.spec.outputs, layer.spec.inputs, taps)
+        assert instruction.weights % (1 << instruction.lane_bits) == 0
+        assert instruction.tap_weights % (1 << instruction.lane_bits) == 0
+        assert (instruction.tau, instruction.window) == (layer.tau, layer.window)
+        for tile in range(instruction.tiles_last + 1):
+            for tap in range(taps):
+                for channel in range(instruction.tap_weights):
+                    address = instruction.weights + (tile * taps + tap) * instruction.tap_weights + channel
+                    row = program.weight_image[address]
+                    assert address not in seen
+                    seen.add(address)
+                    found = [_signed(row >> lane * bits & (1 << bits) - 1, bits) for lane in range(lanes)]
+                    wanted = [0] * lanes
+                    if channel < layer.spec.inputs:
+                        column = weight[tile * lanes : (tile + 1) * lanes, channel, tap].tolist()
+                        wanted[: len(column)] = column
+                    assert found == wanted
+                    assert row >> lanes * bits == 0
+        assert (instruction.tiles_last + 1) * lanes >= layer.spec.outputs
+    assert all(row == 0 for at, row in enumerate(program.weight_image) if at not in seen)
+
+
+@QUICK
+@given(fitted())
+def test_parameter_image(case):
+    """`row(tile, group)` holds bias and threshold - bias of R channels; a channel that does not exist never fires:
+    its margin is the largest number."""
+    model, machine = case
+    program = compile_model(model, machine)
+    width, lanes = machine.param_width, machine.drain_lanes
+    seen = set()
+    for instruction in program.instructions:
+        if instruction.opcode not in (Opcode.SYNAPSE, Opcode.HEAD):
+            continue
+        layer = model.synapses[instruction.name]
+        covered = []
+        for tile in range(instruction.tiles_last + 1):
+            for group in range(instruction.drain_groups):
+                address = instruction.parameters + tile * instruction.drain_groups + group
+                assert address not in seen
+                seen.add(address)
+                row = program.parameter_image[address]
+                fields = [_signed(row >> at * width & (1 << width) - 1, width) for at in range(2 * lanes)]
+                for lane, (bias, margin) in enumerate(zip(fields[:lanes], fields[lanes:], strict=True)):
+                    channel = tile * machine.lanes + group * lanes + lane
+                    if channel >= layer.spec.outputs:
+                        assert (bias, margin) == (0, (1 << width - 1) - 1)
+                        continue
+                    covered.append(channel)
+                    assert bias == layer.bias[channel]
+                    if layer.threshold is not None:
+                        assert bias + margin == layer.threshold[channel]
+        assert sorted(covered) == list(range(layer.spec.outputs))
+    assert seen == set(range(len(program.parameter_image)))
+
+
+@QUICK
+@given(fitted())
+def test_denoiser_image(case):
+    """`table + head * d + score - 1` is the entry of a score."""
+    model, machine = case
+    program = compile_model(model, machine)
+    network = model.network
+    passes = [instruction for instruction in program.instructions if instruction.opcode == Opcode.ATTENTION]
+    assert len(passes) == network.depth
+    for instruction, table, threshold in zip(passes, model.denoisers, model.attention_threshold, strict=True):
+        assert instruction.threshold == threshold
+        for head in range(network.heads):
+            for score in range(1, network.head_dim + 1):
+                entry = program.denoiser_image[instruction.table + head * network.head_dim + score - 1]
+                assert entry == table[head, score - 1]
+
+
+@QUICK
+@given(fitted())
+def test_program_image(case):
+    """Stored words give every field back; no bit is left over."""
+    model, machine = case
+    program = compile_model(model, machine)
+    layout = instruction_layout(machine)
+    for instruction, word in zip(program.instructions, program.program_image, strict=True):
+        assert word >> layout.size == 0
+        for name in layout.members:
+            field = layout[name]
+            assert word >> field.offset & (1 << field.width) - 1 == int(getattr(instruction, name)), name
+
+
+@QUICK
+@given(fitted())
+def test_smallest_machine(case):
+    """Each need of the fitted machine lowered by one is refused, by name."""
+    model, machine = case
+    assert compile_model(model, machine).bank_rows <= machine.bank_rows
+    for key in NEEDS:
+        values = {**machine.model_dump(), key: getattr(machine, key) - 1}
+        with pytest.raises(FitError, match=rf"\b{key}\b") as caught:
+            compile_model(model, machine_from_dict(values))
+        assert "\n" not in str(caught.value)
+    assert set(NEEDS) <= set(Machine.model_fields)
+
+
+@QUICK
+@given(fitted(), st.data())
+def test_larger_machine(case, data):
+    """A machine with more of anything holds the model too, and its program is sound."""
+    model, machine = case
+    largest = {key: next(r.le for r in Machine.model_fields[key].metadata if hasattr(r, "le")) for key in NEEDS}
+    values = machine.model_dump()
+    for key in data.draw(st.sets(st.sampled_from(sorted(set(NEEDS) - {"max_planes", "time_steps"})))):
+        values[key] = min(values[key] + 3, largest[key])
+    values["logit_width"] = max(values["logit_width"], values["acc_width"])
+    values["acc_width"] = max(values["acc_width"], values["weight_bits"] + values["max_shift"])
+    values["logit_width"] = max(values["logit_width"], values["acc_width"])
+    larger = machine_from_dict(values)
+    banks = ShadowBanks(model.network, larger)
+    program = compile_model(model, larger)
+    for instruction, wanted in zip(program.instructions, expected_passes(model.network), strict=True):
+        banks.execute(instruction, wanted)
+
+
+def _model(**limits) -> IntegerModel:
+    return random_model(np.random.default_rng(5), **{"row_lanes": 8, "samples": 1, **limits})
+
+
+def test_other_leak():
+    model = _model(leak_shift=2, depth=0)
+    machine = fit(model, row_lanes=8, drain_lanes=1)
+    values = {**machine.model_dump(), "leak_shift": 3}
+    with pytest.raises(FitError, match=r"leak_shift is 2, the machine's is 3"):
+        compile_model(model, machine_from_dict(values))
+
+
+def test_head_dim_not_of_whole_rows():
+    model = _model(row_lanes=4, max_heads=1, max_dim=4, depth=1)
+    with pytest.raises(FitError, match=r"a head has 4 channels, it must be a multiple of .* row_lanes, 8"):
+        fit(model, row_lanes=8, drain_lanes=1)
+
+
+def test_embedding_not_of_whole_tiles():
+    rng = np.random.default_rng(2)
+    model = next(m for m in (random_model(rng, depth=0, samples=1, max_dim=12) for _ in range(50))
+                 if m.network.embed_dim == 12)  # fmt: skip
+    with pytest.raises(FitError, match=r"embed_dim 12 must be a multiple of the machine's lanes, 8"):
+        fit(model, lanes=8, row_lanes=4, drain_lanes=1, score_channels=1)
+
+
+def test_field_that_does_not_fit():
+    machine = machine_from_dict({"bank_rows": 256})
+    assert encode(Instruction(name="x", opcode=Opcode.POOL, source=255), machine)
+    with pytest.raises(FitError, match=r"^layer x: source is 256, its program field ends at 255$"):
+        encode(Instruction(name="x", opcode=Opcode.POOL, source=256), machine)
+    with pytest.raises(FitError, match=r"^layer x: source is -1, its program field ends at 255$"):
+        encode(Instruction(name="x", opcode=Opcode.POOL, source=-1), machine)
