@@ -42,7 +42,7 @@ def regions(draw) -> tuple[Region, int, int, np.ndarray]:
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(regions())
 def test_bits_lie_where_the_layout_says(case):
-    """Bit `lane T + t` of a row; planes outside groups; input planes side by side, `lanes / interleave` in a row."""
+    """Bit `lane T + t` of a row; planes outside groups; input planes side by side."""
     region, lanes, machine_steps, tensor = case
     rows = rows_from_tensor(region, tensor, lanes, machine_steps)
     expected: dict[int, int] = {}
