@@ -29,6 +29,23 @@ class _Above(torch.autograd.Function):
         return gradient * ctx.slope * sigmoid * (1.0 - sigmoid), None
 
 
+class _Held(torch.autograd.Function):
+    """Clamp to 0..top. The gradient passes inside, and outside where it leads back in: a head whose entries have
+    all sunk below zero would never come back otherwise."""
+
+    @staticmethod
+    def forward(ctx, x, top):  # noqa: D102
+        ctx.save_for_backward(x)
+        ctx.top = top
+        return x.clamp(0.0, top)
+
+    @staticmethod
+    def backward(ctx, gradient):  # noqa: D102
+        (x,) = ctx.saved_tensors
+        outward = ((x < 0) & (gradient > 0)) | ((x > ctx.top) & (gradient < 0))
+        return gradient.masked_fill(outward, 0.0), None
+
+
 class Denoiser(nn.Module):
     """The denoisers of one block, `heads` of them over scores 0..head_dim. It starts as a thresholded identity:
     a = 1, b = c = d = 0, e = head_dim / 2."""
@@ -51,7 +68,7 @@ class Denoiser(nn.Module):
         a, b, c, d, e, u = (getattr(self, name).to(score.dtype)[:, None, None] for name in "abcdeu")
         gate = _Above.apply(score - u.clamp(min=0.0), self.slope)
         value = a * score + b * (score - c) ** 2 + d * torch.sigmoid(e - score)
-        return (gate * value).clamp(0.0, float((1 << self.bits) - 1))
+        return _Held.apply(gate * value, float((1 << self.bits) - 1))
 
     @torch.no_grad()
     def table(self) -> torch.Tensor:
