@@ -111,34 +111,36 @@ class SynapticEngine(wiring.Component):
         ]
 
         # stage 1: the weight row is at the memory's output
-        fetched = Signal()
-        fetched_event = Signal(event.shape(), reset_less=True)
-        # stage 2: the shifted row; the event as clock enables and synchronous clears of the accumulators
-        fetched_live = Signal()
-        product_width = self.weight_bits + self.max_shift
-        product = [Signal(signed(product_width), name=f"product_{k}", reset_less=True) for k in range(self.lanes)]
-        enable = Signal(T)
-        clear = Signal(T, reset_less=True)
-        load = Signal(reset_less=True)
-        arrived, starts, commits, works = Signal(), Signal(), Signal(), Signal()
-        m.d.comb += fetched_live.eq(fetched & ~fetched_event.flush)
+        fetched, live = Signal(), Signal()
+        shift = Signal.like(event.shift, name="shift", reset_less=True)
+        mask = Signal.like(event.mask, name="mask", reset_less=True)
+        first, flush = Signal(reset_less=True), Signal(reset_less=True)
+        m.d.comb += live.eq(fetched & ~flush)
         with m.If(advance):
-            m.d.sync += [
-                fetched.eq(accept),
-                fetched_event.eq(event),
-                enable.eq((fetched_event.mask | fetched_event.first.replicate(T)) & fetched_live.replicate(T)),
-                clear.eq(~fetched_event.mask),
-                load.eq(fetched_event.first),
-                arrived.eq(fetched),
-                starts.eq(fetched_live & fetched_event.first),
-                commits.eq(fetched & (fetched_event.first | fetched_event.flush)),
-                works.eq(fetched_live & fetched_event.mask.any()),
-            ]
-            m.d.sync += [product[k].eq(self.weight_data[k] << fetched_event.shift) for k in range(self.lanes)]
+            m.d.sync += fetched.eq(accept)
+            m.d.sync += [shift.eq(event.shift), mask.eq(event.mask), first.eq(event.first), flush.eq(event.flush)]
 
-        # accumulate: the mask is the clock enable, so a bit of an accumulator is one adder LUT with its flip-flop
-        pending = Signal()
-        moved = Signal()
+        # stage 2: the shifted row, and the event as what the accumulators' flip-flops need
+        product_shape = signed(self.weight_bits + self.max_shift)
+        product = [Signal(product_shape, name=f"product_{k}", reset_less=True) for k in range(self.lanes)]
+        enable, clear, load = Signal(T), Signal(T, reset_less=True), Signal(reset_less=True)
+        arrived, starts, commits, works = Signal(), Signal(), Signal(), Signal()
+        with m.If(advance):
+            m.d.sync += [product[k].eq(self.weight_data[k] << shift) for k in range(self.lanes)]
+            m.d.sync += [
+                enable.eq((mask | first.replicate(T)) & live.replicate(T)),
+                clear.eq(~mask & first.replicate(T)),
+                load.eq(first),
+                arrived.eq(fetched),
+                starts.eq(live & first),
+                commits.eq(fetched & (first | flush)),
+                works.eq(live & mask.any()),
+            ]
+
+        # A bit of an accumulator is to be one LUT. On iCE40 that holds for this very form: the multiplexer stands
+        # behind the adder and is the adder LUT's only reader, so yosys merges both (the LUT has one input to spare
+        # beside its carry); the mask is a clock enable, and the clear a synchronous reset, because neither goes
+        # through the data.
         acc = [
             [Signal(signed(self.acc_width), name=f"acc_{k}_{t}", reset_less=True) for t in range(T)]
             for k in range(self.lanes)
@@ -146,10 +148,11 @@ class SynapticEngine(wiring.Component):
         for t in range(T):
             with m.If(enable[t] & advance):
                 for k in range(self.lanes):
-                    with m.If(load & clear[t]):
+                    with m.If(clear[t]):
                         m.d.sync += acc[k][t].eq(0)
                     with m.Else():
                         m.d.sync += acc[k][t].eq(Mux(load, product[k], acc[k][t] + product[k]))
+        pending, moved = Signal(), Signal()
         with m.If(commits & advance):
             m.d.sync += pending.eq(starts)
 
@@ -157,11 +160,11 @@ class SynapticEngine(wiring.Component):
         draining = Signal()
         step = Signal(range(T))
         remaining = Signal(self.groups.shape(), reset_less=True)
-        last, freed, shift = Signal(), Signal(), Signal()
+        last, freed, taken = Signal(), Signal(), Signal()
         m.d.comb += [
             last.eq((remaining == 1) & (step == T - 1)),
-            shift.eq(draining & self.o.ready),
-            freed.eq(shift & last),
+            taken.eq(draining & self.o.ready),
+            freed.eq(taken & last),
             advance.eq(~(commits & pending & draining & ~freed)),
             moved.eq(commits & pending & advance),
             self.o.valid.eq(draining),
@@ -175,7 +178,7 @@ class SynapticEngine(wiring.Component):
             m.d.sync += [draining.eq(1), remaining.eq(self.groups), step.eq(0)]
         with m.Elif(freed):
             m.d.sync += draining.eq(0)
-        with m.Elif(shift):
+        with m.Elif(taken):
             m.d.sync += step.eq(Mux(step == T - 1, 0, step + 1))
             with m.If(step == T - 1):
                 m.d.sync += remaining.eq(remaining - 1)
@@ -183,7 +186,7 @@ class SynapticEngine(wiring.Component):
         for r in range(self.drain_lanes):
             chain = [Signal(signed(self.acc_width), name=f"shadow_{r}_{q}", reset_less=True) for q in range(depth)]
             m.d.comb += self.o.payload.value[r].eq(chain[0])
-            with m.If(moved | shift):
+            with m.If(moved | taken):
                 for q in range(depth):
                     parallel = acc[q // T * self.drain_lanes + r][q % T]
                     # the tail has nothing behind it: what it takes while shifting is never drained
