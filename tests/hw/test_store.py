@@ -1,0 +1,101 @@
+# amaranth: UnusedElaboratable=no
+"""Drives the cocotb benches of Store and SpikeBank, and checks their parameter limits."""
+
+import random
+
+import pytest
+from amaranth.back import rtlil
+
+from ds2ta.errors import FitError
+from ds2ta.hw.store import SpikeBank, Store, without_collision_logic
+from ds2ta.sim.build import run_bench
+
+ROM = {"width": 9, "depth": 3, "kind": "rom", "init": [5, 0, 511]}
+
+
+def _content(width: int, rows: int) -> list[int]:
+    generator = random.Random(width)
+    return [generator.randrange(1 << width) for _ in range(rows)]
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        ROM,
+        {"width": 64, "depth": 300, "kind": "rom", "init": _content(64, 290)},
+        {"width": 1, "depth": 1, "kind": "rom", "init": [1]},
+        {"width": 36, "depth": 300, "kind": "ram", "init": _content(36, 7)},
+        {"width": 16, "depth": 1, "kind": "ram"},
+        {"width": 5, "depth": 33, "kind": "ram", "chunk_bits": 8},
+        {"width": 70, "depth": 17, "kind": "ram", "chunk_bits": 8},
+    ],
+    ids=lambda shape: f"{shape['kind']}-{shape['width']}x{shape['depth']}",
+)
+def test_bench(shape):
+    run_bench(Store(**shape), module="ds2ta.sim.test_store", testcase="contents", parameters=shape)
+
+
+@pytest.mark.parametrize(
+    ("width", "depth"), [(16, 1000), (40, 16384), (32, 16385), (12, 40000)], ids=lambda value: str(value)
+)
+def test_spram_bench(width, depth):
+    shape = {"width": width, "depth": depth, "kind": "spram"}
+    run_bench(Store(**shape), module="ds2ta.sim.test_store", testcase="contents", parameters=shape)
+
+
+@pytest.mark.parametrize(("width", "depth"), [(32, 5), (4, 1), (160, 33)])
+def test_spike_bank_bench(width, depth):
+    shape = {"width": width, "depth": depth}
+    run_bench(SpikeBank(**shape), module="ds2ta.sim.test_store", testcase="traffic", parameters=shape)
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "message"),
+    [
+        ({"width": 1, "init": []}, {"width": 0}, "Store width must be an integer from 1 to 16384, not 0"),
+        ({"width": 16384}, {"width": 16385}, "Store width must be an integer from 1 to 16384, not 16385"),
+        ({"depth": 3}, {"depth": 0}, "Store depth must be an integer from 1 to 4194304, not 0"),
+        ({"depth": 3}, {"depth": 2}, "Store init must be at most 2 rows, not 3"),
+        ({"init": [511]}, {"init": [0, 512]}, r"Store init row 1 must be in 0..2\*\*9-1, not 512"),
+        ({"init": [0]}, {"init": [-1]}, r"Store init row 0 must be in 0..2\*\*9-1, not -1"),
+        ({"kind": "ram"}, {"kind": "flash"}, "Store kind must be one of rom, ram, spram, not 'flash'"),
+        (
+            {"kind": "spram", "init": []},
+            {"kind": "spram"},
+            "Store init must be empty .*, not 3 rows",
+        ),
+        ({"chunk_bits": 1}, {"chunk_bits": 0}, "Chunk bits must be an integer from 1 to 64, not 0"),
+        ({"chunk_bits": 64}, {"chunk_bits": 65}, "Chunk bits must be an integer from 1 to 64, not 65"),
+        (
+            {"kind": "spram", "init": [], "chunk_bits": 16},
+            {"kind": "spram", "init": [], "chunk_bits": 8},
+            "Chunk bits must be 16 for kind 'spram', not 8",
+        ),
+    ],
+)
+def test_store_limits(good, bad, message):
+    assert "module" in rtlil.convert(Store(**{**ROM, **good}))
+    with pytest.raises(FitError, match=message):
+        Store(**{**ROM, **bad})
+
+
+@pytest.mark.parametrize(
+    ("key", "good", "bad", "message"),
+    [
+        ("width", 1, 0, "Bank width must be an integer from 1 to 4096, not 0"),
+        ("width", 4096, 4097, "Bank width must be an integer from 1 to 4096, not 4097"),
+        ("depth", 1, 0, "Bank depth must be an integer from 1 to 4194304, not 0"),
+    ],
+)
+def test_bank_limits(key, good, bad, message):
+    assert "module" in rtlil.convert(SpikeBank(**{"width": 8, "depth": 4, key: good}))
+    with pytest.raises(FitError, match=message):
+        SpikeBank(**{"width": 8, "depth": 4, key: bad})
+
+
+def test_collision_masks_are_all_patched():
+    text = rtlil.convert(SpikeBank(width=8, depth=16))
+    assert r"\COLLISION_X_MASK 1'0" in text
+    patched = without_collision_logic(text)
+    assert r"\COLLISION_X_MASK 1'1" in patched
+    assert patched.replace(r"\COLLISION_X_MASK 1'1", r"\COLLISION_X_MASK 1'0") == text
