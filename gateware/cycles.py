@@ -19,9 +19,13 @@ from ds2ta.hw.lif import LifArray
 __all__ = ["predict", "total_cycles"]
 
 
-def predict(program: Program, machine: Machine, taps: Mapping[str, np.ndarray]) -> tuple[PassCounters, ...]:
-    """Counters of every pass for the sample that gave `taps` (golden model of one sample, with "input"), when
-    sample bytes are never late and the result stream is never held up."""
+def predict(
+    program: Program, machine: Machine, sample: np.ndarray, taps: Mapping[str, np.ndarray]
+) -> tuple[PassCounters, ...]:
+    """Counters of every pass for a sample and its taps (of a golden model, one sample), when sample bytes are never
+    late and the result stream is never held up."""
+    inputs = sample if sample.ndim == 4 else sample[None]
+    taps = {**taps, "input": inputs}
     return tuple(_pass(instruction, program, machine, taps) for instruction in program.instructions)
 
 
@@ -39,25 +43,23 @@ def _pass(
         bytes_each = instruction.channels * (instruction.steps if instruction.frames else 1)
         cycles, events, rows = 2 + region.positions * (bytes_each + region.step * machine.row_lanes), 0, 0
     elif instruction.opcode == Opcode.ATTENTION:
-        scores, denoised = (_at_machine_steps(taps[f"{instruction.reads}.{w}"], machine) for w in _SCORES)
+        scores = _at_machine_steps(taps[f"{instruction.reads}.score"], machine)
+        heads, head_dim = scores.shape[1], (instruction.head_rows_last + 1) * machine.row_lanes
+        tables = np.reshape(program.denoiser_image[instruction.table :][: heads * head_dim], (heads, head_dim))
         cycles = 1 + attention_cycles(
             scores,
-            denoised,
+            tables,
             head_rows=instruction.head_rows_last + 1,
             row_lanes=machine.row_lanes,
             channels=machine.score_channels,
-            time_steps=machine.time_steps,
         )
-        events, rows = int(np.count_nonzero(denoised)), 0
+        events, rows = int(np.count_nonzero(taps[f"{instruction.reads}.denoised"])), 0
     elif instruction.opcode == Opcode.POOL:
         beats = sum(1 for _ in _beats(instruction))
         cycles, events, rows = beats * (instruction.tiles_last + 1) + _POOL_TAIL, 0, 0
     else:
         cycles, events, rows = _synapse(instruction, program.regions[instruction.reads], machine, taps)
     return PassCounters(instruction.name, instruction.opcode, cycles, events, rows)
-
-
-_SCORES = ("score", "denoised")
 
 
 def _at_machine_steps(tensor: np.ndarray, machine: Machine) -> np.ndarray:

@@ -16,7 +16,7 @@ from ds2ta.gateware.sequencer import PassCounters
 from ds2ta.modelfile import IntegerModel
 from ds2ta.sim.rtl import Records, Rtl, RtlError
 
-__all__ = ["RtlNetwork", "RtlResult", "load_words", "sample_bytes"]
+__all__ = ["Decoder", "RtlNetwork", "RtlResult", "expected_entries", "load_words", "sample_bytes"]
 
 _CHUNK = 16
 
@@ -72,6 +72,12 @@ def load_words(machine: Machine, program: Program) -> Iterable[int]:
                 )
 
 
+def expected_entries(denoised: np.ndarray) -> list[tuple[int, int, int]]:
+    """The entries (step, key, value) that a denoised map [T, heads, N, N] leaves, in the machine's order."""
+    order = denoised.transpose(1, 2, 3, 0)  # head, query, key, step
+    return [(int(at[3]), int(at[2]), int(order[tuple(at)])) for at in np.argwhere(order)]
+
+
 class RtlNetwork:
     """A simulated machine with a model on it; a context manager.
 
@@ -117,7 +123,8 @@ class RtlNetwork:
             raise RtlError(
                 f"spike bank: row read while written, first in cycle {records['trace_collision'].cycle[0]}"
             )
-        logits, class_index = self._answer(records["result"])
+        decoder = Decoder(self.model, self.machine, self.program)
+        logits, class_index = decoder.answer(records["result"])
         passes = tuple(self._counters(index) for index in range(len(self.program.instructions)))
         found = RtlResult(
             logits=logits,
@@ -125,9 +132,24 @@ class RtlNetwork:
             cycles=1 + sum(item.cycles for item in passes),
             passes=passes,
         )
-        return replace(found, taps=self._taps(records), entries=self._entries(records)) if taps else found
+        return replace(found, taps=decoder.taps(records), entries=decoder.entries(records)) if taps else found
 
-    def _answer(self, result: Records) -> tuple[np.ndarray, int]:
+    def _counters(self, index: int) -> PassCounters:
+        self._rtl.set("counter_address", index)
+        self._rtl.step()
+        word, width = self._rtl.get("counter_data"), self.machine.counter_width
+        cycles, events, rows = (word >> (place * width) & ((1 << width) - 1) for place in range(3))
+        instruction = self.program.instructions[index]
+        return PassCounters(instruction.name, instruction.opcode, cycles, events, rows)
+
+
+class Decoder:
+    """Tells what the records of one sample mean: the logits, and each layer's tap."""
+
+    def __init__(self, model: IntegerModel, machine: Machine, program: Program):
+        self.model, self.machine, self.program = model, machine, program
+
+    def answer(self, result: Records) -> tuple[np.ndarray, int]:
         machine = self.machine
         index_bits = (machine.max_classes - 1).bit_length()
         logits = []
@@ -140,14 +162,6 @@ class RtlNetwork:
             class_index = word >> (machine.logit_width + index_bits) & ((1 << index_bits) - 1)
         return np.array(logits, dtype=np.int64), class_index
 
-    def _counters(self, index: int) -> PassCounters:
-        self._rtl.set("counter_address", index)
-        self._rtl.step()
-        word, width = self._rtl.get("counter_data"), self.machine.counter_width
-        cycles, events, rows = (word >> (place * width) & ((1 << width) - 1) for place in range(3))
-        instruction = self.program.instructions[index]
-        return PassCounters(instruction.name, instruction.opcode, cycles, events, rows)
-
     def _rows(self, records: dict[str, Records], channel: str) -> dict[int, dict[int, int]]:
         """Pass -> address -> row."""
         values = records[channel].values
@@ -158,7 +172,7 @@ class RtlNetwork:
             found.setdefault(number, {})[address] = row
         return found
 
-    def _taps(self, records: dict[str, Records]) -> dict[str, np.ndarray]:
+    def taps(self, records: dict[str, Records]) -> dict[str, np.ndarray]:
         network, machine = self.model.network, self.machine
         before, after = self._rows(records, "trace_row"), self._rows(records, "trace_write")
         shapes = {
@@ -206,7 +220,7 @@ class RtlNetwork:
             raise RtlError(f"attention: {flat.size} scores, not {np.prod(shape)}")
         return flat.reshape(shape)
 
-    def _entries(self, records: dict[str, Records]) -> dict[int, list[tuple[int, int, int]]]:
+    def entries(self, records: dict[str, Records]) -> dict[int, list[tuple[int, int, int]]]:
         values = records["trace_entry"].values
         passes = [i for i, item in enumerate(self.program.instructions) if item.opcode == Opcode.ATTENTION]
         found: dict[int, list[tuple[int, int, int]]] = {block: [] for block in range(len(passes))}

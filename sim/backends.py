@@ -1,0 +1,138 @@
+"""One model, three independent ways to run it: fast golden, slow golden, RTL. And where two of them part."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ds2ta.errors import ImageError
+from ds2ta.gateware.machine import Machine
+from ds2ta.modelfile import IntegerModel
+
+__all__ = ["BACKENDS", "Answer", "Difference", "first_difference", "load_images", "run_samples", "tap_order"]
+
+BACKENDS = ("golden", "slow", "rtl")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One sample's result. `cycles` only from the RTL; `taps` only when asked for."""
+
+    class_index: int
+    logits: tuple[int, ...]
+    cycles: int | None = None
+    taps: Mapping[str, np.ndarray] | None = None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first element, in the order of computation, in which two runs differ."""
+
+    layer: str
+    place: dict[str, int]  # step, token (or row and column), channel; for scores head, query, key
+    left: int
+    right: int
+
+
+def load_images(path: str | Path, model: IntegerModel) -> np.ndarray:
+    """uint8 samples `[n, *sample_shape]` from a .npy file (a single sample gets its batch axis). Raises
+    `ImageError` naming the file, what is wrong, and the limit."""
+    path = Path(path)
+    shape, top = model.network.sample_shape, (1 << model.network.input.bits) - 1
+    if not path.is_file():
+        raise ImageError(f"{path}: no such file; give a .npy array of uint8 {['n', *shape]}")
+    try:
+        images = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise ImageError(f"{path}: not a .npy array ({error}); write one with numpy.save") from None
+    if not isinstance(images, np.ndarray):
+        raise ImageError(f"{path}: an archive of arrays, give one .npy array of uint8 {['n', *shape]}")
+    if images.dtype != np.uint8:
+        raise ImageError(f"{path}: type {images.dtype}, the model takes uint8 values 0..{top}")
+    if images.shape == shape:
+        images = images[None]
+    if images.ndim != len(shape) + 1 or images.shape[1:] != shape or not len(images):
+        raise ImageError(f"{path}: shape {list(images.shape)}, the model takes {['n', *shape]} with n >= 1")
+    if images.max() > top:
+        at = [int(i) for i in np.unravel_index(images.argmax(), images.shape)]
+        raise ImageError(f"{path}: value {images.max()} at {at}, the model takes 0..{top}")
+    return images
+
+
+def run_samples(
+    model: IntegerModel,
+    images: np.ndarray,
+    backend: str,
+    *,
+    machine: Machine | None = None,
+    taps: bool = False,
+    waves: Path | None = None,
+) -> Iterator[Answer]:
+    """Answers in order, one at a time. `machine` is needed by the RTL; `waves` names a VCD file for it."""
+    if backend == "golden":
+        from ds2ta.golden.integer import IntegerNetwork
+
+        network = IntegerNetwork(model)
+        for image in images:
+            found = network.run(image[None], taps=True) if taps else {"logits": network.run(image[None])}
+            plain = {name: np.asarray(value)[0] for name, value in found.items()}
+            yield _answer(plain, taps)
+    elif backend == "slow":
+        from ds2ta.golden import slow
+
+        for image in images:
+            yield _answer(slow.run(model, image), taps)
+    elif backend == "rtl":
+        from ds2ta.sim.network import RtlNetwork
+
+        with RtlNetwork(model, machine, waves=waves) as network:
+            for image in images:
+                result = network.run(image, taps=taps)
+                found = {**result.taps, "logits": result.logits}
+                yield Answer(
+                    result.class_index, tuple(result.logits.tolist()), result.cycles, found if taps else None
+                )
+    else:
+        raise ImageError(f"backend {backend!r}: must be one of {', '.join(BACKENDS)}")
+
+
+def _answer(found: Mapping[str, np.ndarray], taps: bool) -> Answer:
+    logits = np.asarray(found["logits"])
+    return Answer(int(np.argmax(logits)), tuple(logits.tolist()), None, found if taps else None)
+
+
+def tap_order(model: IntegerModel) -> list[str]:
+    """Names of all taps in the order of computation."""
+    network, names = model.network, []
+    for index, conv in enumerate(network.stem):
+        names += [f"stem.{index}"] + ([f"stem.{index}.pool"] if conv.pool else [])
+    names += ["rpe", "embed"]
+    parts = ("q", "k", "v", "score", "denoised", "attn", "proj", "x1", "fc1", "fc2", "x2")
+    names += [f"block.{block}.{part}" for block in range(network.depth) for part in parts]
+    return [*names, "logits"]
+
+
+def first_difference(
+    model: IntegerModel, left: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray]
+) -> Difference | None:
+    """Where two runs first differ, over the taps that both have; None when they are equal."""
+    for name in tap_order(model):
+        if name not in left or name not in right:
+            continue
+        one, other = np.asarray(left[name]), np.asarray(right[name])
+        if one.shape != other.shape:
+            raise ImageError(f"tap {name}: shapes {one.shape} and {other.shape} differ")
+        wrong = np.argwhere(one != other)
+        if len(wrong):
+            at = tuple(int(index) for index in wrong[0])
+            return Difference(name, dict(zip(_axes(name, one.ndim), at, strict=True)), int(one[at]), int(other[at]))
+    return None
+
+
+def _axes(name: str, dimensions: int) -> tuple[str, ...]:
+    if name == "logits":
+        return ("class",)
+    if name.endswith((".score", ".denoised")):
+        return ("step", "head", "query", "key")
+    return ("step", "channel", "row", "column") if dimensions == 4 else ("step", "token", "channel")

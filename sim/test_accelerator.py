@@ -1,0 +1,149 @@
+"""Bench of the whole accelerator: real images, every layer's tap, logits, class and counters against the PyTorch
+integer golden model and the cycle model; stalls on both ends; reset in the middle of a sample."""
+
+import random
+
+import cocotb
+import numpy as np
+from cocotb.triggers import Edge, RisingEdge
+
+from ds2ta.gateware.compiler import compile_model
+from ds2ta.gateware.cycles import predict
+from ds2ta.gateware.machine import machine_from_dict
+from ds2ta.golden.integer import IntegerNetwork
+from ds2ta.modelfile import load_model
+from ds2ta.sim.backends import first_difference
+from ds2ta.sim.build import bench_parameters
+from ds2ta.sim.network import Decoder, expected_entries, sample_bytes
+from ds2ta.sim.rtl import Records
+from ds2ta.sim.stream import StreamSink, StreamSource, reset
+
+_CHANNELS = {
+    "trace_row": ("trace_row", "trace_row_address", "trace_row_pass"),
+    "trace_write": ("trace_write", "trace_write_address", "trace_write_pass"),
+    "trace_score": ("trace_score", "trace_score_pass"),
+    "trace_entry": ("trace_entry", "trace_entry_step", "trace_entry_key", "trace_entry_pass"),
+    "trace_collision": ("trace_collision_pass",),
+}
+
+
+class _Monitor:
+    """Records a trace channel; asleep while it is not valid."""
+
+    def __init__(self, dut, channel: str):
+        self._dut, self._channel = dut, channel
+        self.rows: list[tuple[int, ...]] = []
+        cocotb.start_soon(self._watch())
+
+    async def _watch(self) -> None:
+        valid, edge = getattr(self._dut, f"{self._channel}_valid"), RisingEdge(self._dut.clk)
+        ports = [getattr(self._dut, name) for name in _CHANNELS[self._channel]]
+        while True:
+            if not int(valid.value):
+                await Edge(valid)
+            await edge
+            if int(valid.value):
+                self.rows.append(tuple(int(port.value) for port in ports))
+
+    def records(self) -> Records:
+        names = _CHANNELS[self._channel]
+        found = {name: [row[place] for row in self.rows] for place, name in enumerate(names)}
+        self.rows = []
+        return Records(np.zeros(len(found[names[0]]), dtype=np.uint64), found)
+
+
+class _Bench:
+    def __init__(self, dut, stall: str = "never", seed: int = 0):
+        given = bench_parameters()
+        self.dut, self.model = dut, load_model(given["model"])
+        self.machine = machine_from_dict(given["machine"])
+        self.program = compile_model(self.model, self.machine)
+        self.decoder = Decoder(self.model, self.machine, self.program)
+        self.golden = IntegerNetwork(self.model)
+        self.samples = np.load(given["samples"])
+        self.source = StreamSource(dut, "sample", stall=stall, seed=seed)
+        self.sink = StreamSink(dut, "result", stall=stall, seed=seed + 1)
+        self.monitors = {channel: _Monitor(dut, channel) for channel in _CHANNELS}
+
+    async def start(self) -> None:
+        await reset(self.dut, limit=50_000_000)
+
+    async def check(self, sample: np.ndarray, *, counters: bool) -> None:
+        """One sample through the machine; every tap, logit and (without stalls) counter must be right."""
+        self.source.start([int(value) for value in sample_bytes(self.model, sample)])
+        words = await self.sink.take(self.model.network.classes, patience=2_000_000)
+        while self.dut.busy.value:
+            await RisingEdge(self.dut.clk)
+        records = {channel: monitor.records() for channel, monitor in self.monitors.items()}
+        assert not len(records["trace_collision"]), "a spike bank was read where it was written"
+        found = self.golden.run(sample[None], taps=True)
+        wanted = {name: np.asarray(value)[0] for name, value in found.items()}
+        result = Records(np.zeros(len(words), dtype=np.uint64), {"result__payload": words})
+        logits, class_index = self.decoder.answer(result)
+        taps = self.decoder.taps(records) | {"logits": logits}
+        missing = set(wanted) - set(taps) - {f"block.{block}.denoised" for block in range(self.model.network.depth)}
+        assert not missing, f"no tap of {missing}"
+        assert first_difference(self.model, wanted, taps) is None
+        assert class_index == int(np.argmax(wanted["logits"]))
+        for block, entries in self.decoder.entries(records).items():
+            assert entries == expected_entries(wanted[f"block.{block}.denoised"]), f"denoised map of block {block}"
+        if counters:
+            for index, expected in enumerate(predict(self.program, self.machine, sample, wanted)):
+                assert await self.counters(index) == (expected.cycles, expected.events, expected.rows), expected
+
+    async def counters(self, index: int) -> tuple[int, int, int]:
+        self.dut.counter_address.value = index
+        for _ in range(2):
+            await RisingEdge(self.dut.clk)
+        word, width = int(self.dut.counter_data.value), self.machine.counter_width
+        return tuple(word >> (place * width) & ((1 << width) - 1) for place in range(3))
+
+
+@cocotb.test()
+async def images(dut):
+    """Every image: all taps, logits, class, counters. Also A-B-A: the first image again at the end."""
+    bench = _Bench(dut)
+    await bench.start()
+    for sample in [*bench.samples, bench.samples[0]]:
+        await bench.check(sample, counters=True)
+
+
+@cocotb.test()
+@cocotb.parametrize(stall=["random:0.4", "bursts"])
+async def stalls(dut, stall):
+    """Late bytes and a slow reader change nothing but the time."""
+    bench = _Bench(dut, stall, seed=5)
+    await bench.start()
+    for sample in bench.samples[:2]:
+        await bench.check(sample, counters=False)
+
+
+@cocotb.test()
+async def reset_anywhere(dut):
+    """Reset in the middle of any pass, then a clean result."""
+    bench = _Bench(dut)
+    await bench.start()
+    generator = random.Random(3)
+    total = sum(
+        item.cycles
+        for item in predict(
+            bench.program,
+            bench.machine,
+            bench.samples[0],
+            {name: np.asarray(tap)[0] for name, tap in bench.golden.run(bench.samples[:1], taps=True).items()},
+        )
+    )
+    for _ in range(6):
+        task = bench.source.start([int(value) for value in sample_bytes(bench.model, bench.samples[1])])
+        for _ in range(generator.randrange(1, total)):
+            await RisingEdge(dut.clk)
+        task.cancel()
+        dut.sample__valid.value = 0
+        dut.rst.value = 1
+        await RisingEdge(dut.clk)
+        dut.rst.value = 0
+        await RisingEdge(dut.clk)
+        for monitor in bench.monitors.values():
+            monitor.records()
+        bench.sink.received.clear()
+        await bench.check(bench.samples[0], counters=True)
