@@ -34,13 +34,13 @@ class _Held(torch.autograd.Function):
     all sunk below zero would never come back otherwise."""
 
     @staticmethod
-    def forward(ctx, x, top):  # noqa: D102
+    def forward(ctx, x, top):
         ctx.save_for_backward(x)
         ctx.top = top
         return x.clamp(0.0, top)
 
     @staticmethod
-    def backward(ctx, gradient):  # noqa: D102
+    def backward(ctx, gradient):
         (x,) = ctx.saved_tensors
         outward = ((x < 0) & (gradient > 0)) | ((x > ctx.top) & (gradient < 0))
         return gradient.masked_fill(outward, 0.0), None

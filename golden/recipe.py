@@ -26,9 +26,7 @@ class TrainingConfig(BaseModel):
     rate_float: float = Field(4e-3, gt=0)
     rate_quantized: float = Field(1e-3, gt=0)
     rate_frozen: float = Field(1e-4, gt=0)
-    shape_rate: float = Field(
-        5.0, gt=0
-    )  # tau and NSAD parameters learn so many times faster: their scale is larger
+    shape_rate: float = Field(0.1, gt=0)  # of tau and NSAD, times the rate: b has (s-c)**2 as its lever
     weight_decay: float = Field(0.02, ge=0)
     label_smoothing: float = Field(0.05, ge=0, lt=1)
     sparsity: float = Field(0.0, ge=0)  # weight of the mean share of non-zero spike words, by synaptic work

@@ -163,6 +163,18 @@ def test_denoiser_gradients():
         assert float(made.u.grad[head]) == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize(("b", "inward"), [(-5.0, -1.0), (5.0, 1.0)])
+def test_denoiser_can_leave_its_clamp_but_not_go_deeper(b, inward):
+    """All entries far below zero, or far above 63: the gradient that leads back in passes, the other does not."""
+    score = torch.tensor([8.0, 12.0], dtype=torch.float64).expand(2, 1, 2)
+    for sign in (1.0, -1.0):
+        made = denoiser(b=[b, b])
+        value = made.formula(score)
+        assert set(value.flatten().tolist()) == {0.0 if b < 0 else 63.0}
+        (value.sum() * inward * sign).backward()
+        assert bool((made.b.grad != 0).all()) == (sign > 0)
+
+
 def test_rounding_passes_gradients():
     for function, wanted in [(round_through, [2.0, -2.0, 2.0]), (floor_through, [1.0, -3.0, 2.0])]:
         x = torch.tensor([1.6, -2.4, 2.0], requires_grad=True)
