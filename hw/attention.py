@@ -2,18 +2,21 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ds2ta.errors import FitError
-from ds2ta.hw.av import AvAccumulator, EntryLists
+from ds2ta.hw.av import AvAccumulator
+from ds2ta.hw.lists import EntryLists
 from ds2ta.hw.nsad import Denoiser
+from ds2ta.hw.pairs import PairFetch, column_step
 from ds2ta.hw.rows import addressed_row_layout, check_range, row_layout
 from ds2ta.hw.score import ScoreUnit
 
 __all__ = ["AttentionUnit"]
+
+_PAIR_INPUTS = ("q_base", "k_base", "tokens", "heads", "head_rows", "groups")
 
 
 class AttentionUnit(wiring.Component):
@@ -21,8 +24,9 @@ class AttentionUnit(wiring.Component):
     the nonlinear spiking attention denoiser, eq. 6 and 7), exact.
 
     For each head and each query the rows of Q are fetched into a small memory, then the rows of K stream past it
-    (`ScoreUnit`), the `Denoiser` keeps the non-zero entries, and while the next query is scored, `AvAccumulator`
-    adds up the rows of V that the entries name (`EntryLists` has two sets of lists) and emits the query's spikes.
+    (`PairFetch`, `ScoreUnit`), the `Denoiser` keeps the non-zero entries, and while the next query is scored,
+    `AvAccumulator` adds up the rows of V that the entries name (`EntryLists` has two sets of lists) and emits the
+    query's spikes.
 
     Row r of head h of token n lies at `base + n * groups + h * head_rows + r` of Q, K, V and of the output.
 
@@ -69,7 +73,15 @@ class AttentionUnit(wiring.Component):
             raise FitError(
                 f"Largest head dimension must be a multiple of the {row_lanes} row lanes, not {max_head_dim!r}"
             )
-        self._max_rows = max_head_dim // row_lanes
+        max_rows = max_head_dim // row_lanes
+        self._pairs = PairFetch(
+            row_lanes=row_lanes,
+            time_steps=time_steps,
+            max_tokens=max_tokens,
+            max_heads=max_heads,
+            max_rows=max_rows,
+            address_width=address_width,
+        )
         self._scores = ScoreUnit(
             row_lanes=row_lanes,
             time_steps=time_steps,
@@ -88,7 +100,7 @@ class AttentionUnit(wiring.Component):
         self._lists = EntryLists(
             time_steps=time_steps,
             max_tokens=max_tokens,
-            max_rows=self._max_rows,
+            max_rows=max_rows,
             bits=denoiser_bits,
             position_width=address_width,
         )
@@ -108,9 +120,9 @@ class AttentionUnit(wiring.Component):
                 "o_base": In(address_width),
                 "tokens": In(range(max_tokens + 1)),
                 "heads": In(range(max_heads + 1)),
-                "head_rows": In(range(self._max_rows + 1)),
+                "head_rows": In(range(max_rows + 1)),
                 "head_dim": In(range(max_head_dim + 1)),
-                "groups": In(range(max_heads * self._max_rows + 1)),
+                "groups": In(range(max_heads * max_rows + 1)),
                 "table_base": In(range(denoiser_entries)),
                 "threshold": In(membrane_width),
                 "start": In(1),
@@ -142,18 +154,24 @@ class AttentionUnit(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
+        m.submodules.pairs = pairs = self._pairs
         m.submodules.scores = self._scores
         m.submodules.denoiser = denoiser = self._denoiser
         m.submodules.lists = lists = self._lists
         m.submodules.accumulator = accumulator = self._accumulator
         if "load" in self.signature.members:
             wiring.connect(m, denoiser=denoiser.load, load=wiring.flipped(self.load))
+        wiring.connect(m, pairs.o, self._scores.i)
         wiring.connect(m, self._scores.o, denoiser.i)
-        self._fetch_pairs(m)
         self._collect(m)
         self._attend(m)
 
         m.d.comb += [
+            *(getattr(pairs, name).eq(getattr(self, name)) for name in _PAIR_INPUTS),
+            pairs.start.eq(self.start),
+            self.qk_address.eq(pairs.address),
+            self.qk_enable.eq(pairs.enable),
+            pairs.data.eq(self.qk_data),
             denoiser.start.eq(self.start),
             denoiser.table_base.eq(self.table_base),
             denoiser.head_dim.eq(self.head_dim),
@@ -161,91 +179,6 @@ class AttentionUnit(wiring.Component):
             accumulator.threshold.eq(self.threshold),
         ]
         return m
-
-    def _column_step(self, row_ends: Signal, head_ends: Signal):
-        """Step of a column counter `h * head_rows + r`: on to the next row, back to the head's first row, or, with
-        `head_ends`, on to the next head."""
-        return Mux(row_ends & ~head_ends, 1 - self.head_rows, 1)
-
-    def _fetch_pairs(self, m: Module) -> None:
-        """Rows of Q into the query memory, then rows of K to the score unit, for each head and query."""
-        pair = self._scores.i
-        running, keys = Signal(), Signal()  # at work; fetching K, not Q
-        row = Signal.like(self.head_rows, init=1)  # counted from 1, like all counters here
-        key, query = Signal.like(self.tokens, init=1), Signal.like(self.tokens, init=1)
-        head = Signal.like(self.heads, init=1)
-        query_position = Signal.like(self.q_base, reset_less=True)
-        key_position = Signal.like(self.k_base, reset_less=True)
-        column = Signal.like(self.groups, reset_less=True)
-        row_ends, key_ends, query_ends, head_ends = Signal(), Signal(), Signal(), Signal()
-        advances, issues = Signal(), Signal()
-
-        # the row at the memory's output: of Q (to be stored), or of K (a row of a pair)
-        fetched, is_query = Signal(), Signal()
-        stored_row = Signal(range(self._max_rows), reset_less=True)
-        m.submodules.queries = queries = Memory(
-            shape=unsigned(len(Cat(self.qk_data))),
-            depth=self._max_rows,
-            init=[],
-            attrs={"no_rw_check": 1, **({"ram_style": "block"} if self._max_rows > 1 else {})},
-        )
-        store, load = queries.write_port(), queries.read_port()
-        m.d.comb += [
-            store.addr.eq(stored_row),
-            store.data.eq(self.qk_data),
-            store.en.eq(fetched & is_query),
-            load.addr.eq(row - 1),
-            load.en.eq(issues),
-            pair.valid.eq(fetched & ~is_query),
-            pair.payload.query.eq(load.data),
-            pair.payload.key.eq(self.qk_data),
-        ]
-
-        m.d.comb += [
-            row_ends.eq(row == self.head_rows),
-            key_ends.eq(row_ends & keys & (key == self.tokens)),
-            query_ends.eq(query == self.tokens),
-            head_ends.eq(key_ends & query_ends),
-            advances.eq(~fetched | is_query | pair.ready),
-            # the only row of Q is being stored: it can be read in the next cycle
-            issues.eq(running & advances & ~(keys & fetched & is_query & row_ends)),
-            self.qk_enable.eq(issues),
-            self.qk_address.eq(Mux(keys, key_position, query_position) + column),
-        ]
-        with m.If(advances):
-            m.d.sync += fetched.eq(issues)
-        with m.If(issues):
-            m.d.sync += [
-                is_query.eq(~keys),
-                stored_row.eq(row - 1),
-                pair.payload.first.eq(row == 1),
-                pair.payload.last.eq(row_ends),
-                pair.payload.tag.eq(Cat(key_ends, query_ends, head == self.heads)),
-                row.eq(Mux(row_ends, 1, row + 1)),
-                column.eq(column + self._column_step(row_ends, head_ends)),
-            ]
-            with m.If(row_ends):
-                m.d.sync += keys.eq(~key_ends)
-                with m.If(keys):
-                    m.d.sync += [
-                        key.eq(Mux(key_ends, 1, key + 1)),
-                        key_position.eq(Mux(key_ends, self.k_base, key_position + self.groups)),
-                    ]
-            with m.If(key_ends):
-                m.d.sync += [
-                    query.eq(Mux(query_ends, 1, query + 1)),
-                    query_position.eq(Mux(query_ends, self.q_base, query_position + self.groups)),
-                ]
-            with m.If(head_ends):
-                m.d.sync += head.eq(Mux(head == self.heads, 1, head + 1))
-                m.d.sync += running.eq(head != self.heads)
-        with m.If(self.start):
-            m.d.sync += [
-                running.eq(1),
-                query_position.eq(self.q_base),
-                key_position.eq(self.k_base),
-                column.eq(0),
-            ]
 
     def _collect(self, m: Module) -> None:
         """Denoised scores into the lists, each with the position of its V."""
@@ -296,7 +229,9 @@ class AttentionUnit(wiring.Component):
                 ),
             ]
             with m.If(entry.row_ends):
-                m.d.sync += column.eq(column + self._column_step(entry.query_ends, head_ends))
+                m.d.sync += column.eq(
+                    column + column_step(row_ends=entry.query_ends, head_ends=head_ends, head_rows=self.head_rows)
+                )
             with m.If(entry.query_ends):
                 m.d.sync += position.eq(Mux(head_ends, self.o_base, position + self.groups))
         with m.If(denoiser.swap):

@@ -171,15 +171,16 @@ class Denoiser(wiring.Component):
         floor = Signal.like(self.head_dim, reset_less=True)
         base = Signal.like(self.table_base, reset_less=True)
 
-        # the lowest pending score, one-hot
-        pick = Signal(T)
-        m.d.comb += pick.eq(pending & (~pending + 1))
-        single = Signal()  # at most one is pending
-        m.d.comb += single.eq((pending & (pending - 1)) == 0)
+        # the lowest pending score, one-hot; `single`: nothing is pending behind it
+        pick, single, behind = Signal(T), Signal(), 0
+        for t in range(T):
+            m.d.comb += pick[t].eq(pending[t] & ~pending[:t].any())
+            behind = behind | (pending[t] & ~pick[t])
+        m.d.comb += single.eq(~behind)
 
         picked = 0
         for t in range(T):
-            picked = picked | Mux(pick[t] & ~ending, held[t], 0)
+            picked = picked | Mux(pick[t], held[t], 0)
         m.d.comb += [
             table.base.eq(base),
             table.score.eq(picked | Mux(searching, floor, 0)),
