@@ -12,7 +12,7 @@ _HEADED = ("name", "reads", "writes", "opcode")
 
 
 def listing(program: Program) -> str:
-    """Every pass: number, opcode, name, `reads -> writes`, then each field that differs from its default. Below them
+    """Every pass: number, opcode, name, `reads -> writes`, then each field not at its default. Below them
     the regions of the banks."""
     lines = []
     for number, instruction in enumerate(program.instructions):
