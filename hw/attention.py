@@ -8,8 +8,8 @@ from amaranth.lib.wiring import In, Out
 
 from ds2ta.errors import FitError
 from ds2ta.hw.av import AvAccumulator
+from ds2ta.hw.denoiser import Denoiser
 from ds2ta.hw.lists import EntryLists
-from ds2ta.hw.nsad import Denoiser
 from ds2ta.hw.pairs import PairFetch, column_step
 from ds2ta.hw.rows import addressed_row_layout, check_range, row_layout
 from ds2ta.hw.score import ScoreUnit

@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ds2ta.hw.nsad import EntryWrite
+from ds2ta.hw.denoiser import EntryWrite
 from ds2ta.hw.rows import check_range
 
 __all__ = ["EntryLists", "entry_layout"]

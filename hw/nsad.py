@@ -1,23 +1,22 @@
-"""Nonlinear spiking attention denoiser (NSAD): the per-head tables, and the unit that takes scores through them."""
+"""Nonlinear spiking attention denoiser (NSAD): the tables of all heads."""
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ds2ta.errors import FitError
 from ds2ta.hw.rows import check_range
-from ds2ta.hw.score import score_layout
 from ds2ta.hw.store import Store
 
-__all__ = ["Denoiser", "DenoiserRom", "EntryWrite"]
+__all__ = ["DenoiserRom", "load_signature"]
 
 _KINDS = ("rom", "ram")
 _CHUNK_BITS = 16
 
 
-def _load_signature(entries: int) -> wiring.Signature:
+def load_signature(entries: int) -> wiring.Signature:
     """Load port of a table that is not a rom, as `hw/store.py` has it; an entry is one chunk."""
     return wiring.Signature(
         {"enable": Out(1), "address": Out(range(entries)), "chunk": Out(range(1)), "data": Out(_CHUNK_BITS)}
@@ -60,7 +59,7 @@ class DenoiserRom(wiring.Component):
         self._words, self._bits = words, bits
         members = {"base": In(range(entries)), "score": In(score_bits), "value": Out(bits)}
         if kind != "rom":
-            members["load"] = In(_load_signature(entries))
+            members["load"] = In(load_signature(entries))
         super().__init__(members)
 
     def elaborate(self, platform) -> Module:
@@ -82,165 +81,4 @@ class DenoiserRom(wiring.Component):
                 store.load.data.eq(self.load.data),
                 store.enable.eq(~self.load.enable),
             ]
-        return m
-
-
-class EntryWrite(wiring.Signature):
-    """A denoised score on its way into a list, seen from the denoiser: in a cycle with `valid`, `value` is kept for
-    time step `t`, or, if `end`, the list of `t` is complete. `pair` comes in the cycle before the first entry of a
-    (query, key) pair can come, `row` with it if the pair is the query's first."""
-
-    def __init__(self, time_steps: int, bits: int):
-        super().__init__(
-            {
-                "valid": Out(1),
-                "t": Out(range(time_steps)),
-                "value": Out(bits),
-                "end": Out(1),
-                "pair": Out(1),
-                "row": Out(1),
-            }
-        )
-
-
-class Denoiser(wiring.Component):
-    """Takes the scores of each pair through the head's table and keeps what is not zero.
-
-    `A[t] = table[S[t] - 1]`, an entry (t, A[t]) for each non-zero A[t], t ascending. Only scores that can be kept
-    cost a cycle: at the start of a head the table is read from score 1 up to find its smallest score with a
-    non-zero entry, the *floor* (u_h + 1 of eq. 6), and scores below it are skipped by a priority encoder.
-
-    After the last pair of a query each list is ended (`entry.end`, t = 0..T-1), then `swap` hands the lists over.
-
-    Timing: a pair with n scores at or above the floor takes max(n, 1) cycles, the next pair is accepted in the last
-    of them; an entry comes two cycles after its pair was accepted at the earliest. The end of a query takes T
-    cycles, the last of them waits for `lists_free`; in it the next pair is accepted, unless a new head begins:
-    finding a floor f takes min(f + 1, head_dim) cycles, starting in the cycle after `start` or `swap`.
-
-    Parameters: `time_steps` T, `max_head_dim`, and those of `DenoiserRom`.
-
-    Members: `i` stream of `score_layout` with a tag of three bits: bit 0 marks the last pair of a query, bit 1 the
-    last query of a head, bit 2 the last head; `start` pulse before the first pair; `table_base` (entry of head 0,
-    score 1) and `head_dim`, stable; `entry` out; `swap` out, with it `head_ends` and `last_head`; `lists_free` in;
-    `load` of a ram.
-    """
-
-    def __init__(
-        self,
-        *,
-        time_steps: int,
-        max_head_dim: int,
-        entries: int,
-        bits: int,
-        kind: str = "rom",
-        init: Sequence[int] = (),
-    ):
-        check_range("Time steps", time_steps, 1, 16)
-        self._steps = time_steps
-        self._table = DenoiserRom(
-            entries=entries, bits=bits, score_bits=max_head_dim.bit_length(), kind=kind, init=init
-        )
-        members = {
-            "i": In(stream.Signature(score_layout(time_steps, max_head_dim, 3))),
-            "start": In(1),
-            "table_base": In(range(entries)),
-            "head_dim": In(range(max_head_dim + 1)),
-            "entry": Out(EntryWrite(time_steps, bits)),
-            "swap": Out(1),
-            "head_ends": Out(1),
-            "last_head": Out(1),
-            "lists_free": In(1),
-        }
-        if kind != "rom":
-            members["load"] = In(_load_signature(entries))
-        super().__init__(members)
-
-    def elaborate(self, platform) -> Module:
-        m = Module()
-        T = self._steps
-        m.submodules.table = table = self._table
-        if "load" in self.signature.members:
-            wiring.connect(m, table=table.load, load=wiring.flipped(self.load))
-
-        held = Signal.like(self.i.payload.score, reset_less=True)
-        pending = Signal(T)  # scores of `held` that are still to be looked up, or lists still to be ended
-        ending = Signal()  # the lists are being ended
-        query_ends = Signal()  # the held pair is the last of its query
-        query_starts = Signal()
-        searching, search_valid = Signal(), Signal()
-        floor = Signal.like(self.head_dim, reset_less=True)
-        base = Signal.like(self.table_base, reset_less=True)
-
-        # the lowest pending score, one-hot; `single`: nothing is pending behind it
-        pick, single, behind = Signal(T), Signal(), 0
-        for t in range(T):
-            m.d.comb += pick[t].eq(pending[t] & ~pending[:t].any())
-            behind = behind | (pending[t] & ~pick[t])
-        m.d.comb += single.eq(~behind)
-
-        picked = 0
-        for t in range(T):
-            picked = picked | Mux(pick[t], held[t], 0)
-        m.d.comb += [
-            table.base.eq(base),
-            table.score.eq(picked | Mux(searching, floor, 0)),
-            self.entry.value.eq(table.value),
-        ]
-
-        # look-up stage
-        looked, looked_end = Signal(), Signal(reset_less=True)
-        looked_t = Signal.like(self.entry.t, reset_less=True)
-        go = Signal()  # the pick is made in this cycle
-        m.d.comb += go.eq(pending.any() & ~(ending & single & ~self.lists_free))
-        m.d.sync += [
-            looked.eq(go),
-            looked_end.eq(ending),
-            looked_t.eq(sum((Mux(pick[t], t, 0) for t in range(1, T)), start=0) if T > 1 else 0),
-        ]
-        m.d.comb += [
-            self.entry.valid.eq(looked & (looked_end | table.value.any())),
-            self.entry.t.eq(looked_t),
-            self.entry.end.eq(looked_end),
-            self.swap.eq(ending & single & self.lists_free),
-        ]
-
-        take = Signal()
-        m.d.comb += [
-            take.eq(self.i.valid & self.i.ready),
-            self.i.ready.eq(~searching & single & Mux(ending, self.lists_free & ~self.head_ends, ~query_ends)),
-        ]
-        m.d.sync += [self.entry.pair.eq(take), self.entry.row.eq(query_starts | self.swap)]
-
-        with m.If(go):
-            m.d.sync += pending.eq(pending & ~pick)
-        with m.If(single & query_ends & ~ending):
-            m.d.sync += [ending.eq(1), pending.eq(~0)]
-        with m.If(self.swap):
-            m.d.sync += [ending.eq(0), query_ends.eq(0), query_starts.eq(1)]
-        with m.If(take):
-            m.d.sync += [
-                held.eq(self.i.payload.score),
-                query_ends.eq(self.i.payload.tag[0]),
-                self.head_ends.eq(self.i.payload.tag[1]),
-                self.last_head.eq(self.i.payload.tag[2]),
-                query_starts.eq(0),
-                pending.eq(Cat(self.i.payload.score[t] >= floor for t in range(T))),
-            ]
-
-        # the head's floor
-        m.d.sync += search_valid.eq(searching & ~self.start)
-        with m.If(searching):
-            found = Signal()
-            m.d.comb += found.eq(search_valid & table.value.any())
-            at_end = floor == self.head_dim
-            with m.If(found):
-                m.d.sync += floor.eq(floor - 1)
-            with m.Elif(~at_end):
-                m.d.sync += floor.eq(floor + 1)
-            with m.If(found | at_end):
-                m.d.sync += searching.eq(0)
-        with m.If(self.swap & self.head_ends):
-            m.d.sync += [base.eq(base + self.head_dim), floor.eq(1), searching.eq(1)]
-        with m.If(self.start):
-            m.d.sync += [base.eq(self.table_base), floor.eq(1), searching.eq(1), query_starts.eq(1)]
         return m
