@@ -104,5 +104,6 @@ def area(component: wiring.Component, target: str = "ice40", *, unused: Sequence
                 tail = (done.stdout + done.stderr).strip()[-500:]
                 raise Ds2taError(f"{command} of {name} failed in {folder}: {tail}")
             cells = json.loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"]
+            cells.pop("$scopeinfo", None)  # notes about the hierarchy, not logic
             result.write_text(json.dumps(asdict(count(dict(cells))), indent=1))
         return Area(**json.loads(result.read_text()))

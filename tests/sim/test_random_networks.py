@@ -1,0 +1,123 @@
+# amaranth: UnusedElaboratable=no
+"""Random networks: fast golden, slow golden and RTL agree in every layer, and the cycle model in every pass.
+
+A few machines with loadable stores serve all networks: hypothesis draws a network for one of them, loads it at run
+time, and compares. Between them the machines cover every choice (lanes, row width, drain lanes, score channels,
+buffers, leak), and networks of fewer time steps than the machine has.
+"""
+
+import functools
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from ds2ta.gateware.cycles import predict
+from ds2ta.gateware.machine import machine_from_dict
+from ds2ta.golden import slow
+from ds2ta.golden.integer import IntegerNetwork
+from ds2ta.golden.random_model import models
+from ds2ta.sim.backends import first_difference
+from ds2ta.sim.network import RtlNetwork, expected_entries
+
+_ROOMY = {
+    "weights": "ram",
+    "tables": "ram",
+    "weight_bits": 8,
+    "max_shift": 7,
+    "max_planes": 3,
+    "max_window": 4,
+    "max_tau": 7,
+    "acc_width": 24,
+    "current_width": 46,
+    "param_width": 46,
+    "membrane_width": 48,
+    "attention_width": 20,
+    "logit_width": 32,
+    "denoiser_bits": 8,
+    "bank_rows": 4096,
+    "weight_rows": 8192,
+    "parameter_rows": 1024,
+    "denoiser_entries": 128,
+    "instructions": 40,
+    "max_count": 256,
+    "max_tokens": 16,
+    "max_heads": 8,
+    "max_head_dim": 32,
+    "max_channels": 4,
+    "max_bits": 8,
+    "max_classes": 12,
+}
+_MACHINES = {
+    "serial": {
+        "lanes": 8,
+        "row_lanes": 8,
+        "drain_lanes": 1,
+        "score_channels": 1,
+        "buffer_rows": 1,
+        "time_steps": 10,
+        "leak_shift": 1,
+    },
+    "wide": {
+        "lanes": 32,
+        "row_lanes": 8,
+        "drain_lanes": 4,
+        "score_channels": 8,
+        "buffer_rows": 3,
+        "time_steps": 5,
+        "leak_shift": 2,
+    },
+    "broad rows": {
+        "lanes": 16,
+        "row_lanes": 16,
+        "drain_lanes": 4,
+        "score_channels": 4,
+        "buffer_rows": 2,
+        "time_steps": 4,
+        "leak_shift": 3,
+    },
+}
+
+
+@functools.cache
+def _network(name: str) -> RtlNetwork:
+    """One simulator for each machine and worker process; it ends with the process."""
+    machine = machine_from_dict(_ROOMY | _MACHINES[name])
+    return RtlNetwork(None, machine)
+
+
+def _models(name: str):
+    machine = _MACHINES[name]
+    return models(
+        row_lanes=machine["row_lanes"],
+        time_steps=(1, machine["time_steps"]),
+        leak_shift=machine["leak_shift"],
+        max_dim=min(32, machine["lanes"]) if machine["lanes"] > 8 else 24,
+        max_positions=64,
+        samples=2,
+    )
+
+
+@pytest.mark.parametrize("name", _MACHINES)
+def test_random_networks(name):
+    @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(model=_models(name))
+    def agree(model):
+        rtl = _network(name)
+        rtl.load(model)
+        fast = IntegerNetwork(model).run(model.samples, taps=True)
+        for number, sample in enumerate(model.samples):
+            wanted = slow.run(model, sample)
+            golden = {tap: np.asarray(values)[number] for tap, values in fast.items()}
+            assert set(golden) == set(wanted)
+            assert first_difference(model, wanted, golden) is None
+            found = rtl.run(sample, taps=True)
+            taps = found.taps | {"logits": found.logits}
+            assert set(wanted) - set(taps) <= {f"block.{block}.denoised" for block in range(2)}
+            assert first_difference(model, wanted, taps) is None
+            assert found.class_index == int(np.argmax(wanted["logits"]))
+            for block, entries in found.entries.items():
+                assert entries == expected_entries(wanted[f"block.{block}.denoised"])
+            assert found.passes == predict(rtl.program, rtl.machine, sample, wanted)
+
+    agree()
