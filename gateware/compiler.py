@@ -10,7 +10,7 @@ from amaranth.utils import ceil_log2
 from ds2ta.errors import FitError
 from ds2ta.gateware.images import StoreImages
 from ds2ta.gateware.layout import Allocator, Region
-from ds2ta.gateware.machine import Machine, machine_from_dict
+from ds2ta.gateware.machine import Machine, highest, machine_from_dict
 from ds2ta.gateware.needs import needs, refuse
 from ds2ta.gateware.program import Instruction, Opcode, Residual, encode
 from ds2ta.modelfile import IntegerModel
@@ -356,13 +356,9 @@ def compile_model(model: IntegerModel, machine: Machine) -> Program:
 def fit(model: IntegerModel, **choices) -> Machine:
     """The smallest machine with the given choices (`lanes`, `row_lanes`, `weights`, ...) that holds `model`."""
     asked = {**needs(model, choices.get("time_steps")), "leak_shift": model.network.leak_shift}
-    large = {
-        "bank_rows": 1 << 20,
-        "weight_rows": 1 << 24,
-        "parameter_rows": 1 << 20,
-        "instructions": 256,
-        "max_count": 1 << 16,
-    }
+    # a head that is not whole rows is refused as such, not as a number of the machine
+    sizes = ("bank_rows", "weight_rows", "parameter_rows", "instructions", "max_count", "max_head_dim")
+    large = {key: highest(key) for key in sizes}
     machine = machine_from_dict({**asked, **large, **choices})
     program = compile_model(model, machine)
     tight = {

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ds2ta.errors import FitError
 
-__all__ = ["Machine", "machine_from_dict"]
+__all__ = ["Machine", "highest", "machine_from_dict"]
 
 _POWERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
@@ -40,13 +40,13 @@ class Machine(BaseModel):
     max_tau: int = Field(7, ge=0, le=7, description="largest attenuation shift")
     acc_width: int = Field(12, ge=4, le=40, description="bits of a synaptic accumulator")
     current_width: int = Field(20, ge=4, le=64, description="bits of an input current")
-    param_width: int = Field(20, ge=4, le=64, description="bits of a bias or margin")
+    param_width: int = Field(20, ge=4, le=48, description="bits of a bias or margin")
     membrane_width: int = Field(20, ge=4, le=64, description="bits of a membrane potential")
     attention_width: int = Field(12, ge=2, le=40, description="bits of the membrane after A x V")
     logit_width: int = Field(16, ge=4, le=64, description="bits of a logit")
     denoiser_bits: int = Field(6, ge=1, le=8, description="bits of a denoiser table entry")
     bank_rows: int = Field(256, ge=4, le=1 << 20, description="rows in each of the two spike banks")
-    weight_rows: int = Field(256, ge=1, le=1 << 24, description="rows in the weight store")
+    weight_rows: int = Field(256, ge=1, le=1 << 22, description="rows in the weight store")
     parameter_rows: int = Field(64, ge=1, le=1 << 20, description="rows in the neuron parameter store")
     denoiser_entries: int = Field(1, ge=1, le=1 << 20, description="entries in the denoiser store")
     instructions: int = Field(16, ge=1, le=256, description="instructions in the program store")
@@ -76,6 +76,8 @@ class Machine(BaseModel):
             )
         if self.logit_width < self.acc_width:
             raise ValueError(f"logit_width: {self.logit_width} must be at least acc_width, {self.acc_width}")
+        if self.max_head_dim % self.row_lanes:
+            raise ValueError(f"max_head_dim: {self.max_head_dim} must be a multiple of row_lanes, {self.row_lanes}")
         row_cycles = self.row_lanes // self.drain_lanes * self.time_steps
         if self.max_planes > 1 and row_cycles < self.max_planes:
             raise ValueError(
@@ -83,6 +85,11 @@ class Machine(BaseModel):
                 f"{self.max_planes} residual planes need one each: lower drain_lanes"
             )
         return self
+
+
+def highest(key: str) -> int:
+    """The upper limit of a numeric key."""
+    return next(rule.le for rule in Machine.model_fields[key].metadata if hasattr(rule, "le"))
 
 
 def machine_from_dict(values: dict) -> Machine:

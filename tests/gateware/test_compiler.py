@@ -9,7 +9,7 @@ from shadow_banks import ShadowBanks, expected_passes
 
 from ds2ta.errors import FitError
 from ds2ta.gateware.compiler import compile_model, fit
-from ds2ta.gateware.machine import Machine, machine_from_dict
+from ds2ta.gateware.machine import Machine, highest, machine_from_dict
 from ds2ta.gateware.program import Instruction, Opcode, encode, instruction_layout
 from ds2ta.golden.random_model import models, random_model
 from ds2ta.modelfile import IntegerModel
@@ -198,10 +198,10 @@ def test_smallest_machine(case):
 def test_larger_machine(case, data):
     """A machine with more of anything holds the model too, and its program is sound."""
     model, machine = case
-    largest = {key: next(r.le for r in Machine.model_fields[key].metadata if hasattr(r, "le")) for key in NEEDS}
     values = machine.model_dump()
     for key in data.draw(st.sets(st.sampled_from(sorted(set(NEEDS) - {"max_planes", "time_steps"})))):
-        values[key] = min(values[key] + 3, largest[key])
+        more = machine.row_lanes if key == "max_head_dim" else 3
+        values[key] = min(values[key] + more, highest(key))
     values["logit_width"] = max(values["logit_width"], values["acc_width"])
     values["acc_width"] = max(values["acc_width"], values["weight_bits"] + values["max_shift"])
     values["logit_width"] = max(values["logit_width"], values["acc_width"])

@@ -17,7 +17,7 @@ FIELDS = re.findall(r"^\| `(\w+)` \| `(.*?)` \| .+ \|$", PAGE, re.M)
 
 MACHINES = [
     {},
-    {"bank_rows": 1 << 20, "weight_rows": 1 << 24, "parameter_rows": 1 << 20, "denoiser_entries": 1 << 20},
+    {"bank_rows": 1 << 20, "weight_rows": 1 << 22, "parameter_rows": 1 << 20, "denoiser_entries": 1 << 20},
     {"bank_rows": 5, "weight_rows": 1, "parameter_rows": 1, "denoiser_entries": 1, "max_count": 4},
     {"bank_rows": 33, "weight_rows": 3, "parameter_rows": 9, "denoiser_entries": 17, "max_count": 65},
     {"lanes": 512, "row_lanes": 32, "drain_lanes": 1, "time_steps": 16, "max_planes": 5},

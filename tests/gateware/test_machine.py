@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The machine's limits, generated from its own description: every numeric key at its limits and one beyond, and
 every rule over several keys from both sides."""
 
@@ -7,7 +8,8 @@ import annotated_types
 import pytest
 
 from ds2ta.errors import FitError
-from ds2ta.gateware.machine import Machine, machine_from_dict
+from ds2ta.gateware.blocks import blocks
+from ds2ta.gateware.machine import Machine, highest, machine_from_dict
 
 POWERS = ("lanes", "row_lanes", "drain_lanes", "score_channels")
 
@@ -18,7 +20,7 @@ COMPANY = {
     ("row_lanes", "le"): {"lanes": 32},
     ("drain_lanes", "le"): {"lanes": 32, "row_lanes": 32},
     ("score_channels", "le"): {"lanes": 32, "row_lanes": 32},
-    ("time_steps", "ge"): {},
+    ("max_head_dim", "ge"): {"row_lanes": 4, "score_channels": 4},
     ("weight_bits", "le"): {"acc_width": 12},
     ("acc_width", "ge"): {"weight_bits": 4, "max_shift": 0},
     ("acc_width", "le"): {"logit_width": 64},
@@ -64,11 +66,19 @@ def test_limit(key, kind, limit):
     """The limit holds; one beyond is refused by a line that names key, value and limit."""
     company = COMPANY.get((key, kind), {})
     assert getattr(machine_from_dict({**company, key: limit}), key) == limit
+    assert kind == "ge" or highest(key) == limit
     beyond = limit + (1 if kind == "le" else -1)
     message = _refused({**company, key: beyond})
     assert message.startswith(f"machine: {key}: ")
     assert re.search(rf"\b{limit}\b", message)
     assert message.endswith(f"(got {beyond})")
+
+
+@pytest.mark.parametrize(("key", "kind", "limit"), LIMITS, ids=[f"{key}-{kind}" for key, kind, _ in LIMITS])
+def test_blocks_hold_the_limit(key, kind, limit):
+    """What the machine accepts, every block accepts."""
+    machine = machine_from_dict({"weights": "ram", "tables": "ram", **COMPANY.get((key, kind), {}), key: limit})
+    assert len(blocks(machine)) > 15
 
 
 @pytest.mark.parametrize("key", NUMERIC)
@@ -145,6 +155,11 @@ def test_power_of_two(key):
             {"acc_width": 17, "logit_width": 17},
             {"acc_width": 17, "logit_width": 16},
             "logit_width: 16 must be at least acc_width, 17",
+        ),
+        (
+            {"max_head_dim": 24, "row_lanes": 8},
+            {"max_head_dim": 28, "row_lanes": 8},
+            "max_head_dim: 28 must be a multiple of row_lanes, 8",
         ),
         (
             {"max_planes": 4, "drain_lanes": 8, "time_steps": 4},
