@@ -46,7 +46,8 @@ def _pass(
         scores = _at_machine_steps(taps[f"{instruction.reads}.score"], machine)
         heads, head_dim = scores.shape[1], (instruction.head_rows_last + 1) * machine.row_lanes
         tables = np.reshape(program.denoiser_image[instruction.table :][: heads * head_dim], (heads, head_dim))
-        cycles = 1 + attention_cycles(
+        # the last row is written in the cycle in which `done` rises, and the pass ends in the one after
+        cycles = 2 + attention_cycles(
             scores,
             tables,
             head_rows=instruction.head_rows_last + 1,

@@ -82,16 +82,18 @@ class RtlNetwork:
     """A simulated machine with a model on it; a context manager.
 
     `machine` with ROM stores is built for this model; with RAM stores the same simulator serves any model that
-    fits, through `load`.
+    fits, through `load`; its first model may then be None.
     """
 
-    def __init__(self, model: IntegerModel, machine: Machine, *, waves: Path | str | None = None):
+    def __init__(self, model: IntegerModel | None, machine: Machine, *, waves: Path | str | None = None):
         self.machine = machine
-        program = compile_model(model, machine)
-        component = Accelerator(machine, program, trace=True)
-        self._rtl = Rtl(component, name="accelerator", waves=waves)
         self._loadable = machine.weights != "rom" or machine.tables != "rom"
-        self.load(model)
+        # a machine of RAM stores alone is the same for every model
+        every = machine.weights != "rom" and machine.tables != "rom"
+        component = Accelerator(machine, None if every else compile_model(model, machine), trace=True)
+        self._rtl = Rtl(component, name="accelerator", waves=waves)
+        if model is not None:
+            self.load(model)
 
     def __enter__(self) -> "RtlNetwork":
         return self
