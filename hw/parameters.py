@@ -10,6 +10,7 @@ from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import In, Out
 
 from ds2ta.hw.lif import neuron_layout
+from ds2ta.hw.rows import check_power_of_two, check_range
 from ds2ta.hw.tasa import current_layout
 
 __all__ = ["ParameterFetch", "parameter_layout"]
@@ -33,6 +34,11 @@ class ParameterFetch(wiring.Component):
     """
 
     def __init__(self, *, lanes: int, current_width: int, param_width: int, address_width: int, count_width: int):
+        check_power_of_two("Lanes", lanes, 1, 32)
+        check_range("Current width", current_width, 1, 64)
+        check_range("Parameter width", param_width, 2, 48)
+        check_range("Address width", address_width, 1, 24)
+        check_range("Count width", count_width, 1, 16)
         super().__init__(
             {
                 "start": In(1),

@@ -8,7 +8,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ds2ta.hw.gather import gather_layout
-from ds2ta.hw.rows import row_layout
+from ds2ta.hw.rows import check_range, row_layout
 
 __all__ = ["RowReader", "read_layout"]
 
@@ -35,6 +35,9 @@ class RowReader(wiring.Component):
     """
 
     def __init__(self, *, row_lanes: int, time_steps: int, address_width: int, weight_width: int, shift_width: int):
+        check_range("Address width", address_width, 1, 24)
+        check_range("Weight width", weight_width, 1, 24)
+        check_range("Shift width", shift_width, 1, 3)
         shared = {"weight_width": weight_width, "shift_width": shift_width}
         super().__init__(
             {

@@ -10,9 +10,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from ds2ta.errors import FitError
 from ds2ta.hw.row_reader import read_layout
-from ds2ta.hw.rows import event_layout
+from ds2ta.hw.rows import check_range, event_layout, row_layout
 
 __all__ = ["ZeroSkip"]
 
@@ -26,7 +25,7 @@ class ZeroSkip(wiring.Component):
     Event address = row weight + channel lane; shift = row shift + plane lane, where the `lane_bits` low bits of
     the lane number the channel and the rest the bit plane.
 
-    Latency: a row accepted in cycle c is seen by the buffer's end at c + max(1, buffer_rows) at the earliest.
+    Latency: a row accepted in cycle c is seen by the buffer's end at c + buffer_rows at the earliest.
     Throughput: one row a cycle in, one event a cycle out; no bubble between rows that are waiting.
 
     Members: `lane_bits`; `i` rows; `o` events; `rows` pulses for each row of the bank that was scanned.
@@ -42,8 +41,11 @@ class ZeroSkip(wiring.Component):
         max_shift: int,
         buffer_rows: int,
     ):
-        if not isinstance(buffer_rows, int) or not 1 <= buffer_rows <= 8:
-            raise FitError(f"ZeroSkip buffer_rows must be in 1..8, not {buffer_rows!r}")
+        row_layout(row_lanes, time_steps)  # checks both
+        check_range("Weight width", weight_width, 1, 24)
+        check_range("Shift width", shift_width, 1, 3)
+        check_range("Largest shift", max_shift, 0, 7)
+        check_range("Buffer rows", buffer_rows, 1, 8)
         self._lanes, self._steps, self._buffer_rows = row_lanes, time_steps, buffer_rows
         super().__init__(
             {

@@ -29,6 +29,12 @@ def test_bench(change):
         ("row_lanes", 16, 12, "Row lanes must be a power of two from 4 to 32"),
         ("time_steps", 1, 0, "Time steps must be an integer from 1 to 16"),
         ("time_steps", 16, 17, "Time steps must be an integer from 1 to 16"),
+        ("address_width", 1, 0, "Address width must be an integer from 1 to 24"),
+        ("address_width", 24, 25, "Address width must be an integer from 1 to 24"),
+        ("weight_width", 1, 0, "Weight width must be an integer from 1 to 24"),
+        ("weight_width", 24, 25, "Weight width must be an integer from 1 to 24"),
+        ("shift_width", 1, 0, "Shift width must be an integer from 1 to 3"),
+        ("shift_width", 3, 4, "Shift width must be an integer from 1 to 3"),
     ],
 )
 def test_limits(key, good, bad, rule):

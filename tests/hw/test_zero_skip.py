@@ -36,12 +36,18 @@ def test_bench(change):
 @pytest.mark.parametrize(
     ("key", "good", "bad", "rule"),
     [
-        ("buffer_rows", 1, 0, "ZeroSkip buffer_rows must be in 1..8"),
-        ("buffer_rows", 8, 9, "ZeroSkip buffer_rows must be in 1..8"),
-        ("buffer_rows", 3, 3.0, "ZeroSkip buffer_rows must be in 1..8"),
+        ("buffer_rows", 1, 0, "Buffer rows must be an integer from 1 to 8"),
+        ("buffer_rows", 8, 9, "Buffer rows must be an integer from 1 to 8"),
+        ("buffer_rows", 3, 3.0, "Buffer rows must be an integer from 1 to 8"),
         ("row_lanes", 32, 64, "Row lanes must be a power of two from 4 to 32"),
         ("row_lanes", 4, 3, "Row lanes must be a power of two from 4 to 32"),
         ("time_steps", 16, 17, "Time steps must be an integer from 1 to 16"),
+        ("weight_width", 1, 0, "Weight width must be an integer from 1 to 24"),
+        ("weight_width", 24, 25, "Weight width must be an integer from 1 to 24"),
+        ("shift_width", 1, 0, "Shift width must be an integer from 1 to 3"),
+        ("shift_width", 3, 4, "Shift width must be an integer from 1 to 3"),
+        ("max_shift", 0, -1, "Largest shift must be an integer from 0 to 7"),
+        ("max_shift", 7, 8, "Largest shift must be an integer from 0 to 7"),
     ],
 )
 def test_limits(key, good, bad, rule):
