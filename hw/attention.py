@@ -123,7 +123,7 @@ class AttentionUnit(wiring.Component):
                 "head_rows": In(range(max_rows + 1)),
                 "head_dim": In(range(max_head_dim + 1)),
                 "groups": In(range(max_heads * max_rows + 1)),
-                "table_base": In(range(denoiser_entries)),
+                "table_base": In(self._denoiser.table_base.shape()),
                 "threshold": In(membrane_width),
                 "start": In(1),
                 "done": Out(1, init=1),
@@ -142,8 +142,8 @@ class AttentionUnit(wiring.Component):
                     wiring.Signature(
                         {
                             "valid": Out(1),
-                            "t": Out(range(time_steps)),
-                            "j": Out(range(max_tokens)),
+                            "t": Out(self._denoiser.entry.t.shape()),
+                            "j": Out(max(1, (max_tokens - 1).bit_length())),
                             "value": Out(denoiser_bits),
                         }
                     )

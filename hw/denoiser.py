@@ -22,7 +22,7 @@ class EntryWrite(wiring.Signature):
         super().__init__(
             {
                 "valid": Out(1),
-                "t": Out(range(time_steps)),
+                "t": Out(max(1, (time_steps - 1).bit_length())),
                 "value": Out(bits),
                 "end": Out(1),
                 "pair": Out(1),
@@ -71,7 +71,7 @@ class Denoiser(wiring.Component):
         members = {
             "i": In(stream.Signature(score_layout(time_steps, max_head_dim, 3))),
             "start": In(1),
-            "table_base": In(range(entries)),
+            "table_base": In(self._table.base.shape()),
             "head_dim": In(range(max_head_dim + 1)),
             "entry": Out(EntryWrite(time_steps, bits)),
             "swap": Out(1),

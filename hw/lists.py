@@ -44,6 +44,7 @@ class EntryLists(wiring.Component):
         check_range("Position width", position_width, 1, 24)
         self._steps, self._max_rows = time_steps, max_rows
         self._index_width = (max_tokens - 1).bit_length()
+        self._step_width = (time_steps - 1).bit_length()
         super().__init__(
             {
                 "write": In(EntryWrite(time_steps, bits)),
@@ -61,7 +62,7 @@ class EntryLists(wiring.Component):
         word = data.StructLayout({"value": len(self.write.value), "position": len(self.position), "end": 1})
         m.submodules.memory = memory = Memory(
             shape=unsigned(word.size),
-            depth=2 << (len(self.write.t) + width),
+            depth=2 << (self._step_width + width),
             init=[],
             attrs={"no_rw_check": 1},
         )
@@ -75,7 +76,7 @@ class EntryLists(wiring.Component):
         full = count[width]
         m.d.comb += [
             count.eq(counts[write.t]),
-            store.addr.eq(Cat(count[:width], write.t, write_set)),
+            store.addr.eq(Cat(count[:width], write.t[: self._step_width], write_set)),
             store.data.eq(Cat(write.value, self.position, write.end)),
             store.en.eq(write.valid & ~full),
         ]
@@ -90,7 +91,7 @@ class EntryLists(wiring.Component):
         at_rest = 1 << width
         read_set = Signal()
         row = Signal.like(self.rows, init=1)
-        step, next_step = Signal.like(write.t, init=T - 1), Signal.like(write.t)
+        step, next_step = Signal(range(T), init=T - 1), Signal(range(T))
         index, following = Signal(width + 1, init=at_rest), Signal(width + 1)
         ended, row_ends, query_ends, moves, begins = Signal(), Signal(), Signal(), Signal(), Signal()
         found = data.View(word, fetch.data)

@@ -17,10 +17,10 @@ _CHUNK_BITS = 16
 
 
 def load_signature(entries: int) -> wiring.Signature:
-    """Load port of a table that is not a rom, as `hw/store.py` has it; an entry is one chunk."""
-    return wiring.Signature(
-        {"enable": Out(1), "address": Out(range(entries)), "chunk": Out(range(1)), "data": Out(_CHUNK_BITS)}
-    )
+    """Load port of a table that is not a rom, as `hw/store.py` has it; an entry is
+    one chunk, so `chunk` is always 0."""
+    address = max(1, (entries - 1).bit_length())
+    return wiring.Signature({"enable": Out(1), "address": Out(address), "chunk": Out(1), "data": Out(_CHUNK_BITS)})
 
 
 class DenoiserRom(wiring.Component):
@@ -57,7 +57,7 @@ class DenoiserRom(wiring.Component):
         for entry, value in enumerate(init):
             words[(entry + 1) % self._depth] = int(value)
         self._words, self._bits = words, bits
-        members = {"base": In(range(entries)), "score": In(score_bits), "value": Out(bits)}
+        members = {"base": In(self._width), "score": In(score_bits), "value": Out(bits)}
         if kind != "rom":
             members["load"] = In(load_signature(entries))
         super().__init__(members)
