@@ -1,6 +1,6 @@
 """Input encoder: turns the bytes of a sample into the bit-plane rows of the input tensor (direct encoding)."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -25,7 +25,8 @@ class InputEncoder(wiring.Component):
     Latency: a row is written in the cycle in which its last lane is shifted; `done` rises in the cycle after the
     last write. The memory takes its writes at once.
 
-    Parameters: `row_lanes` g, `time_steps` T, `max_channels` (1..4), `max_bits` (1..8), `address_width`.
+    Parameters: `row_lanes` g, `time_steps` T, `max_channels` (1..4), `max_bits` (1..8), `address_width`,
+    `event_frames`: False builds one ring instead of T, for machines that only see images (`frames` must be 0 then).
 
     Members: `i` {value: 8 bits}, ready only while bytes are wanted; `start` begins a sample (only while `done`);
     `frames`, `channels`, `bits`, `base`, `positions` (at least 1, 0 stands for `2**address_width`), `model_steps`
@@ -34,12 +35,22 @@ class InputEncoder(wiring.Component):
     Paper: direct encoding of static images, event-count frames of neuromorphic data.
     """
 
-    def __init__(self, *, row_lanes: int, time_steps: int, max_channels: int, max_bits: int, address_width: int):
+    def __init__(
+        self,
+        *,
+        row_lanes: int,
+        time_steps: int,
+        max_channels: int,
+        max_bits: int,
+        address_width: int,
+        event_frames: bool = True,
+    ):
         row = row_layout(row_lanes, time_steps)
         check_range("Input channels", max_channels, 1, 4)
         check_range("Input bits", max_bits, 1, 8)
         check_range("Address width", address_width, 1, 24)
         self._lanes, self._steps, self._channels, self._bits = row_lanes, time_steps, max_channels, max_bits
+        self._rings = time_steps if event_frames else 1
         super().__init__(
             {
                 "i": In(stream.Signature(data.StructLayout({"value": 8}))),
@@ -57,6 +68,7 @@ class InputEncoder(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
+        frames = self.frames if self._rings > 1 else Const(0)
         loading, shifting = Signal(), Signal()
         m.d.comb += self.i.ready.eq(loading)
 
@@ -69,7 +81,7 @@ class InputEncoder(wiring.Component):
         byte_end, turn_end, row_end = Signal(), Signal(), Signal()
         m.d.comb += [
             last_channel.eq(self.channels - 1),
-            byte_end.eq(loading & self.i.valid & (~self.frames | (step == (self.model_steps - 1)[: len(step)]))),
+            byte_end.eq(loading & self.i.valid & (~frames | (step == (self.model_steps - 1)[: len(step)]))),
             # 3 channels use places for 4
             turn_end.eq(channel == (last_channel | (last_channel >> 1))),
             row_end.eq(lane == self._lanes - 1),
@@ -93,21 +105,23 @@ class InputEncoder(wiring.Component):
         with m.If(self.start):
             m.d.sync += [self.done.eq(0), loading.eq(1), position.eq(1)]
 
-        # one ring of bytes for each step; equal rings (an image-only machine) are merged by synthesis
+        # a ring of bytes for each step, or one for all
         live = Signal()  # the lane shifted in belongs to a channel and a plane
         m.d.comb += live.eq((planes_left != 0) & (channel <= last_channel))
-        word = Signal(self._steps)
-        for t in range(self._steps):
+        bits = []
+        for t in range(self._rings):
             ring = [Signal(self._bits, name=f"byte_{t}_{c}", reset_less=True) for c in range(self._channels)]
             fresh = Signal(self._bits, name=f"fresh_{t}")
-            m.d.comb += [
-                fresh.eq(Mux(loading, self.i.payload.value, ring[0] >> 1)),
-                word[t].eq(live & ring[0][0] & (t < self.model_steps)),
-            ]
-            with m.If(Mux(loading, self.i.valid & (~self.frames | (step == t)), live)):
+            m.d.comb += fresh.eq(Mux(loading, self.i.payload.value, ring[0] >> 1))
+            with m.If(Mux(loading, self.i.valid & (~frames | (step == t)), live)):
                 for c in range(self._channels):
                     beyond = ring[c + 1] if c + 1 < self._channels else fresh
                     m.d.sync += ring[c].eq(Mux(last_channel == c, fresh, beyond))
+            bits.append(ring[0][0])
+        word = Signal(self._steps)
+        m.d.comb += word.eq(
+            Cat(live & bits[min(t, self._rings - 1)] & (t < self.model_steps) for t in range(self._steps))
+        )
 
         # the row shifts in lane by lane; its last word goes straight to the memory
         words = Signal((self._lanes - 1) * self._steps, reset_less=True)

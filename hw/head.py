@@ -1,6 +1,6 @@
 """Classifier head: sums the drained products over tokens and time steps, adds the bias, finds the argmax."""
 
-from amaranth.hdl import Array, Module, Mux, Signal, signed
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -25,8 +25,9 @@ class ClassifierHead(wiring.Component):
     class by class in the order 0 .. classes - 1; padding is swallowed.
 
     Latency: the final beat of a group of the last token accepted in cycle c gives its first logit in cycle c+2.
-    Throughput: one beat each cycle without a stall; in the last token of a tile the input also rests for one
-    cycle (for each class of the group) after each group, longer if `o` is not taken: one logit may wait in `o`.
+    Throughput: one beat each cycle without a stall (a stream of T = 1: one beat every two cycles); in the last
+    token of a tile the input also rests after each group, one cycle for each class of the group, longer if `o` is
+    not taken: one logit may wait in `o`. `i.ready` depends combinationally on `i.payload.t_last`.
 
     Arithmetic is modulo `2**logit_width`, which must hold the logits (interval analysis), not the partial sums.
 
@@ -79,8 +80,10 @@ class ClassifierHead(wiring.Component):
         position = Signal.like(self.positions)  # counted from 1
         group = Signal.like(partial.write.address)  # of this commit
         accept, group_end, first_token, last_token = Signal(), Signal(), Signal(), Signal()
+        writing = Signal()  # the sums of the group before go to the memory
         m.d.comb += [
-            self.i.ready.eq(running & ~emitting),
+            # a group of a single beat waits for the write of the group before it
+            self.i.ready.eq(running & ~emitting & ~(writing & beat.t_last)),
             accept.eq(self.i.valid & self.i.ready),
             group_end.eq(accept & beat.t_last),
             first_token.eq(position == 1),
@@ -88,26 +91,29 @@ class ClassifierHead(wiring.Component):
         ]
 
         # the sums of one group, and the others in the memory; a sole group never leaves its registers
-        following = Signal.like(group)
+        following, written = Signal.like(group), Signal.like(group, reset_less=True)
         fetched = Signal()  # the memory shows the sums of this group
+        from_memory, from_sums = Signal(), Signal()
+        m.d.comb += [
+            from_memory.eq(beat.t_first & fetched & ~first_token),
+            from_sums.eq(~beat.t_first | (~fetched & ~first_token)),
+        ]
         sums = [Signal(signed(width), name=f"sum_{r}", reset_less=True) for r in range(lanes)]
         for r in range(lanes):
-            base, total = Signal(signed(width), name=f"base_{r}"), Signal(signed(width), name=f"total_{r}")
-            old = partial.read_data.word_select(r, width).as_signed()
-            with m.If(~beat.t_first):
-                m.d.comb += base.eq(sums[r])
-            with m.Elif(~first_token):
-                m.d.comb += base.eq(Mux(fetched, old, sums[r]))
-            m.d.comb += [total.eq(base + beat.value[r]), partial.write.row.word_select(r, width).eq(total)]
+            base = (partial.read_data.word_select(r, width) & from_memory.replicate(width)) | (
+                sums[r] & from_sums.replicate(width)
+            )
             with m.If(accept):
-                m.d.sync += sums[r].eq(total)
+                m.d.sync += sums[r].eq(base.as_signed() + beat.value[r])
         m.d.comb += [
             following.eq(Mux(beat.last, 0, group + 1)),
-            partial.write.address.eq(group),
-            partial.write.enable.eq(group_end),
+            partial.write.address.eq(written),
+            partial.write.row.eq(Cat(sums)),
+            partial.write.enable.eq(writing),
             partial.read_address.eq(following),
             partial.read_enable.eq(group_end & (following != group)),
         ]
+        m.d.sync += [writing.eq(group_end), written.eq(group)]
         with m.If(group_end):
             m.d.sync += [group.eq(following), fetched.eq(partial.read_enable)]
             with m.If(beat.last):
@@ -138,9 +144,13 @@ class ClassifierHead(wiring.Component):
             with m.If(index == (self.classes - 1)[: len(index)]):
                 m.d.sync += [emitting.eq(0), complete.eq(1), running.eq(~tile_end)]
 
-        best, best_index, better = Signal.like(value), Signal.like(index), Signal()
+        # value > best as a carry: the best is kept inverted, and signs are inverted to compare as unsigned
+        offset, inverted = Signal(width), Signal(width, reset_less=True)
+        best_index, better, difference = Signal.like(index), Signal(), Signal(width + 1)
         m.d.comb += [
-            better.eq((shown == 0) | (value > best)),
+            offset.eq(value ^ (1 << width - 1)),
+            difference.eq(offset + inverted),
+            better.eq((shown == 0) | difference[width]),
             logit.logit.eq(value),
             logit.index.eq(shown),
             logit.last.eq(final),
@@ -148,7 +158,7 @@ class ClassifierHead(wiring.Component):
             self.busy.eq(running | self.o.valid),
         ]
         with m.If(self.o.valid & better):
-            m.d.sync += [best.eq(value), best_index.eq(shown)]
+            m.d.sync += [inverted.eq(~offset), best_index.eq(shown)]
 
         with m.If(self.start):
             m.d.sync += [

@@ -44,6 +44,7 @@ class Residual(wiring.Component):
         row = row_layout(row_lanes, time_steps)
         check_range("Address width", address_width, 1, 24)
         check_range("Planes", max_planes, 1, 8)
+        self._max_planes = max_planes
         super().__init__(
             {
                 "i": In(stream.Signature(addressed_row_layout(row_lanes, time_steps, address_width))),
@@ -62,42 +63,54 @@ class Residual(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         new, old = self.i.payload.row.as_value(), self.read_data.as_value()
-        carry = Signal(new.shape(), reset_less=True)
-        address = Signal.like(self.read_address, reset_less=True)
-        plane = Signal.like(self.planes_out)  # number of the plane being written, from 1
+        carry = Signal(new.shape(), reset_less=True)  # the row, then what is left of it to add
+        address = Signal.like(self.read_address, reset_less=True)  # of the write
         present = Signal()  # the plane being written has an old value, now at the memory's output
-        adding, last, accept = Signal(), Signal(), Signal()
+        merging, accept = Signal(), Signal()
+        m.d.comb += [
+            merging.eq((self.mode == ResidualMode.OR) | ((self.mode == ResidualMode.ADD) & (self.planes_in != 0))),
+            accept.eq(self.i.valid & self.i.ready),
+            self.write.address.eq(address),
+            self.write.enable.eq(self.busy),
+        ]
+        m.d.sync += present.eq(self.read_enable)
+
+        if self._max_planes == 1:
+            # a sum that fits one plane is an OR, and a row is one write
+            m.d.comb += [
+                self.i.ready.eq(1),
+                self.read_address.eq(self.i.payload.address),
+                self.read_enable.eq(accept & merging),
+                self.write.row.eq(carry | Mux(present, old, 0)),
+            ]
+            m.d.sync += [self.busy.eq(self.i.valid), address.eq(self.i.payload.address), carry.eq(new)]
+            return m
+
+        adding, last = Signal(), Signal()
+        plane = Signal.like(self.planes_out)  # number of the plane being written, from 1
         m.d.comb += [
             adding.eq(self.mode == ResidualMode.ADD),
             last.eq(~adding | (plane == self.planes_out)),
             self.i.ready.eq(~self.busy | last),
-            accept.eq(self.i.valid & self.i.ready),
             self.read_address.eq(Mux(self.i.ready, self.i.payload.address, address + self.plane_step)),
-            self.write.address.eq(address),
-            self.write.enable.eq(self.busy),
         ]
+        m.d.sync += address.eq(self.read_address)
         # a plane's old value is read while the plane before it is written
         with m.If(self.i.ready):
-            m.d.comb += self.read_enable.eq(
-                self.i.valid & ((self.mode == ResidualMode.OR) | (adding & (self.planes_in != 0)))
-            )
+            m.d.comb += self.read_enable.eq(accept & merging)
             m.d.sync += [self.busy.eq(self.i.valid), plane.eq(1)]
         with m.Else():
             m.d.comb += self.read_enable.eq(present & (plane != self.planes_in))
             m.d.sync += plane.eq(plane + 1)
-        m.d.sync += [address.eq(self.read_address), present.eq(self.read_enable)]
 
-        # two LUTs a bit: the written row, and the carry with its load
-        with m.If(adding & present):
-            m.d.comb += self.write.row.eq(carry ^ old)
-        with m.Elif(present):
-            m.d.comb += self.write.row.eq(carry | old)
-        with m.Else():
+        # two LUTs a bit: the written row, and the carry with its load (its clear is the flip-flop's reset)
+        with m.If(~present):
             m.d.comb += self.write.row.eq(carry)
-        with m.If(self.i.ready):
-            m.d.sync += carry.eq(new)
-        with m.Elif(present):
-            m.d.sync += carry.eq(carry & old)
+        with m.Elif(adding):
+            m.d.comb += self.write.row.eq(carry ^ old)
         with m.Else():
+            m.d.comb += self.write.row.eq(carry | old)
+        m.d.sync += carry.eq(Mux(self.i.ready, new, carry & old))
+        with m.If(~self.i.ready & ~present):
             m.d.sync += carry.eq(0)
         return m

@@ -44,10 +44,11 @@ class RowWalker(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        address = Signal.like(self.base)  # of the next row
-        commit = Signal.like(self.base)  # of the first row of this commit
-        column = Signal.like(self.base)  # of the first row of this tile
-        position, tile = Signal.like(self.positions), Signal.like(self.tiles)  # counted from 1
+        address = Signal.like(self.base, reset_less=True)  # of the next row
+        commit = Signal.like(self.base, reset_less=True)  # of the first row of this commit
+        column = Signal.like(self.base, reset_less=True)  # of the first row of this tile
+        # counted from 1
+        position, tile = Signal.like(self.positions, reset_less=True), Signal.like(self.tiles, reset_less=True)
         taken, wrap = Signal(), Signal()
         m.d.comb += [
             self.o.valid.eq(self.i.valid & ~self.done),
@@ -58,30 +59,33 @@ class RowWalker(wiring.Component):
             wrap.eq(position == self.positions),
         ]
 
-        # one adder serves the three strides
-        origin, stride, following = Signal.like(address), Signal.like(address), Signal.like(address)
-        with m.If(self.start):
-            m.d.comb += [origin.eq(self.base), stride.eq(0)]
-        with m.Elif(~self.i.payload.last):
-            m.d.comb += [origin.eq(address), stride.eq(1)]
-        with m.Else():
-            m.d.comb += [
-                origin.eq(Mux(wrap, column, commit)),
-                stride.eq(Mux(wrap, self.tile_step, self.position_step)),
-            ]
-        m.d.comb += following.eq(origin + stride)
+        # one adder serves the three strides: a row on, a position on from the commit, a tile on from the column
+        last, following = self.i.payload.last, Signal.like(address)
+        origin, stride = Signal.like(address), Signal.like(address)
+        m.d.comb += [
+            origin.eq(Mux(self.start, self.base, Mux(~last, address, Mux(wrap, column, commit)))),
+            stride.eq(Mux(self.start | ~last, ~self.start, Mux(wrap, self.tile_step, self.position_step))),
+            following.eq(origin + stride),
+        ]
 
+        commit_end, tile_end = Signal(), Signal()
+        m.d.comb += [
+            commit_end.eq(taken & self.i.payload.last),
+            tile_end.eq(commit_end & wrap),
+        ]
         with m.If(self.start | taken):
             m.d.sync += address.eq(following)
-        with m.If(self.start | (taken & self.i.payload.last)):
+        with m.If(self.start | commit_end):
             m.d.sync += commit.eq(following)
-        with m.If(self.start | (taken & self.i.payload.last & wrap)):
+        with m.If(self.start | tile_end):
             m.d.sync += column.eq(following)
 
+        with m.If(commit_end):
+            m.d.sync += position.eq(position + 1)
+        with m.If(self.start | tile_end):
+            m.d.sync += position.eq(1)
+        with m.If(tile_end):
+            m.d.sync += [tile.eq(tile + 1), self.done.eq(tile == self.tiles)]
         with m.If(self.start):
-            m.d.sync += [position.eq(1), tile.eq(1), self.done.eq(0)]
-        with m.Elif(taken & self.i.payload.last):
-            m.d.sync += position.eq(Mux(wrap, 1, position + 1))
-            with m.If(wrap):
-                m.d.sync += [tile.eq(tile + 1), self.done.eq(tile == self.tiles)]
+            m.d.sync += [tile.eq(1), self.done.eq(0)]
         return m

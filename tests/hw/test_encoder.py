@@ -15,12 +15,14 @@ SHAPES = [
     {"row_lanes": 32, "time_steps": 10, "max_channels": 2, "max_bits": 8, "address_width": 5},
     {"row_lanes": 16, "time_steps": 3, "max_channels": 3, "max_bits": 5, "address_width": 6},
     {"row_lanes": 8, "time_steps": 2, "max_channels": 1, "max_bits": 1, "address_width": 4},
+    {"row_lanes": 8, "time_steps": 4, "max_channels": 2, "max_bits": 8, "address_width": 5, "event_frames": False},
 ]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "-".join(map(str, shape.values())))
 def test_bench(shape):
-    run_bench(InputEncoder(**shape), module="ds2ta.sim.test_encoder", parameters=shape)
+    parameters = {"event_frames": True, **shape}
+    run_bench(InputEncoder(**shape), module="ds2ta.sim.test_encoder", parameters=parameters)
 
 
 @pytest.mark.parametrize(
