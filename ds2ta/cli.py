@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-_console = Console()
+_console = Console(width=None if sys.stdout.isatty() else 140)
 
 ModelOption = Annotated[
     list[Path] | None, typer.Option("--model", help="Integer model file; default: the shipped ones.")
@@ -39,6 +40,8 @@ SetOption = Annotated[
 
 def main() -> None:
     """Entry point: errors of the user become one line and exit code 2."""
+    # a machine that is refused half-way leaves blocks behind; that is not worth a second line
+    warnings.filterwarnings("ignore", message=".* created but never used")
     try:
         app()
     except Ds2taError as error:
@@ -189,9 +192,8 @@ def diff(
         found = first_difference(ours, one.taps, two.taps)
         if found is not None:
             place = ", ".join(f"{axis} {index}" for axis, index in found.place.items())
-            print(
-                f"sample {number}: {found.layer} differs first, at {place}: {left} {found.left}, {right} {found.right}"
-            )
+            values = f"{left} {found.left}, {right} {found.right}"
+            print(f"sample {number}: {found.layer} differs first, at {place}: {values}")
             raise typer.Exit(1)
     print(f"{len(samples)} samples: {left} and {right} are equal in every layer")
 
@@ -201,35 +203,14 @@ def train(
     preset: Annotated[str, typer.Argument(help="A preset, such as digits-tiny.")],
     out: Annotated[Path, typer.Option(help="Folder for the integer model.")] = Path("models"),
     resume: Annotated[bool, typer.Option(help="Continue an interrupted run.")] = True,
+    seed: Annotated[int | None, typer.Option(help="Seed instead of the recipe's.")] = None,
 ) -> None:
     """Train a network, fine-tune it to integer weights, and write its integer model file."""
-    from ds2ta.golden.presets import PRESETS
-    from ds2ta.golden.train import export
-    from ds2ta.golden.train import train as train_network
-    from ds2ta.modelfile import save_model
+    from ds2ta.golden.release import train_preset
 
-    if preset not in PRESETS:
-        raise FitError(f"preset {preset}: must be one of {', '.join(PRESETS)}")
-    if not out.is_dir():
-        raise ModelFileError(f"{out}: no such folder; make it first")
-    chosen = PRESETS[preset]
-    state = Path("build") / "train" / f"{preset}.safetensors"
-    state.parent.mkdir(parents=True, exist_ok=True)
-    with Progress() as progress:
-        task = progress.add_task(preset)
-        checkpoint = train_network(
-            chosen.network,
-            chosen.config,
-            path=state,
-            resume=resume,
-            report=lambda done, total, what: progress.update(
-                task, completed=done, total=total, description=f"{preset}: {what}"
-            ),
-        )
-    integer = export(checkpoint, command=f"ds2ta train {preset} --out {out}")
-    path = out / f"{preset}.safetensors"
-    save_model(integer, path)
-    print(f"{path}: {integer.provenance['integer_accuracy']:.2f} % of {integer.provenance['test_samples']} images")
+    state = ROOT / "build" / "train" / f"{preset}.safetensors"
+    path = train_preset(preset, out=out, checkpoint=state, resume=resume, seed=seed, console=_console)
+    print(path)
 
 
 @app.command()
@@ -238,11 +219,9 @@ def quantize(
     out: Annotated[Path, typer.Argument(help="Integer model file to write.")],
 ) -> None:
     """Turn a float checkpoint into an integer model file."""
-    from ds2ta.golden.checkpoint import load_checkpoint
-    from ds2ta.golden.train import export
-    from ds2ta.modelfile import save_model
+    from ds2ta.golden.release import quantize_file
 
-    save_model(export(load_checkpoint(checkpoint), command=f"ds2ta quantize {checkpoint} {out}"), out)
+    quantize_file(checkpoint, out)
     print(out)
 
 

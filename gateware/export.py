@@ -36,7 +36,7 @@ def export(
     if folder.exists() and not present and any(folder.iterdir()):
         raise FitError(f"{folder}: not empty and not written by ds2ta; name another --out or remove it")
     verilog = emit(Accelerator(machine, program), _TOP)
-    files = _split(verilog)
+    files, ports = _split(verilog), port_widths(verilog, _TOP)
     digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}
     sidecar = {
         "key": key,
@@ -45,9 +45,7 @@ def export(
         "model_sha256": model_digest(model),
         "machine": machine.model_dump(),
         "network": model.network.model_dump(mode="json"),
-        "ports": {
-            name: {"direction": way, "width": width} for name, (way, width) in port_widths(verilog, _TOP).items()
-        },
+        "ports": {name: {"direction": way, "width": width} for name, (way, width) in ports.items()},
         "bits": {
             "weights": machine.weight_rows * machine.lanes * machine.weight_bits,
             "bank": machine.bank_rows * machine.row_lanes * machine.time_steps,
@@ -55,11 +53,7 @@ def export(
             "program": machine.instructions * instruction_layout(machine).size,
             "denoiser": machine.denoiser_entries * machine.denoiser_bits,
         },
-        "predicted_cycles": {
-            "samples": len(predicted),
-            "mean": sum(predicted) / len(predicted),
-            "each": list(predicted),
-        },
+        "predicted_cycles": list(predicted),
         "files": digests,
         "sha256": hashlib.sha256(verilog.encode()).hexdigest(),
     }
