@@ -3,7 +3,7 @@
 Every `mutants_*.py` below `tests/` holds a list MUTANTS of dicts: `file`, the text `old` that stands in it exactly
 once, its replacement `new`, the pytest node `test` that must then fail, and optionally `why`. Work happens in
 copies of the tree; the tree itself is never touched. First each named test must pass on an unchanged copy, so that
-a failure is the mutant's doing. Words select the mutants whose file or test contains one of them.
+a failure is the mutant's doing. Words select the mutants that mention one of them.
 """
 
 import argparse
@@ -118,13 +118,13 @@ def run(
 def main(arguments: Iterable[str] | None = None) -> int:
     """Command line: print one line for each mutant and a summary; 1 unless every mutant was killed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("words", nargs="*", help="only mutants whose file or test contains one of these")
+    parser.add_argument("words", nargs="*", help="only mutants that mention one of these")
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args(arguments)
     mutants = [
         mutant
         for mutant in load()
-        if not options.words or any(word in f"{mutant['file']} {mutant['test']}" for word in options.words)
+        if not options.words or any(word in " ".join(map(str, mutant.values())) for word in options.words)
     ]
     if not mutants:
         print("no mutant is selected", file=sys.stderr)
