@@ -92,6 +92,16 @@ def test_exhausting_a_tiny_layer_meets_the_bounds_and_never_leaves_them(layer: S
     assert quiet.membrane == Interval(min(U.min(), J.min(), 0), max(U.max(), J.max(), 0))
 
 
+def test_a_neuron_that_meets_its_threshold_exactly_rests_at_zero():
+    """At U = Theta it fires: nothing of it is left in the next step, and what stays is at most Theta - 1."""
+    always = layer_widths(linear([[0]], [5], [5]), largest=1, steps=8, leak_shift=1)
+    assert always.membrane == Interval(0, 5)
+    sometimes = layer_widths(linear([[5]], [0], [5]), largest=1, steps=8, leak_shift=1)
+    assert sometimes.membrane == Interval(0, 5 + 4 // 2)
+    below = layer_widths(linear([[5]], [0], [6]), largest=1, steps=2, leak_shift=1)
+    assert below.membrane == Interval(0, 5 + 5 // 2)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data(), st.integers(1, 4), st.integers(1, 3), st.integers(1, 10))
 def test_prefixes_and_horner_steps_stay_inside(data: st.DataObject, window: int, planes: int, steps: int):
