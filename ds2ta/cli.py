@@ -252,7 +252,10 @@ def info(model: Annotated[Path, typer.Argument(help="Integer model file.")]) -> 
 
 @app.command()
 def bench(
-    only: Annotated[str | None, typer.Option(help="One section: accuracy, cycles, speed or area.")] = None,
+    only: Annotated[str | None, typer.Option(help="One section: accuracy, cycles, speed, blocks or area.")] = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Renew docs/figures.json and the README's tables.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="JSON file for all figures.")] = Path("build/bench.json"),
 ) -> None:
     """Print every figure of the project: accuracy, cycles, utilization, area, speed. Nothing is timed in tests."""
@@ -261,4 +264,10 @@ def bench(
 
     if only is not None and only not in SECTIONS:
         raise FitError(f"--only {only}: must be one of {', '.join(SECTIONS)}")
-    measure(_model_paths(None), only=only, out=out, console=_console)
+    if record and only is not None:
+        raise FitError("--record: needs every section, leave out --only")
+    figures = measure(_model_paths(None), only=only, out=out, console=_console)
+    if record:
+        from ds2ta.sim.report import record as renew
+
+        renew(figures)

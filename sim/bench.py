@@ -38,7 +38,10 @@ PEERS = (
 def bench(paths: Sequence[Path], *, only: str | None, out: Path, console: Console) -> dict:
     """Measure the sections, print them as tables, and write all figures to `out` as JSON."""
     models = [load_model(path) for path in paths]
-    figures = {"machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"}
+    figures = {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "peers": PEERS,
+    }
     for name, section in SECTIONS.items():
         if only in (None, name):
             figures[name] = section(models, console)
@@ -155,6 +158,7 @@ def _cycles(models: Sequence[IntegerModel], console: Console) -> list[dict]:
         figures = {
             "model": model.network.name,
             "lanes": machine.lanes,
+            "time_steps": machine.time_steps,
             "images": len(samples),
             "cycles_per_image": total,
             "useful_percent": 100 * useful,
@@ -235,9 +239,28 @@ def _area(models: Sequence[IntegerModel], console: Console) -> list[dict]:
     return found
 
 
+def _blocks(models: Sequence[IntegerModel], console: Console) -> list[dict]:
+    """Cells of each block alone, as sized for the first model, on iCE40."""
+    from ds2ta.gateware.blocks import blocks
+    from ds2ta.gateware.synthesis import area
+
+    model = models[0]
+    machine = fit(model, **MACHINES[model.network.name] | {"weights": "spram"})
+    found = []
+    for name, block in blocks(machine, compile_model(model, machine)).items():
+        cells = area(block, "ice40")
+        found.append(
+            {"block": name, "luts": cells.luts, "registers": cells.registers, "block_rams": cells.block_rams}
+        )
+    rows = [tuple(item.values()) for item in found]
+    _table(console, f"blocks of {model.network.name} on iCE40", ("block", "LUT4", "FF", "block RAM"), rows)
+    return found
+
+
 SECTIONS: dict[str, Callable[[Sequence[IntegerModel], Console], list[dict]]] = {
     "accuracy": _accuracy,
     "cycles": _cycles,
     "speed": _speed,
+    "blocks": _blocks,
     "area": _area,
 }

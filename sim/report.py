@@ -1,0 +1,127 @@
+"""The tables of the README, made from the recorded figures, so that they cannot go stale unseen.
+
+`ds2ta bench --record` measures everything, writes `docs/figures.json` and renews the tables. A test renders them
+again, and checks that the recorded figures belong to the sources and the models at hand.
+"""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+from ds2ta.modelfile import load_model, model_digest
+
+__all__ = ["BLOCKS", "FIGURES", "read_figures", "record", "render", "source_digest"]
+
+ROOT = Path(__file__).resolve().parent.parent
+FIGURES = ROOT / "docs" / "figures.json"
+_README = ROOT / "README.md"
+_REGION = re.compile(r"(<!-- tables -->\n).*?(<!-- /tables -->)", re.S)
+
+#: (paper, block, instance in `gateware.blocks`, stem, latency in cycles)
+BLOCKS = (
+    ("III: direct encoding", "input encoder", "encoder", "encoder", "1 a byte, then 1 a word"),
+    ("SPS: patches; linear layers", "gather", "gather", "gather", "1"),
+    ("", "row reader", "reader", "row_reader", "1"),
+    ("spike sparsity", "zero skip", "zero_skip", "zero_skip", "buffer rows"),
+    ("eq. 1: sum over j", "synaptic engine", "engine", "engine", "3"),
+    ("eq. 1, 4, 5: TASA", "barrel-shift TASA accumulator", "tasa", "tasa", "T_AW - 1"),
+    ("batch norm, folded", "parameter fetch", "parameters", "parameters", "0"),
+    ("eq. 2, 3: LIF", "LIF array", "lif", "lif", "1"),
+    ("", "row packer", "packer", "packer", "1"),
+    ("SPS: max-pool", "OR pool", "pool", "pool", "1"),
+    ("", "row walker", "walker", "walker", "0"),
+    ("residual connections", "residual", "residual", "residual", "1 + plane"),
+    ("Q K^T, eq. 6, 7, A V", "attention unit (scores, NSAD, A x V)", "attention", "attention", "exact model"),
+    ("classification head", "classifier head", "head", "head", "2"),
+    ("", "sequencer", "sequencer", "sequencer", "1"),
+)
+
+
+def source_digest() -> str:
+    """SHA-256 over everything that the figures depend on: the hardware's sources and the shipped models."""
+    found = hashlib.sha256()
+    for folder in ("hw", "gateware"):
+        for path in sorted((ROOT / folder).glob("*.py")):
+            found.update(path.name.encode() + b"\0" + path.read_bytes())
+    for path in sorted((ROOT / "models").glob("*.safetensors")):
+        found.update(model_digest(load_model(path)).encode())
+    return found.hexdigest()
+
+
+def read_figures() -> dict:
+    """The recorded figures."""
+    return json.loads(FIGURES.read_text())
+
+
+def record(figures: dict) -> None:
+    """Store the figures and renew the README."""
+    FIGURES.write_text(json.dumps({"sources": source_digest(), **figures}, indent=1) + "\n")
+    _README.write_text(render(_README.read_text(), read_figures()))
+
+
+def render(readme: str, figures: dict) -> str:
+    """The README with its tables made from `figures`."""
+    text = "\n".join([*_headline(figures), "", *_block_table(figures), "", *_area_table(figures), ""])
+    return _REGION.sub(lambda found: found[1] + text + found[2], readme)
+
+
+def _table(header: tuple[str, ...], rows: list[tuple]) -> list[str]:
+    lines = [header, tuple("---" for _ in header), *rows]
+    return ["| " + " | ".join(str(cell) for cell in line) + " |" for line in lines]
+
+
+def _headline(figures: dict) -> list[str]:
+    header = ("", *(item["model"] for item in figures["accuracy"]))
+    cycles, accuracy, speed = figures["cycles"], figures["accuracy"], figures["speed"]
+    rows = [
+        ("float accuracy, %", *(f"{item['float']:.2f}" for item in accuracy)),
+        ("integer accuracy = RTL accuracy, %", *(f"{item['integer']:.2f}" for item in accuracy)),
+        ("held-out images", *(item["images"] for item in accuracy)),
+        ("lanes P x T", *(f"{item['lanes']} x {item['time_steps']}" for item in cycles)),
+        ("cycles an image (mean)", *(f"{item['cycles_per_image']:.0f}" for item in cycles)),
+        ("useful engine cycles, %", *(f"{item['useful_percent']:.1f}" for item in cycles)),
+        ("of peak on dense input, %", *(f"{item['dense_percent_of_peak']:.1f}" for item in cycles)),
+        ("longest pass", *(item["longest_pass"] for item in cycles)),
+        ("cycle model exact", *("yes" if item["cycle_model_exact"] else "NO" for item in cycles)),
+        ("RTL simulation, s an image", *(f"{item['image_seconds']:.2f}" for item in speed)),
+        ("integer golden model, images/s", *(f"{item['golden_images_per_second']:.0f}" for item in accuracy)),
+    ]
+    return [f"Measured by `make bench` on {figures['machine']}.", "", *_table(header, rows)]
+
+
+def _block_table(figures: dict) -> list[str]:
+    area = {item["block"]: item for item in figures["blocks"]}
+    rows = []
+    for paper, title, instance, stem, latency in BLOCKS:
+        cells = area[instance]
+        tests = f"[sim](sim/test_{stem}.py)"
+        rows.append(
+            (paper, title, f"[hw/{stem}.py](hw/{stem}.py)", tests, latency, cells["luts"], cells["registers"])
+        )
+    header = ("paper", "block", "file", "bench", "latency, cycles", "LUT4 (iCE40)", "FF")
+    rows = [tuple(str(cell).replace("hw/sequencer", "gateware/sequencer") for cell in row) for row in rows]
+    return ["Blocks, as sized for `digits-tiny`:", "", *_table(header, rows)]
+
+
+def _area_table(figures: dict) -> list[str]:
+    header = ("design", "target", "LUT4", "FF", "block RAM", "SPRAM", "operations/cycle", "a kLUT")
+    rows = [
+        (
+            item["model"],
+            item["target"],
+            item["luts"],
+            item["registers"],
+            item["block_rams"],
+            item["single_port_rams"],
+            item["operations_per_cycle"],
+            f"{item['operations_per_cycle_per_klut']:.1f}",
+        )
+        for item in figures["area"]
+    ]
+    rows += [(name, target, "", "", "", "", "", figure) for name, target, figure in figures["peers"]]
+    return [
+        "Whole accelerators after yosys synthesis (ECP5: LUT4 + 2 CCU2C), and published designs:",
+        "",
+        *_table(header, rows),
+    ]
