@@ -6,8 +6,6 @@ time, and compares. Between them the machines cover every choice (lanes, row wid
 buffers, leak), and networks of fewer time steps than the machine has.
 """
 
-import functools
-
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -79,11 +77,11 @@ _MACHINES = {
 }
 
 
-@functools.cache
-def _network(name: str) -> RtlNetwork:
-    """One simulator for each machine and worker process; it ends with the process."""
-    machine = machine_from_dict(_ROOMY | _MACHINES[name])
-    return RtlNetwork(None, machine)
+@pytest.fixture(scope="module", params=_MACHINES)
+def named_rtl(request):
+    """A machine's name, and one simulator of it for all its networks."""
+    with RtlNetwork(None, machine_from_dict(_ROOMY | _MACHINES[request.param])) as rtl:
+        yield request.param, rtl
 
 
 def _models(name: str):
@@ -98,12 +96,12 @@ def _models(name: str):
     )
 
 
-@pytest.mark.parametrize("name", _MACHINES)
-def test_random_networks(name):
+def test_random_networks(named_rtl):
+    name, rtl = named_rtl
+
     @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(model=_models(name))
     def agree(model):
-        rtl = _network(name)
         rtl.load(model)
         fast = IntegerNetwork(model).run(model.samples, taps=True)
         for number, sample in enumerate(model.samples):
