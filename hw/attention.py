@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Spiking self-attention of one block: scores, denoiser and A x V as one stream, the N x N map is never stored."""
 
 from collections.abc import Sequence

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Takes attention scores through the denoiser's tables and keeps what is not zero."""
 
 from collections.abc import Sequence
@@ -64,6 +65,7 @@ class Denoiser(wiring.Component):
         init: Sequence[int] = (),
     ):
         check_range("Time steps", time_steps, 1, 16)
+        check_range("Largest head dimension", max_head_dim, 1, 1024)
         self._steps = time_steps
         self._table = DenoiserRom(
             entries=entries, bits=bits, score_bits=max_head_dim.bit_length(), kind=kind, init=init
