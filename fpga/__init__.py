@@ -1,0 +1,1 @@
+"""Boards. Empty until the first board is supported."""
