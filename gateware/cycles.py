@@ -196,7 +196,8 @@ def _synapse(
 
 
 class _HeadDrain:
-    """The classifier head takes one beat a cycle, but in a tile's last token it rests for each logit."""
+    """The classifier head takes one beat a cycle (a group of a single beat: one in two), but in a tile's last token
+    it rests for each logit."""
 
     def __init__(self, instruction: Instruction, machine: Machine) -> None:
         self._positions = instruction.positions_last + 1
@@ -209,10 +210,12 @@ class _HeadDrain:
         at = cycle
         for _ in range(self._groups):
             at = max(at, self._rests_until) + self._steps
+            if self._steps == 1:
+                self._rests_until = at + 1
             if commit % self._positions == self._positions - 1:
                 logits = min(self._lanes, self._classes_left)
                 self._classes_left -= logits
-                self._rests_until = at + logits
+                self._rests_until = max(self._rests_until, at + logits)
                 self.done = max(self.done, at + (logits + _HEAD_TAIL if logits else 1))
         return at
 

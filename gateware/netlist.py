@@ -202,14 +202,17 @@ def _memory(cell: _Cell) -> str:
 
 def _trim(module: _Module) -> None:
     """Cut unnamed wires to the bits that are in use: `wreduce` narrows the cell that makes one, not the wire."""
-    cells = [signal for cell in module.cells for signal in cell.ports.values()]
-    sources = [right for _, right in module.connections]
-    used = {bit for signal in cells + sources for bit in _bits(module, signal)}
-    module.connections = [
-        (left, right)
-        for left, right in module.connections
-        if not (left[0] == "$" and set(right) <= set("0123456789'x") and used.isdisjoint(_bits(module, left)))
-    ]
+    cells = {bit for cell in module.cells for signal in cell.ports.values() for bit in _bits(module, signal)}
+    while True:
+        used = cells | {bit for _, right in module.connections for bit in _bits(module, right)}
+        needed = [
+            (left, right)
+            for left, right in module.connections
+            if left[0] != "$" or not used.isdisjoint(_bits(module, left))
+        ]
+        if len(needed) == len(module.connections):
+            break
+        module.connections = needed
     used.update(bit for left, _ in module.connections for bit in _bits(module, left))
     for name, (width, words) in list(module.wires.items()):
         kept = width
