@@ -111,10 +111,12 @@ class SynapticEngine(wiring.Component):
         ]
 
         # stage 1: the weight row is at the memory's output
-        fetched, live = Signal(), Signal()
+        fetched = Signal()
+        live = Signal()
         shift = Signal.like(event.shift, name="shift", reset_less=True)
         mask = Signal.like(event.mask, name="mask", reset_less=True)
-        first, flush = Signal(reset_less=True), Signal(reset_less=True)
+        first = Signal(reset_less=True)
+        flush = Signal(reset_less=True)
         m.d.comb += live.eq(fetched & ~flush)
         with m.If(advance):
             m.d.sync += fetched.eq(accept)
@@ -123,8 +125,13 @@ class SynapticEngine(wiring.Component):
         # stage 2: the shifted row, and the event as what the accumulators' flip-flops need
         product_shape = signed(self.weight_bits + self.max_shift)
         product = [Signal(product_shape, name=f"product_{k}", reset_less=True) for k in range(self.lanes)]
-        enable, clear, load = Signal(T), Signal(T, reset_less=True), Signal(reset_less=True)
-        arrived, starts, commits, works = Signal(), Signal(), Signal(), Signal()
+        enable = Signal(T)
+        clear = Signal(T, reset_less=True)
+        load = Signal(reset_less=True)
+        arrived = Signal()
+        starts = Signal()
+        commits = Signal()
+        works = Signal()
         with m.If(advance):
             m.d.sync += [product[k].eq(self.weight_data[k] << shift) for k in range(self.lanes)]
             m.d.sync += [
@@ -152,7 +159,8 @@ class SynapticEngine(wiring.Component):
                         m.d.sync += acc[k][t].eq(0)
                     with m.Else():
                         m.d.sync += acc[k][t].eq(Mux(load, product[k], acc[k][t] + product[k]))
-        pending, moved = Signal(), Signal()
+        pending = Signal()
+        moved = Signal()
         with m.If(commits & advance):
             m.d.sync += pending.eq(starts)
 
@@ -160,7 +168,9 @@ class SynapticEngine(wiring.Component):
         draining = Signal()
         step = Signal(range(T))
         remaining = Signal(self.groups.shape(), reset_less=True)
-        last, freed, taken = Signal(), Signal(), Signal()
+        last = Signal()
+        freed = Signal()
+        taken = Signal()
         m.d.comb += [
             last.eq((remaining == 1) & (step == T - 1)),
             taken.eq(draining & self.o.ready),

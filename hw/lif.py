@@ -88,7 +88,9 @@ class LifArray(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         source, sink = self.i.payload, self.o.payload
-        advance, take, restart = Signal(), Signal(), ResetSignal()
+        advance = Signal()
+        take = Signal()
+        restart = ResetSignal()
         m.d.comb += [
             advance.eq(~self.o.valid | self.o.ready),
             take.eq(self.i.valid & advance),

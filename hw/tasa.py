@@ -93,7 +93,8 @@ class Tasa(wiring.Component):
             m.d.comb += [self.o.payload.current[r].eq(self.i.payload.value[r]) for r in range(self.lanes)]
             return m
 
-        advance, restart = Signal(), ResetSignal()
+        advance = Signal()
+        restart = ResetSignal()
         m.d.comb += [advance.eq(~self.o.valid | self.o.ready), self.i.ready.eq(advance)]
 
         # shift j of 1..max_window-1 works while window + j > max_window; shifts 1..j together give total[j]
