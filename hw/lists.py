@@ -39,7 +39,7 @@ class EntryLists(wiring.Component):
     def __init__(self, *, time_steps: int, max_tokens: int, max_rows: int, bits: int, position_width: int):
         check_range("Time steps", time_steps, 1, 16)
         check_range("Tokens", max_tokens, 1, 1024)
-        check_range("Rows of a head", max_rows, 1, 256)
+        check_range("Rows of a head", max_rows, 1, 32)
         check_range("Denoiser bits", bits, 1, 8)
         check_range("Position width", position_width, 1, 24)
         self._steps, self._max_rows = time_steps, max_rows
