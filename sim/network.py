@@ -11,8 +11,9 @@ from ds2ta.gateware.accelerator import LOAD_STORES, Accelerator, load_layout
 from ds2ta.gateware.compiler import Program, compile_model
 from ds2ta.gateware.layout import tensor_from_rows
 from ds2ta.gateware.machine import Machine
-from ds2ta.gateware.program import Opcode, Residual
+from ds2ta.gateware.program import Opcode, Residual, instruction_layout
 from ds2ta.gateware.sequencer import PassCounters
+from ds2ta.hw.parameters import parameter_layout
 from ds2ta.modelfile import IntegerModel
 from ds2ta.sim.rtl import Records, Rtl, RtlError
 
@@ -48,28 +49,25 @@ def sample_bytes(model: IntegerModel, sample: np.ndarray) -> np.ndarray:
 def load_words(machine: Machine, program: Program) -> Iterable[int]:
     """Packed words of the `load` stream that put a program into the loadable stores."""
     layout = load_layout(machine)
-    images = {"weights": (program.weight_image, machine.weights)}
-    for store in ("program", "parameters", "denoiser"):
-        name = "parameter" if store == "parameters" else store
-        images[store] = (getattr(program, f"{name}_image"), machine.tables)
-    for store, (image, kind) in images.items():
+    parameter_bits = parameter_layout(lanes=machine.drain_lanes, param_width=machine.param_width).size
+    stores = {
+        "weights": (program.weight_image, machine.lanes * machine.weight_bits, machine.weights),
+        "program": (program.program_image, instruction_layout(machine).size, machine.tables),
+        "parameters": (program.parameter_image, parameter_bits, machine.tables),
+        "denoiser": (program.denoiser_image, machine.denoiser_bits, machine.tables),
+    }
+    for store, (image, width, kind) in stores.items():
         if kind == "rom":
             continue
-        chunks = max(1, -(-max(row.bit_length() for row in image) // _CHUNK))
         for address, row in enumerate(image):
-            for chunk in range(chunks):
-                yield (
-                    layout.const(
-                        {
-                            "store": LOAD_STORES[store],
-                            "row": address,
-                            "chunk": chunk,
-                            "data": row >> (chunk * _CHUNK) & ((1 << _CHUNK) - 1),
-                        }
-                    )
-                    .as_value()
-                    .value
-                )
+            for chunk in range(-(-width // _CHUNK)):  # all of them: the row may hold an older program's bits
+                word = {
+                    "store": LOAD_STORES[store],
+                    "row": address,
+                    "chunk": chunk,
+                    "data": row >> (chunk * _CHUNK) & ((1 << _CHUNK) - 1),
+                }
+                yield layout.const(word).as_value().value
 
 
 def expected_entries(denoised: np.ndarray) -> list[tuple[int, int, int]]:
