@@ -84,8 +84,7 @@ async def modes(dut, stall):
     await reset(dut)
     positions = len(bench.memory.words) // bench.max_planes
     jobs = [("store", 0, 1), ("or", 1, 1)]
-    jobs += [("add", planes, planes + 1) for planes in range(bench.max_planes)]
-    jobs += [("add", planes, planes) for planes in range(1, bench.max_planes + 1)]
+    jobs += [("add", some, more) for more in range(1, bench.max_planes + 1) for some in range(more + 1)]
     for mode, planes_in, planes_out in jobs:
         for chance in (0.1, 0.5, 1.0):
             spikes = bench.spikes(positions, chance)
