@@ -121,6 +121,19 @@ def test_a_bad_model_is_not_written(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_layer_in_the_place_of_another_is_refused(tmp_path: Path):
+    model = random_model(np.random.default_rng(2), depth=1)
+    swapped = {**model.synapses, "block.0.q": model.synapses["block.0.k"]}
+    with pytest.raises(ModelFileError, match="its layers are not those of its network"):
+        save_model(dataclasses.replace(model, synapses=swapped), tmp_path / "m")
+
+
+def test_one_sample_is_enough(tmp_path: Path):
+    model = random_model(np.random.default_rng(2), samples=1)
+    save_model(model, tmp_path / "m")
+    assert same(load_model(tmp_path / "m"), model)
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     old, new = (random_model(np.random.default_rng(seed)) for seed in (1, 2))
     path = tmp_path / "m"
