@@ -1,0 +1,79 @@
+"""The models in models/: what their files claim is measured again, on all 360 held-out digits."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ds2ta.golden import slow
+from ds2ta.golden.data import load_data
+from ds2ta.golden.integer import IntegerNetwork, classify
+from ds2ta.golden.presets import PRESETS
+from ds2ta.golden.recipe import TrainingConfig
+from ds2ta.modelfile import load_model
+
+MODELS = Path(__file__).parents[2] / "models"
+NAMES = ("digits-tiny", "digits-small")
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def model(request):
+    return load_model(MODELS / f"{request.param}.safetensors")
+
+
+def test_accuracy_is_what_the_file_says_and_what_is_promised(model):
+    data, about = load_data("digits"), model.provenance
+    assert len(data.test_labels) == about["test_samples"] == 360
+    classes = classify(IntegerNetwork(model).run(data.test_samples))
+    right = 100.0 * float((classes == data.test_labels).mean())
+    assert right == about["integer_accuracy"]
+    assert right >= 97.5
+    assert right >= about["float_accuracy"] - 0.6
+
+
+def test_self_test_samples_were_never_trained_on(model):
+    data = load_data("digits")
+    np.testing.assert_array_equal(model.samples, data.test_samples[:64])
+    np.testing.assert_array_equal(model.labels, data.test_labels[:64])
+    classes = classify(IntegerNetwork(model).run(model.samples))
+    assert (classes == model.labels).mean() >= 0.95
+
+
+def test_slow_model_agrees_at_every_tap(model):
+    network = IntegerNetwork(model)
+    for index in range(3):
+        found = network.run(model.samples[index : index + 1], taps=True, inner=True)
+        for name, wanted in slow.run(model, model.samples[index], inner=True).items():
+            np.testing.assert_array_equal(found[name][0].numpy(), wanted, err_msg=name)
+
+
+def test_file_is_the_preset(model):
+    """Network, recipe and command in the file are those of the repository: the file can be made again."""
+    preset, about = PRESETS[model.network.name], model.provenance
+    assert model.network == preset.network
+    assert TrainingConfig(**about["config"]).model_copy(update={"threads": preset.config.threads}) == preset.config
+    assert about["command"].startswith(f"ds2ta train {model.network.name}")
+    assert {layer.bits for layer in model.synapses.values()} == {4}
+
+
+def test_every_part_of_the_network_is_at_work(model):
+    """A trained model that had switched attention, window or denoiser off would prove little about the hardware."""
+    data = load_data("digits")
+    taps = IntegerNetwork(model).run(data.test_samples, taps=True)
+    for block in range(model.network.depth):
+        at = f"block.{block}."
+        for part in ("q", "k", "v", "attn", "proj", "fc1", "fc2"):
+            assert 0.005 < taps[at + part].double().mean() < 0.7, at + part
+        score, denoised = taps[at + "score"], taps[at + "denoised"]
+        assert (denoised != score).any()  # the denoiser is not the identity on scores that occur
+        assert (denoised > 0).double().mean() > 0.005
+    assert {layer.window for layer in model.synapses.values() if layer.spec.tasa} == {3}
+
+
+def test_denoiser_of_digits_small_removes_scores():
+    """Low scores become 0. (The one of digits-tiny has learned a threshold below 1: it only reshapes scores.)"""
+    model = load_model(MODELS / "digits-small.safetensors")
+    taps = IntegerNetwork(model).run(load_data("digits").test_samples, taps=True)
+    for block in range(model.network.depth):
+        score, denoised = taps[f"block.{block}.score"], taps[f"block.{block}.denoised"]
+        assert (denoised == 0).double().mean() > (score == 0).double().mean() + 0.02
