@@ -103,6 +103,8 @@ def readable(text: str, orders: Mapping[str, Sequence[str]]) -> str:
     for module in _parse(text):
         for cell in [cell for cell in module.cells if cell.kind == "$pmux"]:
             _split(module, cell)
+        _decide(module)
+        _gather_registers(module)
         _trim(module)
         lines += _print(module, _names(module), orders.get(module.name.lstrip("\\"), ()))
     return "\n".join([*lines, ""])
@@ -194,6 +196,42 @@ def _split(module: _Module, cell: _Cell) -> None:
         module.cells.append(_Cell("$mux", f"{result}$mux", {"\\WIDTH": str(width)}, {**ports, "\\Y": output}))
         otherwise = result
     del module.wires[f"$way0{cell.name}"]
+
+
+def _decide(module: _Module) -> None:
+    """Make don't-care bits zeros: yosys leaves them where a register that is not enabled ignores its input."""
+
+    def decided(signal: str) -> str:
+        return re.sub(r"(?<=')[01x]+", lambda digits: digits[0].replace("x", "0"), signal)
+
+    for cell in module.cells:
+        cell.ports = {port: decided(signal) for port, signal in cell.ports.items()}
+    module.connections = [(left, decided(right)) for left, right in module.connections]
+
+
+def _gather_registers(module: _Module) -> None:
+    """Give every register a wire of its own: yosys would name one that makes a part of a wire after its cell."""
+    whole = set()
+    for cell in module.cells:
+        if "dff" not in cell.kind:
+            continue
+        made = cell.ports["\\Q"]
+        if made in module.wires:
+            whole.add(made)
+            continue
+        bits = _bits(module, made)
+        values = []
+        for name, _, index in (bit.partition(" ") for bit in bits):
+            place = int(index.strip("[]") or 0)
+            values.append(_bits(module, module.initial[name])[place][-1] if name in module.initial else "x")
+        register = f"$register{cell.name}"
+        module.wires[register] = (len(bits), f"width {len(bits)}")
+        if set(values) != {"x"}:
+            module.initial[register] = f"{len(bits)}'{''.join(reversed(values))}"
+        whole.add(register)
+        cell.ports["\\Q"] = register
+        module.connections.append((made, register))
+    module.initial = {wire: value for wire, value in module.initial.items() if wire in whole}
 
 
 def _memory(cell: _Cell) -> str:
