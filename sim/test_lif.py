@@ -1,5 +1,7 @@
 """Bench of LifArray: inputs steered onto threshold and threshold - 1, extremes, stalls, cycle counts, reset."""
 
+import itertools
+
 import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge
@@ -74,7 +76,7 @@ def _steered(generator, groups: int):
     """Currents half of which put U on the threshold or one below it, as far as the current's range allows."""
     parameters = bench_parameters()
     steps, shape, k = parameters["time_steps"], (groups, parameters["lanes"]), parameters["leak_shift"]
-    bias, margin = _spread(generator, "param_width", shape), _spread(generator, "param_width", shape)
+    bias, margin = _spread(generator, "bias_width", shape), _spread(generator, "param_width", shape)
     low, high = _range("current_width")
     I = np.zeros((steps, *shape), np.int64)  # noqa: E741
     V = np.zeros(shape, np.int64)
@@ -127,13 +129,13 @@ async def extremes(dut):
     to its most negative value, the margin's ends always or never fire."""
     source, sink = _source(dut, "never"), _sink(dut, "never")
     await reset(dut)
-    currents, params = ([*_range(key), 0, -1, 1] for key in ("current_width", "param_width"))
-    cases = [_constant(current, bias, margin) for current in currents for bias in params for margin in params]
+    ends = [[*_range(key), 0, -1, 1] for key in ("current_width", "bias_width", "param_width")]
+    cases = [_constant(*case) for case in itertools.product(*ends)]
     lowest = 0
     for case in cases:
         expected = await _compare(source, sink, *case)
         lowest = min(lowest, *(min(beat["membrane"]) for beat in expected))
-    first = _range("current_width")[0] + _range("param_width")[0]
+    first = _range("current_width")[0] + _range("bias_width")[0]
     assert lowest < first if bench_parameters()["time_steps"] > 1 else lowest == first
 
 
@@ -144,7 +146,8 @@ async def padding_never_fires(dut):
     await reset(dut)
     highest = _range("param_width")[1]
     for current in (0, 1, highest // (2 << bench_parameters()["leak_shift"]), _range("current_width")[0]):
-        await _compare(source, sink, *_constant(min(current, _range("current_width")[1]), 0, highest))
+        beats = await _compare(source, sink, *_constant(min(current, _range("current_width")[1]), 0, highest))
+        assert not any(beat["spike"] for beat in beats)
 
 
 @cocotb.test()
@@ -179,7 +182,7 @@ async def reset_clears_the_membrane(dut):
     source, sink = _source(dut, "never"), _sink(dut, "never")
     await reset(dut)
     generator = np.random.default_rng(14)
-    low, high = _range("param_width")
+    low, high = _range("bias_width")[0], _range("param_width")[1]
     for offered in (False, True):
         for cut in range(1, bench_parameters()["time_steps"] + 3):
             begin = len(source.cycles)

@@ -11,20 +11,20 @@ from ds2ta.sim.build import run_bench
 SHAPE = {"lanes": 2, "current_width": 9, "param_width": 8, "membrane_width": 11, "leak_shift": 1}
 
 
-# Membranes hold (2**(current_width-1) + 2**(param_width-1)) * 2**leak_shift of either sign, with no bit to spare
-# in the first shape.
+# Biases have bias_width bits, margins param_width. Membranes hold I + B of either sign 2**leak_shift times, in the
+# first shape with no bit to spare.
 @pytest.mark.parametrize(
-    ("lanes", "current_width", "param_width", "membrane_width", "leak_shift", "time_steps"),
+    ("lanes", "current_width", "param_width", "bias_width", "membrane_width", "leak_shift", "time_steps"),
     [
-        (2, 9, 9, 11, 1, 8),
-        (1, 14, 6, 17, 2, 4),
-        (3, 7, 12, 16, 3, 10),
-        (2, 10, 10, 16, 4, 16),
-        (4, 8, 8, 24, 1, 1),
-        (2, 6, 14, 18, 1, 4),
+        (2, 9, 9, 9, 11, 1, 8),
+        (1, 14, 6, 6, 17, 2, 4),
+        (3, 7, 12, 12, 16, 3, 10),
+        (2, 10, 10, 8, 16, 4, 16),
+        (4, 8, 8, 8, 24, 1, 1),
+        (2, 6, 10, 6, 8, 1, 6),  # thresholds far outside the membrane
     ],
 )
-def test_bench(lanes, current_width, param_width, membrane_width, leak_shift, time_steps):
+def test_bench(lanes, current_width, param_width, bias_width, membrane_width, leak_shift, time_steps):
     shape = {
         "lanes": lanes,
         "current_width": current_width,
@@ -32,7 +32,8 @@ def test_bench(lanes, current_width, param_width, membrane_width, leak_shift, ti
         "membrane_width": membrane_width,
         "leak_shift": leak_shift,
     }
-    run_bench(LifArray(**shape), module="ds2ta.sim.test_lif", parameters={**shape, "time_steps": time_steps})
+    parameters = {**shape, "bias_width": bias_width, "time_steps": time_steps}
+    run_bench(LifArray(**shape), module="ds2ta.sim.test_lif", parameters=parameters)
 
 
 @pytest.mark.parametrize(

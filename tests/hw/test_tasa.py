@@ -21,7 +21,7 @@ SHAPE = {"lanes": 2, "acc_width": 8, "max_window": 3, "max_tau": 4, "current_wid
         (1, 12, 4, 3, 22, False, 5),
         (2, 6, 2, 7, 14, False, 1),
         (4, 12, 3, 4, 16, False, 10),  # currents narrower than the widest window of the widest sums
-        (1, 9, 3, 0, 11, False, 2),
+        (1, 9, 3, 0, 11, False, 4),
         (2, 10, 4, 5, 27, True, 6),
     ],
 )
