@@ -1,0 +1,173 @@
+"""The command line as its users meet it: answers, differences, files, and one line for every mistake."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ds2ta import cli
+from ds2ta.gateware.compiler import compile_model, fit
+from ds2ta.gateware.cycles import predict, total_cycles
+from ds2ta.gateware.export import SIDECAR
+from ds2ta.gateware.presets import MACHINES
+from ds2ta.golden import slow
+from ds2ta.modelfile import load_model, save_model
+
+TINY = cli.ROOT / "models" / "digits-tiny.safetensors"
+
+
+@pytest.fixture
+def ds2ta(monkeypatch, capsys):
+    """Runs a command line; returns its exit code, output and error output."""
+
+    def run(*words) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["ds2ta", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        return ended.value.code or 0, out, err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return load_model(TINY)
+
+
+@pytest.fixture
+def images(tmp_path, tiny):
+    path = tmp_path / "images.npy"
+    np.save(path, tiny.samples[:2])
+    return path
+
+
+def test_backends_agree(ds2ta, images, tiny):
+    found = {}
+    for backend in ("golden", "slow", "rtl"):
+        code, out, _ = ds2ta("run", TINY, images, "--backend", backend, "--json")
+        assert code == 0
+        found[backend] = [json.loads(line) for line in out.splitlines()]
+    machine = fit(tiny, **MACHINES[tiny.network.name])
+    program = compile_model(tiny, machine)
+    for number, sample in enumerate(tiny.samples[:2]):
+        taps = slow.run(tiny, sample)
+        wanted = {
+            "sample": number,
+            "class": int(np.argmax(taps["logits"])),
+            "logits": taps["logits"].tolist(),
+        }
+        assert found["golden"][number] == found["slow"][number] == wanted
+        cycles = total_cycles(predict(program, machine, sample, taps))
+        assert found["rtl"][number] == wanted | {"cycles": cycles}
+
+
+def test_run_table(ds2ta, images, tiny):
+    code, out, _ = ds2ta("run", TINY, images)
+    assert code == 0
+    assert str(int(np.argmax(slow.run(tiny, tiny.samples[0])["logits"]))) in out
+
+
+def test_diff_equal(ds2ta, images):
+    code, out, _ = ds2ta("diff", TINY, images)
+    assert (code, out.strip()) == (0, "2 samples: golden and rtl are equal in every layer")
+
+
+def test_diff_names_the_first_difference(ds2ta, images, tiny, tmp_path):
+    """A threshold moved to just above a membrane that fired on it: that layer, step, token and channel."""
+    name = "block.0.fc1"
+    inner = slow.run(tiny, tiny.samples[0], inner=True)
+    fired = np.argwhere(inner[name])
+    step, token, channel = (int(index) for index in fired[0])
+    layer = tiny.synapses[name]
+    threshold = layer.threshold.copy()
+    threshold[channel] = inner[f"{name}.membrane"][step, token, channel] + 1
+    changed = replace(tiny, synapses=tiny.synapses | {name: replace(layer, threshold=threshold)})
+    other = tmp_path / "other.safetensors"
+    save_model(changed, other)
+    wrong = np.argwhere(slow.run(changed, tiny.samples[0])[name] != inner[name])[0]
+    code, out, _ = ds2ta("diff", TINY, images, "--right", "slow", "--against", other)
+    place = f"step {wrong[0]}, token {wrong[1]}, channel {wrong[2]}"
+    assert (code, out.strip()) == (1, f"sample 0: {name} differs first, at {place}: golden 1, slow 0")
+
+
+def test_verilog_folder(ds2ta, tmp_path, tiny):
+    out = tmp_path / "verilog"
+    code, text, _ = ds2ta("verilog", "--model", TINY, "--out", out)
+    assert code == 0
+    assert "digits-tiny" in text
+    folder = out / "digits-tiny"
+    sidecar = json.loads((folder / SIDECAR).read_text())
+    assert sidecar["machine"] == fit(tiny, **MACHINES["digits-tiny"]).model_dump()
+    names = (folder / "files.f").read_text().split()
+    assert names[0] == "accelerator.v"
+    assert set(names) == {path.name for path in folder.glob("*.v")} == set(sidecar["files"])
+    for block in ("synaptic_engine", "tasa", "lif_array", "score_unit", "denoiser_rom", "av_accumulator"):
+        assert f"module accelerator_{block}" in (folder / f"accelerator_{block}.v").read_text()
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert ds2ta("verilog", "--model", TINY, "--out", out)[0] == 0
+    assert before == {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}, "written again for nothing"
+    (folder / "accelerator.v").write_text("damaged")
+    assert ds2ta("verilog", "--model", TINY, "--out", out)[0] == 2, "a changed file is not overwritten silently"
+
+
+def test_waves(ds2ta, images, tmp_path):
+    waves = tmp_path / "run.vcd"
+    code, *_ = ds2ta("run", TINY, images, "--backend", "rtl", "--waves", waves, "--json")
+    assert code == 0
+    assert "$enddefinitions" in waves.read_text()[:200_000]
+
+
+def test_info(ds2ta, tiny):
+    code, out, _ = ds2ta("info", TINY)
+    assert code == 0
+    assert all(name in out for name in tiny.synapses)
+
+
+def _saved(tmp_path, value) -> str:
+    path = tmp_path / "bad.npy"
+    np.save(path, value)
+    return str(path)
+
+
+MISTAKES = {
+    "no model": (lambda at: ["run", "nowhere.safetensors", "x.npy"], "nowhere.safetensors: no such model file"),
+    "foreign model": (lambda at: ["info", _saved(at, np.zeros(3))], "not a readable safetensors file"),
+    "no images": (lambda at: ["run", TINY, at / "x.npy"], "no such file"),
+    "not an array": (lambda at: ["run", TINY, TINY], "not a .npy array"),
+    "wrong type": (lambda at: ["run", TINY, _saved(at, np.zeros((1, 1, 8, 8)))], "type float64"),
+    "wrong shape": (lambda at: ["run", TINY, _saved(at, np.zeros((1, 1, 8, 9), np.uint8))], "shape [1, 1, 8, 9]"),
+    "no sample": (lambda at: ["run", TINY, _saved(at, np.zeros((0, 1, 8, 8), np.uint8))], "n >= 1"),
+    "large value": (lambda at: ["run", TINY, _saved(at, np.full((1, 1, 8, 8), 32, np.uint8))], "takes 0..31"),
+    "backend": (lambda at: ["run", TINY, TINY, "--backend", "fpga"], "golden, slow, rtl"),
+    "waves": (lambda at: ["run", TINY, TINY, "--waves", "x.vcd"], "only the rtl backend"),
+    "unknown key": (lambda at: ["verilog", "--model", TINY, "--set", "lane=8"], "KEY one of lanes"),
+    "not a number": (lambda at: ["verilog", "--model", TINY, "--set", "lanes=many"], "whole number"),
+    "not a power": (
+        lambda at: ["verilog", "--model", TINY, "--set", "lanes=12"],
+        "lanes: 12 must be a power of two",
+    ),
+    "small shifter": (lambda at: ["verilog", "--model", TINY, "--set", "max_tau=1"], "max_tau must be 2"),
+    "small store": (lambda at: ["verilog", "--model", TINY, "--set", "weight_rows=9"], "weight_rows"),
+    "small banks": (lambda at: ["verilog", "--model", TINY, "--set", "bank_rows=16"], "bank_rows is 16"),
+    "preset": (lambda at: ["train", "mnist", "--out", at], "digits-tiny"),
+    "section": (lambda at: ["bench", "--only", "power"], "accuracy"),
+    "option": (lambda at: ["run", "--fast"], "--fast"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes(mistake, ds2ta, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words, message = MISTAKES[mistake]
+    words = words(tmp_path)
+    before = {path.name for path in tmp_path.rglob("*")}
+    code, out, err = ds2ta(*words)
+    assert code == 2
+    assert message in err
+    assert out == ""
+    if mistake != "option":  # typer draws its own box around usage errors
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1
+    assert {path.name for path in tmp_path.rglob("*")} == before, "something was half written"
