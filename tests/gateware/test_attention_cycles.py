@@ -1,9 +1,15 @@
-"""The attention cycle model on cases counted by hand; sim/test_attention.py compares it with the RTL everywhere."""
+"""The attention cycle model on cases counted by hand, and against the hardware on drawn shapes, maps and tables."""
 
 import numpy as np
 import pytest
+from amaranth.sim import Simulator
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ds2ta.gateware.attention_cycles import attention_cycles
+from ds2ta.golden import slow
+from ds2ta.hw.attention import AttentionUnit
+from ds2ta.sim.rows import plane_rows, row_bits
 
 ROW = {"row_lanes": 8, "channels": 8}
 
@@ -45,3 +51,85 @@ def test_serial_scores_bound_long_phases(channels, chunks):
         for n in (20, 21)
     )
     assert long - short == 21 * (21 * 2 * chunks + 2) - 20 * (20 * 2 * chunks + 2)
+
+
+def _simulated_cycles(unit: AttentionUnit, configuration: dict, keys: dict, values: dict) -> int:
+    """Cycles from `start` to `done` in the Amaranth simulator, behind memories that hold their data."""
+    found = []
+
+    async def bench(ctx):
+        for name, value in {**configuration, "start": 1}.items():
+            ctx.set(getattr(unit, name), value)
+        ctx.set(unit.o.ready, 1)
+        cycles = 0
+        while cycles == 0 or not ctx.get(unit.done):
+            reads = [
+                (ctx.get(getattr(unit, f"{bank}_enable")), ctx.get(getattr(unit, f"{bank}_address")), words, data)
+                for bank, words, data in (("qk", keys, unit.qk_data), ("v", values, unit.v_data))
+            ]
+            await ctx.tick()
+            cycles += 1
+            ctx.set(unit.start, 0)
+            for enable, address, words, data in reads:
+                if enable:
+                    ctx.set(data.as_value(), words[address])
+        found.append(cycles)
+
+    simulator = Simulator(unit)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+    return found[0]
+
+
+@settings(max_examples=25, deadline=None, derandomize=True, database=None)
+@given(
+    steps=st.integers(1, 6),
+    lanes=st.sampled_from([4, 8]),
+    chunks=st.sampled_from([1, 2, 4]),
+    tokens=st.integers(1, 6),
+    heads=st.integers(1, 3),
+    head_rows=st.integers(1, 3),
+    densities=st.tuples(*[st.sampled_from([0.0, 0.2, 0.5, 0.9, 1.0])] * 2),
+    floors=st.lists(st.integers(0, 24), min_size=3, max_size=3),
+    seed=st.integers(0, 1 << 16),
+)
+def test_equals_the_hardware(steps, lanes, chunks, tokens, heads, head_rows, densities, floors, seed):
+    generator = np.random.default_rng(seed)
+    head_dim, groups = head_rows * lanes, heads * head_rows
+    tables = generator.integers(0, 16, (heads, head_dim))
+    for table, floor in zip(tables, floors, strict=False):
+        table[:floor] = 0
+    Q, K, V = (
+        (generator.random((steps, tokens, heads * head_dim)) < part).astype(int) for part in (*densities, 0.5)
+    )
+    unit = AttentionUnit(
+        row_lanes=lanes,
+        time_steps=steps,
+        score_channels=lanes // chunks,
+        max_tokens=6,
+        max_heads=3,
+        max_head_dim=3 * lanes,
+        denoiser_bits=4,
+        membrane_width=8,
+        leak_shift=1,
+        address_width=8,
+        denoiser_entries=tables.size,
+        denoiser_init=tables.ravel().tolist(),
+    )
+    rows = {
+        base: {
+            base + n * groups + at: row_bits(row, steps)
+            for n in range(tokens)
+            for at, row in enumerate(plane_rows(X[:, n], 1, lanes))
+        }
+        for base, X in ((0, Q), (100, K), (30, V))
+    }
+    configuration = {
+        **{"q_base": 0, "k_base": 100, "v_base": 30, "o_base": 0, "table_base": 0, "threshold": 9},
+        **{"tokens": tokens, "heads": heads, "head_rows": head_rows, "head_dim": head_dim, "groups": groups},
+    }
+    parts = [slice(h * head_dim, (h + 1) * head_dim) for h in range(heads)]
+    scores = np.stack([slow.scores(Q[..., part], K[..., part]) for part in parts], axis=1)
+    predicted = attention_cycles(scores, tables, head_rows=head_rows, row_lanes=lanes, channels=lanes // chunks)
+    assert _simulated_cycles(unit, configuration, rows[0] | rows[100], rows[30]) == predicted
