@@ -147,15 +147,16 @@ class SpikeBank(wiring.Component):
     Throughput: one read and one write each cycle, of different addresses: `collision` tells (combinationally) that
     the user broke this. Leave it open in hardware, check it in simulation. Content at power-up: zero.
 
-    Parameters: `width` of a row, `depth` in rows.
+    Parameters: `width` of a row, `depth` in rows, `block`: block RAM even where registers look cheaper.
 
     Members: `read_address`, `read_enable`, `read_data`; `write` {address, row, enable}; `collision`.
     """
 
-    def __init__(self, *, width: int, depth: int):
+    def __init__(self, *, width: int, depth: int, block: bool = False):
         check_range("Bank width", width, 1, 1 << 12)
         check_range("Bank depth", depth, 1, 1 << 22)
         self._depth = depth
+        self._attributes = {**_NO_CHECK, **({"ram_style": "block"} if block else {})}
         address = Shape.cast(range(max(2, depth)))
         super().__init__(
             {
@@ -170,7 +171,7 @@ class SpikeBank(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.memory = memory = Memory(
-            shape=self.read_data.shape(), depth=self._depth, init=[], attrs=_NO_CHECK
+            shape=self.read_data.shape(), depth=self._depth, init=[], attrs=self._attributes
         )
         read, write = memory.read_port(), memory.write_port()
         m.d.comb += [

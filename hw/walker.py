@@ -48,8 +48,10 @@ class RowWalker(wiring.Component):
         commit = Signal.like(self.base, reset_less=True)  # of the first row of this commit
         column = Signal.like(self.base, reset_less=True)  # of the first row of this tile
         # counted from 1
-        position, tile = Signal.like(self.positions, reset_less=True), Signal.like(self.tiles, reset_less=True)
-        taken, wrap = Signal(), Signal()
+        position = Signal.like(self.positions, reset_less=True)
+        tile = Signal.like(self.tiles, reset_less=True)
+        taken = Signal()
+        wrap = Signal()
         m.d.comb += [
             self.o.valid.eq(self.i.valid & ~self.done),
             self.o.payload.row.eq(self.i.payload.row),
@@ -61,14 +63,16 @@ class RowWalker(wiring.Component):
 
         # one adder serves the three strides: a row on, a position on from the commit, a tile on from the column
         last, following = self.i.payload.last, Signal.like(address)
-        origin, stride = Signal.like(address), Signal.like(address)
+        origin = Signal.like(address)
+        stride = Signal.like(address)
         m.d.comb += [
             origin.eq(Mux(self.start, self.base, Mux(~last, address, Mux(wrap, column, commit)))),
             stride.eq(Mux(self.start | ~last, ~self.start, Mux(wrap, self.tile_step, self.position_step))),
             following.eq(origin + stride),
         ]
 
-        commit_end, tile_end = Signal(), Signal()
+        commit_end = Signal()
+        tile_end = Signal()
         m.d.comb += [
             commit_end.eq(taken & self.i.payload.last),
             tile_end.eq(commit_end & wrap),

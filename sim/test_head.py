@@ -99,7 +99,7 @@ async def samples(dut, stall):
         groups = -(-classes // bench.lanes)
         for tokens in (1, 2, 5):
             for tile_groups in sorted({1, 2, max(1, groups - 1), groups}):
-                for padding in range(2 if groups % tile_groups and groups < bench.groups else 1):
+                for padding in range(3 if groups % tile_groups else 1):
                     x, weight, bias = bench.numbers(classes, tokens, 6)
                     await bench.classify(x, weight, bias, tile_groups, padding)
 
@@ -144,23 +144,22 @@ async def widest(dut):
 
 @cocotb.test()
 async def timing(dut):
-    """One beat a cycle (T = 1: every second cycle); after each group of the last token one idle cycle for each of
-    its classes; the first logit of a group two cycles after its last beat."""
+    """One beat a cycle; after each group one idle cycle for each of its classes, none for padding; its first logit
+    three cycles after its last beat."""
     bench = _Bench(dut, "never")
     await reset(dut)
     classes, tokens = bench.classes_max, 3
     x, weight, bias = bench.numbers(classes, tokens, 4)
-    taken, shown = await bench.classify(x, weight, bias, bench.groups)
+    padding = 1
+    taken, shown = await bench.classify(x, weight, bias, bench.groups, padding)
     at, beats, logits = taken[0], [], []
     for n in range(tokens):
-        for group in range(bench.groups):
+        for group in range(bench.groups + padding):
             beats += range(at, at + bench.steps)
             at += bench.steps
-            rest = 1 if bench.steps == 1 else 0
+            served = max(0, min(bench.lanes, classes - group * bench.lanes))
             if n == tokens - 1:
-                emitted = min(bench.lanes, classes - group * bench.lanes)
-                logits += range(at + 1, at + 1 + emitted)
-                rest = max(rest, emitted)
-            at += rest
+                logits += range(at + 2, at + 2 + served)
+            at += served
     assert taken == beats
     assert shown == logits

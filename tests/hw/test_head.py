@@ -27,9 +27,8 @@ SHAPES = [
 
 @pytest.mark.parametrize(("change", "time_steps"), SHAPES)
 def test_bench(change, time_steps):
-    shape = {**SHAPE, **change}
-    parameters = {**shape, "time_steps": time_steps}
-    run_bench(ClassifierHead(**shape), module="ds2ta.sim.test_head", parameters=parameters)
+    shape = {**SHAPE, **change, "time_steps": time_steps}
+    run_bench(ClassifierHead(**shape), module="ds2ta.sim.test_head", parameters=shape)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +43,8 @@ def test_bench(change, time_steps):
         ("param_width", 48, 49, "Parameter width must be an integer from 2 to 48, not 49"),
         ("classes_max", 2, 1, "Classes must be an integer from 2 to 1024, not 1"),
         ("classes_max", 1024, 1025, "Classes must be an integer from 2 to 1024, not 1025"),
+        ("time_steps", 1, 0, "Time steps must be an integer from 1 to 16, not 0"),
+        ("time_steps", 16, 17, "Time steps must be an integer from 1 to 16, not 17"),
         ("positions_max", 1, 0, "Positions must be an integer from 1 to 65536, not 0"),
         ("positions_max", 65536, 65537, "Positions must be an integer from 1 to 65536, not 65537"),
     ],
