@@ -196,31 +196,28 @@ def _synapse(
 
 
 class _HeadDrain:
-    """The classifier head takes one beat a cycle (a group of a single beat: one in two), but in a tile's last token
-    it rests for each logit."""
+    """The classifier head takes a group's beats one a cycle, then rests for each class of the group."""
 
     def __init__(self, instruction: Instruction, machine: Machine) -> None:
         self._positions = instruction.positions_last + 1
         self._groups, self._steps = instruction.drain_groups, machine.time_steps
-        self._lanes, self._classes_left = machine.drain_lanes, instruction.classes_last + 1
+        self._tile, self._lanes = machine.lanes, machine.drain_lanes
+        self._classes = instruction.classes_last + 1
         self._rests_until = 0
         self.done = 0
 
     def drain(self, cycle: int, commit: int) -> int:
+        first = commit // self._positions * self._tile
         at = cycle
-        for _ in range(self._groups):
+        for group in range(self._groups):
             at = max(at, self._rests_until) + self._steps
-            if self._steps == 1:
-                self._rests_until = at + 1
-            if commit % self._positions == self._positions - 1:
-                logits = min(self._lanes, self._classes_left)
-                self._classes_left -= logits
-                self._rests_until = max(self._rests_until, at + logits)
-                self.done = max(self.done, at + (logits + _HEAD_TAIL if logits else 1))
+            classes = min(max(self._classes - first - group * self._lanes, 0), self._lanes)
+            self._rests_until = at + classes
+            self.done = at + classes + _HEAD_TAIL if classes else max(self.done, at + 1)
         return at
 
 
 _START = 2  # the first row is at the zero skip's door
 _POOL_TAIL = 5
 _EPILOGUE_TAIL = 3
-_HEAD_TAIL = 2
+_HEAD_TAIL = 3
