@@ -9,6 +9,12 @@ import json
 import re
 from pathlib import Path
 
+from amaranth.back import rtlil
+
+from ds2ta.gateware.accelerator import Accelerator
+from ds2ta.gateware.compiler import compile_model, fit
+from ds2ta.gateware.presets import MACHINES
+from ds2ta.gateware.verilog import signature_ports
 from ds2ta.modelfile import load_model, model_digest
 
 __all__ = ["BLOCKS", "FIGURES", "read_figures", "record", "render", "source_digest"]
@@ -39,13 +45,16 @@ BLOCKS = (
 
 
 def source_digest() -> str:
-    """SHA-256 over everything that the figures depend on: the hardware's sources and the shipped models."""
+    """SHA-256 over everything that the figures depend on: the netlists of the shipped accelerators, which hold
+    their models' weights and programs, and the models themselves."""
     found = hashlib.sha256()
-    for folder in ("hw", "gateware"):
-        for path in sorted((ROOT / folder).glob("*.py")):
-            found.update(path.name.encode() + b"\0" + path.read_bytes())
     for path in sorted((ROOT / "models").glob("*.safetensors")):
-        found.update(model_digest(load_model(path)).encode())
+        model = load_model(path)
+        machine = fit(model, **MACHINES[model.network.name])
+        component = Accelerator(machine, compile_model(model, machine))
+        ports = signature_ports(component)
+        found.update(rtlil.convert(component, name="accelerator", ports=ports, emit_src=False).encode())
+        found.update(model_digest(model).encode())
     return found.hexdigest()
 
 
