@@ -169,11 +169,13 @@ def _tidy(verilog: str) -> str:
     """Cosmetics that yosys does not offer, line by line; no token of an expression is touched."""
     body = verilog[verilog.index("\nmodule ") + 1 :]
     body = re.sub(r"^  (input|output) (.*\n)  wire \2", r"  \1 wire \2", body, flags=re.M)
-    # the register behind a synchronous memory read: `reg [7:0] _41_; ... assign rd__data = _41_;`
-    registers = {
-        number: f"{target}_register" for target, number in re.findall(r"^  assign (\w+) = (_\d+_);$", body, re.M)
-    }
-    return re.sub(r"\b_\d+_\b", lambda found: registers.get(found[0], found[0]), body)
+
+    def name_reads(module: re.Match) -> str:
+        # the register behind a synchronous memory read: `reg [7:0] _41_; ... assign rd__data = _41_;`
+        reads = {number: target for target, number in re.findall(r"^  assign (\w+) = (_\d+_);$", module[0], re.M)}
+        return re.sub(r"\b_\d+_\b", lambda at: f"{reads[at[0]]}_fetched" if at[0] in reads else at[0], module[0])
+
+    return re.sub(r"^module .*?^endmodule", name_reads, body, flags=re.M | re.S)
 
 
 def port_widths(verilog: str, name: str) -> Mapping[str, tuple[str, int]]:
