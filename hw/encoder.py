@@ -1,6 +1,6 @@
 """Input encoder: turns the bytes of a sample into the bit-plane rows of the input tensor (direct encoding)."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -45,7 +45,7 @@ class InputEncoder(wiring.Component):
         address_width: int,
         event_frames: bool = True,
     ):
-        row = row_layout(row_lanes, time_steps)
+        row = unsigned(row_layout(row_lanes, time_steps).size)
         check_range("Input channels", max_channels, 1, 4)
         check_range("Input bits", max_bits, 1, 8)
         check_range("Address width", address_width, 1, 24)
@@ -69,16 +69,20 @@ class InputEncoder(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         frames = self.frames if self._rings > 1 else Const(0)
-        loading, shifting = Signal(), Signal()
+        loading = Signal()
+        shifting = Signal()
         m.d.comb += self.i.ready.eq(loading)
 
         # where we are: byte (channel, step) while loading, lane, channel and plane while shifting
-        channel, last_channel = Signal(range(self._channels)), Signal(range(self._channels))
+        channel = Signal(range(self._channels))
+        last_channel = Signal(range(self._channels))
         step = Signal(range(self._steps))
         lane = Signal(range(self._lanes))
         planes_left = Signal.like(self.bits)  # the present one included
         position = Signal.like(self.positions)  # counted from 1
-        byte_end, turn_end, row_end = Signal(), Signal(), Signal()
+        byte_end = Signal()
+        turn_end = Signal()
+        row_end = Signal()
         m.d.comb += [
             last_channel.eq(self.channels - 1),
             byte_end.eq(loading & self.i.valid & (~frames | (step == (self.model_steps - 1)[: len(step)]))),

@@ -1,6 +1,6 @@
 """Residual connection: adds new spikes to a tensor of a spike bank, in place and bit-sliced."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -41,7 +41,7 @@ class Residual(wiring.Component):
     """
 
     def __init__(self, *, row_lanes: int, time_steps: int, address_width: int, max_planes: int):
-        row = row_layout(row_lanes, time_steps)
+        row_bits = unsigned(row_layout(row_lanes, time_steps).size)
         check_range("Address width", address_width, 1, 24)
         check_range("Planes", max_planes, 1, 8)
         self._max_planes = max_planes
@@ -54,19 +54,20 @@ class Residual(wiring.Component):
                 "plane_step": In(address_width),
                 "read_address": Out(address_width),
                 "read_enable": Out(1),
-                "read_data": In(row),
-                "write": Out(RowWrite(row, address_width)),
+                "read_data": In(row_bits),
+                "write": Out(RowWrite(row_bits, address_width)),
                 "busy": Out(1),
             }
         )
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        new, old = self.i.payload.row.as_value(), self.read_data.as_value()
+        new, old = self.i.payload.row.as_value(), self.read_data
         carry = Signal(new.shape(), reset_less=True)  # the row, then what is left of it to add
         address = Signal.like(self.read_address, reset_less=True)  # of the write
         present = Signal()  # the plane being written has an old value, now at the memory's output
-        merging, accept = Signal(), Signal()
+        merging = Signal()
+        accept = Signal()
         m.d.comb += [
             merging.eq((self.mode == ResidualMode.OR) | ((self.mode == ResidualMode.ADD) & (self.planes_in != 0))),
             accept.eq(self.i.valid & self.i.ready),
@@ -86,7 +87,8 @@ class Residual(wiring.Component):
             m.d.sync += [self.busy.eq(self.i.valid), address.eq(self.i.payload.address), carry.eq(new)]
             return m
 
-        adding, last = Signal(), Signal()
+        adding = Signal()
+        last = Signal()
         plane = Signal.like(self.planes_out)  # number of the plane being written, from 1
         m.d.comb += [
             adding.eq(self.mode == ResidualMode.ADD),

@@ -74,7 +74,8 @@ def addressed_row_layout(row_lanes: int, time_steps: int, address_width: int) ->
 
 class RowWrite(wiring.Signature):
     """Write port of a spike memory, seen from the writer: in a cycle with `enable`, `row` goes to `address`. There
-    is no back-pressure. `row` is any shape: a row layout or a plain `unsigned(width)`."""
+    is no back-pressure. `row` is a flat shape: names of array elements, `row[0]`, confuse some synthesizers that
+    name the bits of a port alike."""
 
     def __init__(self, row: object, address_width: int):
         super().__init__({"address": Out(address_width), "row": Out(row), "enable": Out(1)})
