@@ -4,7 +4,7 @@ Every message is a single line that says what is wrong, where, the limit, and th
 it without a traceback and exits with `EXIT_USAGE`; library users catch `Ds2taError`.
 """
 
-__all__ = ["EXIT_USAGE", "Ds2taError", "ModelFileError", "NetworkError", "FitError", "ImageError"]
+__all__ = ["EXIT_USAGE", "Ds2taError", "FitError", "ImageError", "ModelFileError", "NetworkError"]
 
 EXIT_USAGE = 2
 
