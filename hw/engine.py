@@ -147,7 +147,7 @@ class SynapticEngine(wiring.Component):
         # A bit of an accumulator is to be one LUT. On iCE40 that holds for this very form: the multiplexer stands
         # behind the adder and is the adder LUT's only reader, so yosys merges both (the LUT has one input to spare
         # beside its carry); the mask is a clock enable, and the clear a synchronous reset, because neither goes
-        # through the data.
+        # through the data. For ECP5, gateware/load_adder.py does what yosys does not.
         acc = [
             [Signal(signed(self.acc_width), name=f"acc_{k}_{t}", reset_less=True) for t in range(T)]
             for k in range(self.lanes)

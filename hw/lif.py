@@ -44,9 +44,8 @@ class LifArray(wiring.Component):
     (and so does a reset). Nothing saturates: `membrane_width` must hold every U.
 
     With `E = leak(V) + I`, both `U = E + B` and the sign of `E - M` hang on E side by side. Adders in a row ripple
-    together: the second waits for one bit of the first, not for all, so one cycle is enough (40 MHz on an iCE40
-    UP5K, 120 MHz on an ECP5-6 at 24 bits), with three adders a neuron instead of the four and the registers
-    between them that `J = I + B`, `N = M - I` in a stage of their own would take.
+    together: the second waits for one bit of the first, not for all, so one cycle is enough, with three adders a
+    neuron instead of the four and their registers that a stage of its own for `I + B` and `M - I` would take.
 
     Latency: 1 cycle. Throughput: one beat each cycle. Back-pressure: a beat that waits at `o` freezes the block;
     `i.ready` depends combinationally on `o.ready`.

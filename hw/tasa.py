@@ -40,8 +40,8 @@ class Tasa(wiring.Component):
     acc_width : bits of the signed sums P.
     max_window, max_tau : limits of the run-time window and shift.
     current_width : bits of the signed current I.
-    multiply : build a shift as a product with a power of two, for a device with multiplier blocks to spare. The
-        shifters are most of the block: on an ECP5 a lane shrinks from about 150 LUT4 to 50.
+    multiply : build a shift as a product with a power of two, for a device with multiplier blocks to spare (two for
+        each lane when max_window is 3): the shifters are most of the block's LUTs.
 
     Members
     -------

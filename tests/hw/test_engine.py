@@ -5,6 +5,7 @@ import pytest
 from amaranth.back import rtlil
 
 from ds2ta.errors import FitError
+from ds2ta.gateware.synthesis import area
 from ds2ta.hw.engine import SynapticEngine
 from ds2ta.sim.build import run_bench
 
@@ -79,3 +80,10 @@ def test_most_lanes():
     assert SynapticEngine(**{**SHAPE, "lanes": 1024}).lanes == 1024
     with pytest.raises(FitError, match="Lanes must be an integer from 1 to 1024, not 1026"):
         SynapticEngine(**{**SHAPE, "lanes": 1026})
+
+
+def test_one_lut_for_each_accumulator_and_shadow_bit():
+    """iCE40: yosys folds the load into the adder, the mask into the clock enable, the clear into the reset."""
+    cells = area(SynapticEngine(**{**SHAPE, "max_shift": 0}), "ice40")
+    bits = SHAPE["lanes"] * SHAPE["time_steps"] * SHAPE["acc_width"]
+    assert cells.luts <= 2 * bits + 32
