@@ -50,6 +50,7 @@ def blocks(machine: Machine, program: Program | None = None) -> dict[str, wiring
             max_channels=machine.max_channels,
             max_bits=machine.max_bits,
             address_width=address_width,
+            event_frames=machine.samples == "any",
         ),
         "gather": Gather(**front, count_width=count_width, row_lanes=rows),
         "reader": RowReader(**row_shape, **front),
@@ -75,6 +76,7 @@ def blocks(machine: Machine, program: Program | None = None) -> dict[str, wiring
             max_window=machine.max_window,
             max_tau=machine.max_tau,
             current_width=machine.current_width,
+            multiply=machine.shifters == "multipliers",
         ),
         "parameters": ParameterFetch(
             lanes=drain,
@@ -115,6 +117,7 @@ def blocks(machine: Machine, program: Program | None = None) -> dict[str, wiring
             param_width=machine.param_width,
             classes_max=machine.max_classes,
             positions_max=machine.max_tokens,
+            time_steps=steps,
         ),
         "bank_a": SpikeBank(width=rows * steps, depth=machine.bank_rows),
         "bank_b": SpikeBank(width=rows * steps, depth=machine.bank_rows),

@@ -355,7 +355,11 @@ def compile_model(model: IntegerModel, machine: Machine) -> Program:
 
 def fit(model: IntegerModel, **choices) -> Machine:
     """The smallest machine with the given choices (`lanes`, `row_lanes`, `weights`, ...) that holds `model`."""
-    asked = {**needs(model, choices.get("time_steps")), "leak_shift": model.network.leak_shift}
+    asked = {
+        **needs(model, choices.get("time_steps")),
+        "leak_shift": model.network.leak_shift,
+        "samples": "images" if model.network.input.kind == "image" else "any",
+    }
     # a head that is not whole rows is refused as such, not as a number of the machine
     sizes = ("bank_rows", "weight_rows", "parameter_rows", "instructions", "max_count", "max_head_dim")
     large = {key: highest(key) for key in sizes}

@@ -29,6 +29,8 @@ class Machine(BaseModel):
     buffer_rows: int = Field(2, ge=1, le=8, description="rows waiting between scan and engine")
     weights: Literal["rom", "ram", "spram"] = Field("rom", description="weight store")
     tables: Literal["rom", "ram"] = Field("rom", description="program, neuron parameters and denoiser tables")
+    samples: Literal["any", "images"] = Field("any", description="samples taken; images alone save logic")
+    shifters: Literal["logic", "multipliers"] = Field("logic", description="what the TASA shifters are made of")
     counter_width: int = Field(24, ge=8, le=32, description="bits of the layer counters")
     # needs
     time_steps: int = Field(4, ge=1, le=16, description="time steps (T)")

@@ -41,6 +41,8 @@ def needs(model: IntegerModel, time_steps: int | None = None) -> dict[str, int]:
 def refuse(model: IntegerModel, machine: Machine) -> None:
     """Everything but the store depths."""
     network = model.network
+    if network.input.kind != "image" and machine.samples == "images":
+        raise FitError(f"model {network.name}: its samples are {network.input.kind}, the machine's images")
     if network.leak_shift != machine.leak_shift:
         raise FitError(
             f"model {network.name}: leak_shift is {network.leak_shift}, the machine's is {machine.leak_shift}"

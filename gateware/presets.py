@@ -6,6 +6,13 @@ __all__ = ["MACHINES"]
 MACHINES = {
     # fits an iCE40 UP5K with the weights in its single-port RAM (`weights="spram"`)
     "digits-tiny": {"lanes": 8, "row_lanes": 8, "drain_lanes": 4, "score_channels": 8, "buffer_rows": 3},
-    # an ECP5-25F and up, everything on the chip
-    "digits-small": {"lanes": 64, "row_lanes": 16, "drain_lanes": 16, "score_channels": 16, "buffer_rows": 3},
+    # an ECP5-85F, everything on the chip, its multiplier blocks as TASA shifters
+    "digits-small": {
+        "lanes": 64,
+        "row_lanes": 32,
+        "drain_lanes": 32,
+        "score_channels": 16,
+        "buffer_rows": 3,
+        "shifters": "multipliers",
+    },
 }

@@ -5,17 +5,21 @@ of the mapped netlist. It stops before place and route, whose packing adds some 
 """
 
 import importlib.metadata
+import inspect
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from ds2ta.cache import build_folder, digest
 from ds2ta.errors import Ds2taError
+from ds2ta.gateware import load_adder
+from ds2ta.gateware.load_adder import ecp5_script
 from ds2ta.gateware.verilog import signature_ports, snake
 from ds2ta.hw.store import without_collision_logic
 
@@ -75,10 +79,14 @@ def _ecp5(cells: dict[str, int]) -> Area:
     )
 
 
-#: Family -> (yosys command, how to read its cells).
-TARGETS = {
-    "ice40": ("synth_ice40 -device u", _ice40),
-    "ecp5": ("synth_ecp5", _ecp5),
+def _ice40_script(_text: str, name: str, _folder: Path) -> str:
+    return f"synth_ice40 -device u -top {name}\n"
+
+
+#: Family -> (commands after the netlist is read, how to read the mapped cells).
+TARGETS: dict[str, tuple[Callable[[str, str, Path], str], Callable[[dict[str, int]], Area]]] = {
+    "ice40": (_ice40_script, _ice40),
+    "ecp5": (ecp5_script, _ecp5),
 }
 
 
@@ -87,22 +95,24 @@ def area(component: wiring.Component, target: str = "ice40", *, unused: Sequence
     so the logic behind them goes, as in a board design that connects none. Kept under `build/synthesis/`."""
     if target not in TARGETS:
         raise Ds2taError(f"target must be one of {', '.join(TARGETS)}, not {target!r}")
-    command, count = TARGETS[target]
+    commands, count = TARGETS[target]
     name = snake(component)
     ports = {key: port for key, port in signature_ports(component).items() if not key.startswith(tuple(unused))}
     text = without_collision_logic(rtlil.convert(component, name=name, ports=ports, emit_src=False))
-    script = f"read_rtlil design.il\n{command} -top {name}\ntee -q -o cells.json stat -json\n"
     version = importlib.metadata.version("pyosys")
-    with build_folder("synthesis", f"{name}-{target}-{digest(text, script, version)}") as folder:
+    with build_folder(
+        "synthesis", f"{name}-{target}-{digest(text, inspect.getsource(load_adder), version)}"
+    ) as folder:
         result = folder / "area.json"
         if not result.exists():
             (folder / "design.il").write_text(text)
-            (folder / "script.ys").write_text(script)
+            script = commands(text, name, folder)
+            (folder / "script.ys").write_text(f"read_rtlil design.il\n{script}tee -q -o cells.json stat -json\n")
             # in a process of its own: an error of yosys ends the process that it runs in
             done = subprocess.run([sys.executable, "-c", _RUN], cwd=folder, capture_output=True, text=True)
             if done.returncode or not (folder / "cells.json").exists():
                 tail = (done.stdout + done.stderr).strip()[-500:]
-                raise Ds2taError(f"{command} of {name} failed in {folder}: {tail}")
+                raise Ds2taError(f"synthesis of {name} for {target} failed in {folder}: {tail}")
             cells = json.loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"]
             cells.pop("$scopeinfo", None)  # notes about the hierarchy, not logic
             result.write_text(json.dumps(asdict(count(dict(cells))), indent=1))

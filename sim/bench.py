@@ -216,8 +216,9 @@ def _area(models: Sequence[IntegerModel], console: Console) -> list[dict]:
     found = []
     for model in models:
         for target in ("ice40", "ecp5"):
-            weights = {"weights": "spram"} if target == "ice40" else {}
-            machine = fit(model, **MACHINES[model.network.name] | weights)
+            # an iCE40 keeps weights in single-port RAM and has no multipliers to spare
+            own = {"weights": "spram", "shifters": "logic"} if target == "ice40" else {}
+            machine = fit(model, **MACHINES[model.network.name] | own)
             cells = area(Accelerator(machine, compile_model(model, machine)), target)
             operations = machine.lanes * machine.time_steps
             found.append(
@@ -228,13 +229,14 @@ def _area(models: Sequence[IntegerModel], console: Console) -> list[dict]:
                     "registers": cells.registers,
                     "block_rams": cells.block_rams,
                     "single_port_rams": cells.single_port_rams,
+                    "multipliers": cells.multipliers,
                     "operations_per_cycle": operations,
                     "operations_per_cycle_per_klut": 1000 * operations / cells.luts,
                 }
             )
-    columns = ("design", "target", "LUT4", "FF", "block RAM", "SPRAM", "operations/cycle", "per kLUT")
+    columns = ("design", "target", "LUT4", "FF", "block RAM", "SPRAM", "DSP", "operations/cycle", "per kLUT")
     rows = [tuple(item.values()) for item in found]
-    rows += [(name, target, "", "", "", "", "", figure) for name, target, figure in PEERS]
+    rows += [(name, target, "", "", "", "", "", "", figure) for name, target, figure in PEERS]
     _table(console, "area after synthesis (goals: digits-tiny <= 4800 LUT4; 8 on iCE40, 15 on ECP5)", columns, rows)
     return found
 

@@ -38,9 +38,16 @@ BLOCKS = (
     ("SPS: max-pool", "OR pool", "pool", "pool", "1"),
     ("", "row walker", "walker", "walker", "0"),
     ("residual connections", "residual", "residual", "residual", "1 + plane"),
-    ("Q K^T, eq. 6, 7, A V", "attention unit (scores, NSAD, A x V)", "attention", "attention", "exact model"),
+    ("self-attention", "attention unit, the six below", "attention", "attention", "exact model"),
+    ("Q, K", "pair fetch", "attention/pairs", "pairs", "head rows + 1"),
+    ("S = Q K^T", "bit-serial QK^T popcount", "attention/score", "score", "2"),
+    ("eq. 6, 7: NSAD", "denoiser", "attention/denoiser", "denoiser", "1 a kept score"),
+    ("eq. 6, 7: NSAD", "per-head NSAD LUT ROMs", "attention/rom", "nsad", "1"),
+    ("map sparsity", "entry lists", "attention/lists", "lists", "1"),
+    ("A V, LIF", "A x V accumulator", "attention/accumulator", "av", "2"),
     ("classification head", "classifier head", "head", "head", "2"),
     ("", "sequencer", "sequencer", "sequencer", "1"),
+    ("", "stores (weights)", "weight_store", "store", "1"),
 )
 
 
@@ -114,7 +121,7 @@ def _block_table(figures: dict) -> list[str]:
 
 
 def _area_table(figures: dict) -> list[str]:
-    header = ("design", "target", "LUT4", "FF", "block RAM", "SPRAM", "operations/cycle", "a kLUT")
+    header = ("design", "target", "LUT4", "FF", "block RAM", "SPRAM", "DSP", "operations/cycle", "a kLUT")
     rows = [
         (
             item["model"],
@@ -123,12 +130,13 @@ def _area_table(figures: dict) -> list[str]:
             item["registers"],
             item["block_rams"],
             item["single_port_rams"],
+            item["multipliers"],
             item["operations_per_cycle"],
             f"{item['operations_per_cycle_per_klut']:.1f}",
         )
         for item in figures["area"]
     ]
-    rows += [(name, target, "", "", "", "", "", figure) for name, target, figure in figures["peers"]]
+    rows += [(name, target, "", "", "", "", "", "", figure) for name, target, figure in figures["peers"]]
     return [
         "Whole accelerators after yosys synthesis (ECP5: LUT4 + 2 CCU2C), and published designs:",
         "",
