@@ -7,6 +7,7 @@ of the mapped netlist. It stops before place and route, whose packing adds some 
 import importlib.metadata
 import inspect
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -99,10 +100,10 @@ def area(component: wiring.Component, target: str = "ice40", *, unused: Sequence
     name = snake(component)
     ports = {key: port for key, port in signature_ports(component).items() if not key.startswith(tuple(unused))}
     text = without_collision_logic(rtlil.convert(component, name=name, ports=ports, emit_src=False))
-    version = importlib.metadata.version("pyosys")
-    with build_folder(
-        "synthesis", f"{name}-{target}-{digest(text, inspect.getsource(load_adder), version)}"
-    ) as folder:
+    # a wire named `\port[0]` clashes with the name that yosys gives to bit 0 of `\port`
+    text = re.sub(r"\\\S+", lambda found: re.sub(r"\[(\d+)\]", r".\1", found[0]), text)
+    key = digest(text, inspect.getsource(load_adder), importlib.metadata.version("pyosys"))
+    with build_folder("synthesis", f"{name}-{target}-{key}") as folder:
         result = folder / "area.json"
         if not result.exists():
             (folder / "design.il").write_text(text)

@@ -153,6 +153,17 @@ class AttentionUnit(wiring.Component):
             }
         )
 
+    @property
+    def parts(self) -> dict[str, wiring.Component]:
+        """The blocks inside, by name."""
+        return {
+            "pairs": self._pairs,
+            "score": self._scores,
+            "denoiser": self._denoiser,
+            "lists": self._lists,
+            "accumulator": self._accumulator,
+        }
+
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.pairs = pairs = self._pairs

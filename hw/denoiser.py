@@ -85,6 +85,11 @@ class Denoiser(wiring.Component):
             members["load"] = In(load_signature(entries))
         super().__init__(members)
 
+    @property
+    def table(self) -> DenoiserRom:
+        """The tables inside."""
+        return self._table
+
     def elaborate(self, platform) -> Module:
         m = Module()
         T = self._steps

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from ds2ta.gateware.compiler import compile_model, fit
 from ds2ta.gateware.cycles import predict
-from ds2ta.gateware.presets import MACHINES
+from ds2ta.gateware.presets import ECP5, ICE40, MACHINES
 from ds2ta.gateware.program import Opcode
 from ds2ta.gateware.sequencer import PassCounters
 from ds2ta.golden import slow
@@ -216,8 +216,7 @@ def _area(models: Sequence[IntegerModel], console: Console) -> list[dict]:
     found = []
     for model in models:
         for target in ("ice40", "ecp5"):
-            # an iCE40 keeps weights in single-port RAM and has no multipliers to spare
-            own = {"weights": "spram", "shifters": "logic"} if target == "ice40" else {}
+            own = ICE40 if target == "ice40" else ECP5.get(model.network.name, {})
             machine = fit(model, **MACHINES[model.network.name] | own)
             cells = area(Accelerator(machine, compile_model(model, machine)), target)
             operations = machine.lanes * machine.time_steps
@@ -247,9 +246,12 @@ def _blocks(models: Sequence[IntegerModel], console: Console) -> list[dict]:
     from ds2ta.gateware.synthesis import area
 
     model = models[0]
-    machine = fit(model, **MACHINES[model.network.name] | {"weights": "spram"})
+    machine = fit(model, **MACHINES[model.network.name] | ICE40)
     found = []
-    for name, block in blocks(machine, compile_model(model, machine)).items():
+    every = blocks(machine, compile_model(model, machine))
+    every |= {f"attention/{name}": part for name, part in every["attention"].parts.items()}
+    every["attention/denoiser/table"] = every["attention/denoiser"].table
+    for name, block in every.items():
         cells = area(block, "ice40")
         found.append(
             {"block": name, "luts": cells.luts, "registers": cells.registers, "block_rams": cells.block_rams}
