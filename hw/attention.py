@@ -31,7 +31,7 @@ class AttentionUnit(wiring.Component):
 
     Row r of head h of token n lies at `base + n * groups + h * head_rows + r` of Q, K, V and of the output.
 
-    Timing: see `gateware/attention_cycles.py`, which is exact. A query takes head_rows cycles to fetch and
+    Latency of a whole phase: see `gateware/attention_cycles.py`, which is exact. Throughput: a query takes head_rows cycles to fetch and
     tokens * head_rows * g / B cycles to score, or what its list takes, head_rows * (entries + T) + 1, if that is
     longer. Back-pressure: `o` stalls A x V, and with it, in the end, the scores.
 

@@ -17,7 +17,7 @@ class InputEncoder(wiring.Component):
     The sample comes byte by byte: position-major, then channel, then, with `frames`, step 0 .. model_steps - 1.
     Without `frames` a byte holds for every step (an image is presented at each of them).
 
-    Per position `channels * (frames ? model_steps : 1)` bytes are taken, one each cycle, into a ring; then the ring
+    Throughput: per position `channels * (frames ? model_steps : 1)` bytes are taken, one each cycle, into a ring; then the ring
     turns once for each bit plane and its low bits enter the row one lane each cycle, `rows * g` cycles without
     `i.ready`. So a row is a shift register, not a multiplexer over all sample bits, and a sample takes
     `positions * (bytes of a position + rows * g)` cycles when no byte is late.

@@ -4,8 +4,6 @@ One beat names one row to read. The loops, outermost first: tile of output chann
 (ky, kx), row of the tap (bit plane, channel group). A tap outside the image is one beat with `pad` set and no
 read. Only adders and counters: every product of the address polynomial is kept as a running pointer, modulo the
 address space, so that a pointer may lie before the tensor while its tap is padding.
-
-Latency: the first beat is valid one cycle after `start`. Throughput: one beat a cycle. A stalled beat is held.
 """
 
 from amaranth.hdl import Module, Signal
@@ -36,6 +34,8 @@ def gather_layout(*, address_width: int, weight_width: int, shift_width: int) ->
 
 class Gather(wiring.Component):
     """Address generator for `y[n] = f(x[tap_0(n)], x[tap_1(n)], ...)`.
+
+    Latency: the first beat is valid one cycle after `start`. Throughput: one beat a cycle. A stalled beat is held.
 
     Parameters
     ----------

@@ -1,7 +1,4 @@
-"""Row reader: turns gather beats into rows by reading a spike bank.
-
-Latency one cycle, throughput one row a cycle; a stall holds the bank's output register, so no buffer is needed.
-"""
+"""Row reader: turns gather beats into rows by reading a spike bank."""
 
 from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
@@ -29,6 +26,9 @@ def read_layout(*, row_lanes: int, time_steps: int, weight_width: int, shift_wid
 
 class RowReader(wiring.Component):
     """`o.row = i.pad ? 0 : bank[i.address]`.
+
+    Latency: one cycle. Throughput: one row a cycle. Back-pressure: a stall holds the bank's output register, so no
+    buffer is needed.
 
     Members: `i` gather beats; `read_address`, `read_enable`, `read_data` the bank's synchronous read port (data
     one cycle after enable, held while enable is low); `o` rows.
