@@ -31,9 +31,9 @@ class AttentionUnit(wiring.Component):
 
     Row r of head h of token n lies at `base + n * groups + h * head_rows + r` of Q, K, V and of the output.
 
-    Latency of a whole phase: see `gateware/attention_cycles.py`, which is exact. Throughput: a query takes head_rows cycles to fetch and
-    tokens * head_rows * g / B cycles to score, or what its list takes, head_rows * (entries + T) + 1, if that is
-    longer. Back-pressure: `o` stalls A x V, and with it, in the end, the scores.
+    Latency of a whole phase: see `gateware/attention_cycles.py`, which is exact. Throughput: a query takes
+    head_rows cycles to fetch and tokens * head_rows * g / B cycles to score, or what its list takes, head_rows *
+    (entries + T) + 1, if that is longer. Back-pressure: `o` stalls A x V, and with it, in the end, the scores.
 
     Parameters: `row_lanes` g, `time_steps` T, `score_channels` B, `max_tokens`, `max_heads`, `max_head_dim` (a
     multiple of g), `denoiser_bits`, `membrane_width`, `leak_shift`, `address_width` (of rows), `denoiser_entries`,

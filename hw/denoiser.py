@@ -42,9 +42,10 @@ class Denoiser(wiring.Component):
     After the last pair of a query each list is ended (`entry.end`, t = 0..T-1), then `swap` hands the lists over.
 
     Throughput: a pair with n scores at or above the floor takes max(n, 1) cycles, the next pair is accepted in the
-    last of them. Latency: an entry comes two cycles after its pair was accepted at the earliest. The end of a query takes T
-    cycles, the last of them waits for `lists_free`; in it the next pair is accepted, unless a new head begins:
-    finding a floor f takes min(f + 1, head_dim) cycles, starting in the cycle after `start` or `swap`.
+    last of them. Latency: an entry comes two cycles after its pair was accepted at the earliest. The end of a
+    query takes T cycles, the last of them waits for `lists_free`; in it the next pair is accepted, unless a new
+    head begins: finding a floor f takes min(f + 1, head_dim) cycles, starting in the cycle after `start` or
+    `swap`.
 
     Parameters: `time_steps` T, `max_head_dim`, and those of `DenoiserRom`.
 

@@ -17,10 +17,10 @@ class InputEncoder(wiring.Component):
     The sample comes byte by byte: position-major, then channel, then, with `frames`, step 0 .. model_steps - 1.
     Without `frames` a byte holds for every step (an image is presented at each of them).
 
-    Throughput: per position `channels * (frames ? model_steps : 1)` bytes are taken, one each cycle, into a ring; then the ring
-    turns once for each bit plane and its low bits enter the row one lane each cycle, `rows * g` cycles without
-    `i.ready`. So a row is a shift register, not a multiplexer over all sample bits, and a sample takes
-    `positions * (bytes of a position + rows * g)` cycles when no byte is late.
+    Throughput: per position `channels * (frames ? model_steps : 1)` bytes are taken, one each cycle, into a ring;
+    then the ring turns once for each bit plane and its low bits enter the row one lane each cycle, `rows * g`
+    cycles without `i.ready`. So a row is a shift register, not a multiplexer over all sample bits, and a sample
+    takes `positions * (bytes of a position + rows * g)` cycles when no byte is late.
 
     Latency: a row is written in the cycle in which its last lane is shifted; `done` rises in the cycle after the
     last write. The memory takes its writes at once.

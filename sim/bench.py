@@ -213,6 +213,38 @@ def _speed(models: Sequence[IntegerModel], console: Console) -> list[dict]:
     return found
 
 
+def _area(models: Sequence[IntegerModel], console: Console) -> list[dict]:
+    """Cells after yosys synthesis of the whole accelerator; synaptic operations a cycle for each 1000 LUTs."""
+    from ds2ta.gateware.accelerator import Accelerator
+    from ds2ta.gateware.synthesis import area
+
+    found = []
+    for model in models:
+        for target in ("ice40", "ecp5"):
+            own = ICE40 if target == "ice40" else ECP5.get(model.network.name, {})
+            machine = fit(model, **MACHINES[model.network.name] | own)
+            cells = area(Accelerator(machine, compile_model(model, machine)), target)
+            operations = machine.lanes * machine.time_steps
+            found.append(
+                {
+                    "model": model.network.name,
+                    "target": target,
+                    "luts": cells.luts,
+                    "registers": cells.registers,
+                    "block_rams": cells.block_rams,
+                    "single_port_rams": cells.single_port_rams,
+                    "multipliers": cells.multipliers,
+                    "operations_per_cycle": operations,
+                    "operations_per_cycle_per_klut": 1000 * operations / cells.luts,
+                }
+            )
+    columns = ("design", "target", "LUT4", "FF", "block RAM", "SPRAM", "DSP", "operations/cycle", "per kLUT")
+    rows = [tuple(item.values()) for item in found]
+    rows += [(name, target, "", "", "", "", "", "", figure) for name, target, figure in PEERS]
+    _table(console, "area after synthesis (goals: digits-tiny <= 4800 LUT4; 8 on iCE40, 15 on ECP5)", columns, rows)
+    return found
+
+
 def _blocks(models: Sequence[IntegerModel], console: Console) -> list[dict]:
     """Cells of each block alone, as sized for the first model, on iCE40."""
     from ds2ta.gateware.blocks import blocks
