@@ -44,8 +44,8 @@ def load_images(path: str | Path, model: IntegerModel) -> np.ndarray:
         raise ImageError(f"{path}: no such file; give a .npy array of uint8 {['n', *shape]}")
     try:
         images = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise ImageError(f"{path}: not a .npy array ({error}); write one with numpy.save") from None
+    except (ValueError, OSError, EOFError):
+        raise ImageError(f"{path}: not a .npy array of numbers; write one with numpy.save") from None
     if not isinstance(images, np.ndarray):
         raise ImageError(f"{path}: an archive of arrays, give one .npy array of uint8 {['n', *shape]}")
     if images.dtype != np.uint8:

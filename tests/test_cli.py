@@ -135,7 +135,7 @@ MISTAKES = {
     "no model": (lambda at: ["run", "nowhere.safetensors", "x.npy"], "nowhere.safetensors: no such model file"),
     "foreign model": (lambda at: ["info", _saved(at, np.zeros(3))], "not a readable safetensors file"),
     "no images": (lambda at: ["run", TINY, at / "x.npy"], "no such file"),
-    "not an array": (lambda at: ["run", TINY, TINY], "not a .npy array"),
+    "not an array": (lambda at: ["run", TINY, TINY], "not a .npy array of numbers"),
     "wrong type": (lambda at: ["run", TINY, _saved(at, np.zeros((1, 1, 8, 8)))], "type float64"),
     "wrong shape": (lambda at: ["run", TINY, _saved(at, np.zeros((1, 1, 8, 9), np.uint8))], "shape [1, 1, 8, 9]"),
     "no sample": (lambda at: ["run", TINY, _saved(at, np.zeros((0, 1, 8, 8), np.uint8))], "n >= 1"),
