@@ -7,9 +7,13 @@ import pytest
 from ds2ta.cli import ROOT, SHIPPED
 from ds2ta.gateware.accelerator import Accelerator
 from ds2ta.gateware.compiler import compile_model, fit
-from ds2ta.gateware.presets import MACHINES
+from ds2ta.gateware.cycles import predict
+from ds2ta.gateware.presets import ICE40, MACHINES
+from ds2ta.golden import slow
 from ds2ta.modelfile import load_model
+from ds2ta.sim.backends import first_difference
 from ds2ta.sim.build import run_bench
+from ds2ta.sim.network import RtlNetwork
 
 IMAGES = 50
 
@@ -28,3 +32,15 @@ def test_bench(name, tmp_path):
         module="ds2ta.sim.test_accelerator",
         parameters={"model": str(path), "machine": machine.model_dump(), "samples": str(samples)},
     )
+
+
+def test_loadable_stores():
+    """digits-tiny as an iCE40 UP5K would hold it: weights loaded into single-port RAM, tables into block RAM."""
+    model = load_model(ROOT / "models" / "digits-tiny.safetensors")
+    machine = fit(model, **MACHINES["digits-tiny"] | ICE40 | {"tables": "ram"})
+    with RtlNetwork(model, machine) as rtl:
+        for sample in model.samples[:3]:
+            wanted = slow.run(model, sample)
+            found = rtl.run(sample, taps=True)
+            assert first_difference(model, wanted, found.taps | {"logits": found.logits}) is None
+            assert found.passes == predict(rtl.program, machine, sample, wanted)
