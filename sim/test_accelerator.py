@@ -53,7 +53,7 @@ class _Monitor:
 
 
 class _Bench:
-    def __init__(self, dut, stall: str = "never", seed: int = 0):
+    def __init__(self, dut, stall: str = "never", seed: int = 0, slow: str | None = None):
         given = bench_parameters()
         self.dut, self.model = dut, load_model(given["model"])
         self.machine = machine_from_dict(given["machine"])
@@ -62,7 +62,7 @@ class _Bench:
         self.golden = IntegerNetwork(self.model)
         self.samples = np.load(given["samples"])
         self.source = StreamSource(dut, "sample", stall=stall, seed=seed)
-        self.sink = StreamSink(dut, "result", stall=stall, seed=seed + 1)
+        self.sink = StreamSink(dut, "result", stall=slow or stall, seed=seed + 1)
         self.monitors = {channel: _Monitor(dut, channel) for channel in _CHANNELS}
 
     async def start(self) -> None:
@@ -116,6 +116,23 @@ async def stalls(dut, stall):
     await bench.start()
     for sample in bench.samples[:2]:
         await bench.check(sample, counters=False)
+
+
+@cocotb.test()
+async def back_to_back(dut):
+    """Samples in one unbroken stream of bytes, a slow reader: the next waits at the door, no answer is lost."""
+    bench = _Bench(dut, seed=9, slow="random:0.9")
+    await bench.start()
+    samples = bench.samples[:3]
+    bench.source.start([int(value) for sample in samples for value in sample_bytes(bench.model, sample)])
+    classes = bench.model.network.classes
+    words = await bench.sink.take(classes * len(samples), patience=2_000_000)
+    wanted = np.asarray(bench.golden.run(samples))
+    for number in range(len(samples)):
+        part = words[number * classes : (number + 1) * classes]
+        logits, class_index = bench.decoder.answer(Records(np.zeros(classes), {"result__payload": part}))
+        assert logits.tolist() == wanted[number].tolist()
+        assert class_index == int(np.argmax(wanted[number]))
 
 
 @cocotb.test()
