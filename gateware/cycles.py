@@ -1,7 +1,8 @@
 """The cycle model: predicts, to the cycle, how long every pass takes on a given sample.
 
 It knows nothing of the RTL but the documented latencies of the blocks, and of the sample only which spike words
-are non-zero (taken from a golden model's taps). Time in a pass is counted from its `start`, cycle 0.
+are non-zero and the attention scores (taken from a golden model's taps). Time in a pass is counted from its
+`start`, cycle 0.
 """
 
 from collections.abc import Iterator, Mapping

@@ -25,10 +25,11 @@ __all__ = ["PEERS", "SECTIONS", "bench", "dense_model"]
 
 _IMAGES = 16
 
-#: Published designs, as their own sources state them (operations a cycle for each 1000 LUTs of the whole design).
+#: Public designs: operations a cycle for each 1000 LUTs of the whole design. Quoted from a survey of their
+#: published sizes and rates, not measured by this project.
 PEERS = (
-    ("ODIN", "ECP5 (same tools)", 0.04),
-    ("tinyODIN", "ECP5 (same tools)", 0.17),
+    ("ODIN", "ECP5", 0.04),
+    ("tinyODIN", "ECP5", 0.17),
     ("ESTU (spiking transformer)", "iCE40 UP5K", 0.93),
     ("SYNtzulu", "iCE40 UP5K", 2.3),
     ("FPGA_SpikingTransformer, linear", "ZU7EV, LUT6", 21.3),

@@ -139,7 +139,7 @@ def _area_table(figures: dict) -> list[str]:
     ]
     rows += [(name, target, "", "", "", "", "", "", figure) for name, target, figure in figures["peers"]]
     return [
-        "Whole accelerators after yosys synthesis (ECP5: LUT4 + 2 CCU2C), and published designs:",
+        "Whole accelerators after yosys synthesis (ECP5: LUT4 + 2 CCU2C), and public designs (quoted):",
         "",
         *_table(header, rows),
     ]

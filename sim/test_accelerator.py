@@ -5,7 +5,7 @@ import random
 
 import cocotb
 import numpy as np
-from cocotb.triggers import Edge, RisingEdge
+from cocotb.triggers import Edge, FallingEdge, RisingEdge
 
 from ds2ta.gateware.compiler import compile_model
 from ds2ta.gateware.cycles import predict
@@ -16,7 +16,7 @@ from ds2ta.sim.backends import first_difference
 from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.network import Decoder, expected_entries, sample_bytes
 from ds2ta.sim.rtl import Records
-from ds2ta.sim.stream import StreamSink, StreamSource, reset
+from ds2ta.sim.stream import StreamSink, StreamSource, cycle, reset
 
 _CHANNELS = {
     "trace_row": ("trace_row", "trace_row_address", "trace_row_pass"),
@@ -70,6 +70,7 @@ class _Bench:
 
     async def check(self, sample: np.ndarray, *, counters: bool) -> None:
         """One sample through the machine; every tap, logit and (without stalls) counter must be right."""
+        clock = cocotb.start_soon(self._time_at_work())
         self.source.start([int(value) for value in sample_bytes(self.model, sample)])
         words = await self.sink.take(self.model.network.classes, patience=2_000_000)
         while self.dut.busy.value:
@@ -88,8 +89,17 @@ class _Bench:
         for block, entries in self.decoder.entries(records).items():
             assert entries == expected_entries(wanted[f"block.{block}.denoised"]), f"denoised map of block {block}"
         if counters:
-            for index, expected in enumerate(predict(self.program, self.machine, sample, wanted)):
+            passes = predict(self.program, self.machine, sample, wanted)
+            assert await clock == sum(item.cycles for item in passes), "the counters are not the clock"
+            for index, expected in enumerate(passes):
                 assert await self.counters(index) == (expected.cycles, expected.events, expected.rows), expected
+
+    async def _time_at_work(self) -> int:
+        """Clock cycles of `busy`."""
+        await RisingEdge(self.dut.busy)
+        start = cycle()
+        await FallingEdge(self.dut.busy)
+        return cycle() - start
 
     async def counters(self, index: int) -> tuple[int, int, int]:
         self.dut.counter_address.value = index
