@@ -1,7 +1,8 @@
-"""Area of a component on real FPGA families, by yosys (the native one inside the pyosys wheel).
+"""Synthesis for real FPGA families, by yosys (the native one inside the pyosys wheel): netlists and their area.
 
-The flow reads the component's RTLIL, leaves read-during-write open as `hw/store.py` promises, and counts the cells
-of the mapped netlist. It stops before place and route, whose packing adds some percent.
+The flow reads the component's RTLIL, leaves read-during-write open as `hw/store.py` promises, and maps it to the
+family's cells. The netlist is what area figures count, what gate-level simulation runs and what place and route
+takes; packing there adds some percent.
 """
 
 import importlib.metadata
@@ -11,7 +12,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from amaranth.back import rtlil
@@ -24,8 +25,12 @@ from ds2ta.gateware.load_adder import ecp5_script
 from ds2ta.gateware.verilog import signature_ports, snake
 from ds2ta.hw.store import without_collision_logic
 
-__all__ = ["TARGETS", "Area", "area"]
+__all__ = ["TARGETS", "Area", "Netlist", "area", "synthesize", "synthesize_rtlil"]
 
+_OUTPUTS = """tee -q -o cells.json stat -json
+write_json netlist.json
+write_verilog -noattr -norename netlist.v
+"""
 _RUN = "import sys; from pyosys import libyosys; libyosys.run_pass('script script.ys')"
 
 
@@ -91,30 +96,75 @@ TARGETS: dict[str, tuple[Callable[[str, str, Path], str], Callable[[dict[str, in
 }
 
 
-def area(component: wiring.Component, target: str = "ice40", *, unused: Sequence[str] = ("trace_",)) -> Area:
-    """Synthesize `component` for a family and count. Outputs whose name starts with one of `unused` are left open,
-    so the logic behind them goes, as in a board design that connects none. Kept under `build/synthesis/`."""
+@dataclass(frozen=True)
+class Netlist:
+    """A mapped design: one flat module `name` whose ports are those of the component (bits keep their order), with
+    `clk` and `rst`. `digest` tells all that it was made from; its files lie in `folder`."""
+
+    name: str
+    target: str
+    folder: Path
+    digest: str
+
+    @property
+    def json(self) -> Path:
+        """The netlist for nextpnr, as `write_json` of yosys writes it."""
+        return self.folder / "netlist.json"
+
+    @property
+    def verilog(self) -> Path:
+        """The netlist as Verilog: instances of the family's cells and `assign` alone."""
+        return self.folder / "netlist.v"
+
+    @property
+    def cells(self) -> dict[str, int]:
+        """Number of cells of each type."""
+        cells = json.loads((self.folder / "cells.json").read_text())["design"]["num_cells_by_type"]
+        cells.pop("$scopeinfo", None)  # notes about the hierarchy, not logic
+        return cells
+
+    @property
+    def area(self) -> Area:
+        return TARGETS[self.target][1](self.cells)
+
+
+def synthesize_rtlil(text: str, name: str, target: str) -> Netlist:
+    """Map RTLIL `text` of Amaranth (converted with `emit_src=False`) whose top module is `name` to the cells of a
+    family. Kept under `build/synthesis/`."""
     if target not in TARGETS:
         raise Ds2taError(f"target must be one of {', '.join(TARGETS)}, not {target!r}")
-    commands, count = TARGETS[target]
-    name = snake(component)
-    ports = {key: port for key, port in signature_ports(component).items() if not key.startswith(tuple(unused))}
-    text = without_collision_logic(rtlil.convert(component, name=name, ports=ports, emit_src=False))
+    commands, _ = TARGETS[target]
+    text = without_collision_logic(text)
     # a wire named `\port[0]` clashes with the name that yosys gives to bit 0 of `\port`
     text = re.sub(r"\\\S+", lambda found: re.sub(r"\[(\d+)\]", r".\1", found[0]), text)
-    key = digest(text, inspect.getsource(load_adder), importlib.metadata.version("pyosys"))
+    sources = [inspect.getsource(part) for part in (load_adder, commands)]
+    key = digest(text, name, target, *sources, _OUTPUTS, importlib.metadata.version("pyosys"))
     with build_folder("synthesis", f"{name}-{target}-{key}") as folder:
-        result = folder / "area.json"
-        if not result.exists():
+        netlist = Netlist(name, target, folder, key)
+        if not (folder / "done").exists():
             (folder / "design.il").write_text(text)
             script = commands(text, name, folder)
-            (folder / "script.ys").write_text(f"read_rtlil design.il\n{script}tee -q -o cells.json stat -json\n")
+            (folder / "script.ys").write_text(f"read_rtlil design.il\n{script}{_OUTPUTS}")
             # in a process of its own: an error of yosys ends the process that it runs in
             done = subprocess.run([sys.executable, "-c", _RUN], cwd=folder, capture_output=True, text=True)
-            if done.returncode or not (folder / "cells.json").exists():
+            if done.returncode or not netlist.verilog.exists():
                 tail = (done.stdout + done.stderr).strip()[-500:]
                 raise Ds2taError(f"synthesis of {name} for {target} failed in {folder}: {tail}")
-            cells = json.loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"]
-            cells.pop("$scopeinfo", None)  # notes about the hierarchy, not logic
-            result.write_text(json.dumps(asdict(count(dict(cells))), indent=1))
-        return Area(**json.loads(result.read_text()))
+            (folder / "done").touch()
+    return netlist
+
+
+def synthesize(
+    component: wiring.Component, target: str, *, name: str | None = None, unused: Sequence[str] = ("trace_",)
+) -> Netlist:
+    """Map `component` to the cells of a family, as module `name` (default: its class in snake case). Outputs whose
+    name starts with one of `unused` are left open, so the logic behind them goes, as in a board design that
+    connects none."""
+    name = name or snake(component)
+    ports = {key: port for key, port in signature_ports(component).items() if not key.startswith(tuple(unused))}
+    return synthesize_rtlil(rtlil.convert(component, name=name, ports=ports, emit_src=False), name, target)
+
+
+def area(component: wiring.Component, target: str = "ice40", *, unused: Sequence[str] = ("trace_",)) -> Area:
+    """Synthesize `component` for a family and count its cells."""
+    return synthesize(component, target, unused=unused).area
