@@ -1,0 +1,359 @@
+"""The register map, written once: the gateware, the host driver, `docs/registers.md` and the C header
+`docs/ds2ta_registers.h` all come from `REGISTERS`.
+
+Addresses count 32-bit words. `python -m ds2ta.gateware.registers docs` writes both documents anew.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import get_args
+
+from ds2ta.errors import Ds2taError, FitError
+from ds2ta.gateware.machine import Machine, highest, machine_from_dict
+
+__all__ = [
+    "ADDRESS_BITS",
+    "IDENTITY",
+    "REGISTERS",
+    "STORES",
+    "VERSION",
+    "Access",
+    "Field",
+    "Register",
+    "c_header",
+    "machine_from_words",
+    "machine_words",
+    "markdown",
+    "write_documents",
+]
+
+ADDRESS_BITS = 14
+WORD_BITS = 32
+#: Contents of the register `id`: the bytes D, 2, T, A, least significant first.
+IDENTITY = int.from_bytes(b"D2TA", "little")
+#: (major, minor) of this map. A new major number breaks drivers, a new minor one only adds.
+VERSION = (1, 0)
+#: Stores in the order of their numbers; registers with one word for each store are indexed by it.
+STORES = ("weights", "program", "parameters", "denoiser")
+
+
+class Access(Enum):
+    """What the bus may do. Anything else is answered with an error and changes nothing."""
+
+    RO = "read only"
+    RW = "read and write"
+    WO = "write only"
+
+
+@dataclass(frozen=True)
+class Field:
+    """Bits `low .. low + width - 1` of a register."""
+
+    name: str
+    low: int
+    width: int
+    text: str
+
+    @property
+    def mask(self) -> int:
+        return (1 << self.width) - 1 << self.low
+
+
+@dataclass(frozen=True)
+class Register:
+    """One register, or `count` of them at consecutive addresses. `reset` is None where it depends on what was
+    built. `signed`: the word is a two's complement number."""
+
+    name: str
+    address: int
+    access: Access
+    text: str
+    count: int = 1
+    fields: tuple[Field, ...] = ()
+    reset: int | None = 0
+    signed: bool = False
+
+    def decode(self, word: int) -> dict[str, int]:
+        """Field -> value; of a register without fields its name -> value."""
+        if not 0 <= word < 1 << WORD_BITS:
+            raise Ds2taError(f"register {self.name}: {word!r} is no word of {WORD_BITS} bits")
+        if not self.fields:
+            return {self.name: word - (word >> WORD_BITS - 1 << WORD_BITS) if self.signed else word}
+        return {field.name: (word & field.mask) >> field.low for field in self.fields}
+
+    def encode(self, **fields: int) -> int:
+        """The word with these fields, others 0. Raises `Ds2taError` for an unknown one or one that is too large."""
+        known = {field.name: field for field in self.fields} or {self.name: Field(self.name, 0, WORD_BITS, "")}
+        word = 0
+        for name, value in fields.items():
+            if name not in known:
+                raise Ds2taError(f"register {self.name} has no field {name}; it has {', '.join(known)}")
+            if not 0 <= int(value) < 1 << known[name].width:
+                raise Ds2taError(
+                    f"register {self.name}: {name} must be in 0..{(1 << known[name].width) - 1}, not {value!r}"
+                )
+            word |= int(value) << known[name].low
+        return word
+
+    def at(self, index: int = 0) -> int:
+        """Address of word `index`."""
+        if not 0 <= index < self.count:
+            raise Ds2taError(f"register {self.name}: index must be in 0..{self.count - 1}, not {index!r}")
+        return self.address + index
+
+
+_MAP = (
+    Register("id", 0x000, Access.RO, 'Identifies the device: the bytes "D2TA".', reset=IDENTITY),
+    Register(
+        "version",
+        0x001,
+        Access.RO,
+        "Version of this map. Another major number breaks drivers, another minor one only adds.",
+        fields=(Field("minor", 0, 16, "minor number"), Field("major", 16, 16, "major number")),
+        reset=VERSION[0] << 16 | VERSION[1],
+    ),
+    Register("clock_hz", 0x002, Access.RO, "Frequency of the clock that counters count, in Hz.", reset=None),
+    Register(
+        "status",
+        0x003,
+        Access.RO,
+        "What goes on.",
+        fields=(
+            Field("busy", 0, 1, "a sample is being worked on"),
+            Field("sample_open", 1, 1, "some bytes of a sample came, but not yet all"),
+            Field("result_valid", 2, 1, "there is a result, and no later sample has begun"),
+            Field(
+                "result_trusted",
+                3,
+                1,
+                "memory_good held from the first byte of the result's sample to its end, and memory_error is 0 now",
+            ),
+            Field("memory_good", 4, 1, "since the last change every store was read once and agreed"),
+            Field("memory_error", 5, 1, "a store disagreed; stays until a change or a rescan"),
+            Field("bad_stores", 8, 4, "bit s: store s disagreed; stays as long as memory_error"),
+        ),
+        reset=None,
+    ),
+    Register(
+        "command",
+        0x004,
+        Access.WO,
+        "Each bit that is set acts once.",
+        fields=(
+            Field("core_reset", 0, 1, "drop sample and result, wait for a sample; stores and settings stay"),
+            Field("clear_frames", 1, 1, "set frames_good and frames_dropped to 0"),
+            Field("rescan", 2, 1, "forget memory_good and memory_error and read all stores again"),
+        ),
+    ),
+    Register("result_class", 0x005, Access.RO, "Class of the last result; ties go to the lowest."),
+    Register("result_number", 0x006, Access.RO, "Results since the last core_reset, modulo 2**32."),
+    Register("sample_bytes", 0x007, Access.RO, "Bytes taken of the present sample; 0 when its result is complete."),
+    Register(
+        "sample_length",
+        0x008,
+        Access.RW,
+        "Bytes of one sample of the loaded model; further bytes wait for the result. A built-in model sets it. "
+        "A length that the machine cannot hold is refused with an error. Write it between samples.",
+        reset=None,
+    ),
+    Register("pass", 0x009, Access.RO, "Pass of the layer program at work."),
+    Register("frames_good", 0x00A, Access.RO, "Good frames that the link has received, modulo 2**32."),
+    Register("frames_dropped", 0x00B, Access.RO, "Frames that the link has dropped, modulo 2**32."),
+    Register("scans", 0x00C, Access.RO, "Whole scans of the stores that agreed, since the last change or rescan."),
+    Register(
+        "classes",
+        0x00D,
+        Access.RW,
+        "Logits of a result of the loaded model: a note from whoever loads it to whoever reads.",
+        reset=None,
+    ),
+    Register(
+        "check_rows",
+        0x010,
+        Access.RW,
+        "Rows of the store that are checked, from row 0; 0: none. A number beyond store_rows is refused with an "
+        "error. A write starts the scan anew.",
+        count=len(STORES),
+        reset=None,
+    ),
+    Register(
+        "check_expected",
+        0x014,
+        Access.RW,
+        "CRC-32 (that of zlib) that the checked rows must have, each row as 16-bit little-endian chunks, least "
+        "significant first; 0 for no rows. A write starts the scan anew.",
+        count=len(STORES),
+        reset=None,
+    ),
+    Register("check_found", 0x018, Access.RO, "CRC-32 that the last scan of the store found.", count=len(STORES)),
+    Register("store_rows", 0x01C, Access.RO, "Rows of the store.", count=len(STORES), reset=None),
+    Register(
+        "store_chunks", 0x020, Access.RO, "16-bit chunks of one row of the store.", count=len(STORES), reset=None
+    ),
+    Register(
+        "model_digest",
+        0x030,
+        Access.RW,
+        "SHA-256 of the loaded model's file, byte 0 in bits 7..0 of word 0: a note like `classes`.",
+        count=8,
+        reset=None,
+    ),
+    Register(
+        "machine",
+        0x040,
+        Access.RO,
+        "Parameters of the machine that was built, one word each (below); the rest reads 0.",
+        count=64,
+        reset=None,
+    ),
+    Register(
+        "logits",
+        0x100,
+        Access.RO,
+        "Logits of the last result, sign-extended. Words up to the machine's max_classes exist.",
+        count=highest("max_classes"),
+        reset=None,
+        signed=True,
+    ),
+    Register(
+        "counters",
+        0x800,
+        Access.RO,
+        "Counters of the passes of the last sample: word 4 p + k belongs to pass p; k = 0 cycles, 1 events, "
+        "2 rows, 3 nothing (reads 0). Passes up to the machine's instructions exist. Defined while status.busy is 0.",
+        count=4 * highest("instructions"),
+        reset=None,
+    ),
+)
+
+#: Name -> register, in the order of the addresses.
+REGISTERS: dict[str, Register] = {register.name: register for register in _MAP}
+
+
+def _choices(key: str) -> tuple[str, ...]:
+    """The literals of a machine key that is no number."""
+    return get_args(Machine.model_fields[key].annotation)
+
+
+def machine_words(machine: Machine) -> list[int]:
+    """Contents of the registers `machine`: its fields in order, a literal as its index among its choices, then
+    zeros."""
+    values = machine.model_dump()
+    words = [_choices(key).index(value) if _choices(key) else value for key, value in values.items()]
+    return words + [0] * (REGISTERS["machine"].count - len(words))
+
+
+def machine_from_words(words: Sequence[int]) -> Machine:
+    """The machine that `machine_words` described. Raises `FitError` for words that describe none."""
+    fields = list(Machine.model_fields)
+    if len(words) < len(fields):
+        raise FitError(f"machine: {len(words)} words read from the device, {len(fields)} are needed")
+    if any(words[len(fields) :]):
+        raise FitError("machine: the device has parameters that this version does not know; use a newer ds2ta")
+    values: dict[str, int | str] = {}
+    for key, word in zip(fields, words, strict=False):
+        choices = _choices(key)
+        if choices and not 0 <= word < len(choices):
+            raise FitError(f"machine: {key}: word is {word}, its choices end at {len(choices) - 1}")
+        values[key] = choices[word] if choices else int(word)
+    return machine_from_dict(values)
+
+
+def _place(register: Register) -> str:
+    first = f"0x{register.address:03X}"
+    return first if register.count == 1 else f"{first}..0x{register.address + register.count - 1:03X}"
+
+
+def _initial(register: Register) -> str:
+    return "as built" if register.reset is None else f"0x{register.reset:X}" if register.reset else "0"
+
+
+def markdown() -> str:
+    """`docs/registers.md`."""
+    lines = [
+        "# Registers",
+        "",
+        "<!-- written by `python -m ds2ta.gateware.registers docs` from gateware/registers.py: do not edit -->",
+        "",
+        f"All registers have {WORD_BITS} bits; addresses count words. A read of a write-only register, a write "
+        "of a read-only one and any access to an address that is not listed are answered with an error and change "
+        "nothing. Bits that no field names read 0 and are ignored when written. "
+        "The same map for C is [ds2ta_registers.h](ds2ta_registers.h).",
+        "",
+        "Store numbers, the index of `check_rows`, `check_expected`, `check_found`, `store_rows` and "
+        "`store_chunks`: " + ", ".join(f"{number} {name}" for number, name in enumerate(STORES)) + ".",
+        "",
+        "| address | register | access | after reset | meaning |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {_place(r)} | `{r.name}` | {r.access.value} | {_initial(r)} | {r.text} |"
+            for r in REGISTERS.values()
+        ),
+    ]
+    for register in REGISTERS.values():
+        if register.fields:
+            lines += ["", f"## Fields of `{register.name}`", "", "| bits | field | meaning |", "|---|---|---|"]
+            for field in register.fields:
+                high = field.low + field.width - 1
+                bits = f"{field.low}" if field.width == 1 else f"{high}..{field.low}"
+                lines.append(f"| {bits} | `{field.name}` | {field.text} |")
+    lines += [
+        "",
+        "## Words of `machine`",
+        "",
+        "| address | parameter | meaning | values |",
+        "|---|---|---|---|",
+    ]
+    for number, (key, rule) in enumerate(Machine.model_fields.items()):
+        choices = ", ".join(f"{index} {choice}" for index, choice in enumerate(_choices(key)))
+        lines.append(
+            f"| 0x{REGISTERS['machine'].at(number):03X} | `{key}` | {rule.description} "
+            f"| {choices or f'up to {highest(key)}'} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def c_header() -> str:
+    """`docs/ds2ta_registers.h`: addresses, counts, fields, machine words as macros of C99."""
+    lines = [
+        "/* Registers of a DS2TA accelerator: word addresses, fields, machine parameters; see registers.md.",
+        "   Written by `python -m ds2ta.gateware.registers docs` from gateware/registers.py: do not edit. */",
+        "#ifndef DS2TA_REGISTERS_H",
+        "#define DS2TA_REGISTERS_H",
+        "",
+        f"#define DS2TA_IDENTITY 0x{IDENTITY:08X}u",
+        f"#define DS2TA_VERSION_MAJOR {VERSION[0]}u",
+        f"#define DS2TA_VERSION_MINOR {VERSION[1]}u",
+        "",
+        *(f"#define DS2TA_STORE_{name.upper()} {number}u" for number, name in enumerate(STORES)),
+        "",
+    ]
+    for register in REGISTERS.values():
+        name = f"DS2TA_{register.name.upper()}"
+        lines.append(f"#define {name} 0x{register.address:03X}u /* {register.access.value} */")
+        if register.count > 1:
+            lines.append(f"#define {name}_COUNT {register.count}u")
+        for field in register.fields:
+            lines.append(f"#define {name}_{field.name.upper()}_LOW {field.low}u")
+            lines.append(f"#define {name}_{field.name.upper()}_MASK 0x{field.mask:08X}u")
+    lines.append("")
+    for number, key in enumerate(Machine.model_fields):
+        lines.append(f"#define DS2TA_MACHINE_{key.upper()} 0x{REGISTERS['machine'].at(number):03X}u")
+        lines += [
+            f"#define DS2TA_MACHINE_{key.upper()}_{choice.upper()} {index}u"
+            for index, choice in enumerate(_choices(key))
+        ]
+    return "\n".join([*lines, "", "#endif", ""])
+
+
+def write_documents(folder: Path) -> None:
+    """Put both documents into `folder`."""
+    (folder / "registers.md").write_text(markdown())
+    (folder / "ds2ta_registers.h").write_text(c_header())
+
+
+if __name__ == "__main__":
+    write_documents(Path(sys.argv[1]))
