@@ -223,7 +223,7 @@ _MAP = (
         0x800,
         Access.RO,
         "Counters of the passes of the last sample: word 4 p + k belongs to pass p; k = 0 cycles, 1 events, "
-        "2 rows, 3 nothing (reads 0). Passes up to the machine's instructions exist. Defined while status.busy is 0.",
+        "2 rows, 3 nothing (reads 0). Passes up to the machine's instructions exist. Defined while busy is 0.",
         count=4 * highest("instructions"),
         reset=None,
     ),
