@@ -65,7 +65,8 @@ class Field:
 @dataclass(frozen=True)
 class Register:
     """One register, or `count` of them at consecutive addresses. `reset` is None where it depends on what was
-    built. `signed`: the word is a two's complement number."""
+    built. `signed`: the word is a two's complement number. `only`: the one shell that has it; elsewhere its address
+    is unmapped."""
 
     name: str
     address: int
@@ -75,6 +76,12 @@ class Register:
     fields: tuple[Field, ...] = ()
     reset: int | None = 0
     signed: bool = False
+    only: str = ""
+
+    @property
+    def how(self) -> str:
+        """Access and shell in words."""
+        return f"{self.access.value}, {self.only} only" if self.only else self.access.value
 
     def decode(self, word: int) -> dict[str, int]:
         """Field -> value; of a register without fields its name -> value."""
@@ -104,6 +111,13 @@ class Register:
             raise Ds2taError(f"register {self.name}: index must be in 0..{self.count - 1}, not {index!r}")
         return self.address + index
 
+
+_EVENTS = (
+    Field("result", 0, 1, "a result is in the registers"),
+    Field("tlast_early", 1, 1, "TLAST came before the last byte of a sample"),
+    Field("tlast_late", 2, 1, "a sample's last byte came without TLAST, or there is no sample_length"),
+    Field("memory_error", 3, 1, "status.memory_error rose"),
+)
 
 _MAP = (
     Register("id", 0x000, Access.RO, 'Identifies the device: the bytes "D2TA".', reset=IDENTITY),
@@ -171,6 +185,26 @@ _MAP = (
         reset=None,
     ),
     Register(
+        "load_address",
+        0x00E,
+        Access.RW,
+        "Where the next word of load_data goes. Each word moves it on, over the chunks of a row, then over rows.",
+        fields=(
+            Field("row", 0, 22, "row of the store"),
+            Field("chunk", 22, 8, "16-bit chunk of the row"),
+            Field("store", 30, 2, "number of the store"),
+        ),
+        only="AXI",
+    ),
+    Register(
+        "load_data",
+        0x00F,
+        Access.WO,
+        "Bits 15..0 go into a store. Refused with an error, without effect: outside of a store that can be loaded, "
+        "while a sample is taken or worked on, with a bit of 31..16 set.",
+        only="AXI",
+    ),
+    Register(
         "check_rows",
         0x010,
         Access.RW,
@@ -193,6 +227,15 @@ _MAP = (
     Register(
         "store_chunks", 0x020, Access.RO, "16-bit chunks of one row of the store.", count=len(STORES), reset=None
     ),
+    Register(
+        "events",
+        0x024,
+        Access.RW,
+        "What happened; each bit stays until a 1 is written to it. `irq` is high while one is set that is enabled.",
+        fields=_EVENTS,
+        only="AXI",
+    ),
+    Register("event_enable", 0x025, Access.RW, "Events that raise `irq`.", fields=_EVENTS, only="AXI"),
     Register(
         "model_digest",
         0x030,
@@ -288,10 +331,7 @@ def markdown() -> str:
         "",
         "| address | register | access | after reset | meaning |",
         "|---|---|---|---|---|",
-        *(
-            f"| {_place(r)} | `{r.name}` | {r.access.value} | {_initial(r)} | {r.text} |"
-            for r in REGISTERS.values()
-        ),
+        *(f"| {_place(r)} | `{r.name}` | {r.how} | {_initial(r)} | {r.text} |" for r in REGISTERS.values()),
     ]
     for register in REGISTERS.values():
         if register.fields:
@@ -333,7 +373,7 @@ def c_header() -> str:
     ]
     for register in REGISTERS.values():
         name = f"DS2TA_{register.name.upper()}"
-        lines.append(f"#define {name} 0x{register.address:03X}u /* {register.access.value} */")
+        lines.append(f"#define {name} 0x{register.address:03X}u /* {register.how} */")
         if register.count > 1:
             lines.append(f"#define {name}_COUNT {register.count}u")
         for field in register.fields:
