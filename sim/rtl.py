@@ -172,12 +172,14 @@ class _Interface:
         return "\n".join([*lines, ""])
 
 
-def build_rtl(verilog: str, name: str, header: str, *, waves: bool = False) -> Path:
+def build_rtl(
+    verilog: str, name: str, header: str, *, waves: bool = False, waivers: Iterable[str] = WAIVERS
+) -> Path:
     """The simulator program of module `name`, built at most once for equal arguments."""
     harness = _HARNESS.read_text()
     options = [
         *("--cc", "--exe", "-Mdir", ".", "--prefix", "Vtop", "-o", "simulator", "--top-module", name),
-        *("-Wall", *(f"-Wno-{rule}" for rule in WAIVERS), "-O3", "--x-assign", "fast", "--x-initial", "fast"),
+        *("-Wall", *(f"-Wno-{rule}" for rule in waivers), "-O3", "--x-assign", "fast", "--x-initial", "fast"),
         *(["--trace"] if waves else []),
         *("design.v", *primitives(verilog), "harness.cpp"),
     ]
@@ -192,13 +194,25 @@ def build_rtl(verilog: str, name: str, header: str, *, waves: bool = False) -> P
 
 
 class Rtl:
-    """A running simulation of `component`; a context manager. `waves` names a VCD file to write."""
+    """A running simulation of `component`; a context manager. `waves` names a VCD file to write.
 
-    def __init__(self, component: wiring.Component, *, name: str | None = None, waves: Path | str | None = None):
+    `verilog` is simulated in place of the emitted one: its module `name` must have the same ports, but for outputs
+    outside of streams, which it may lack. `waivers` are the rules of Verilator's lint that it may break."""
+
+    def __init__(
+        self,
+        component: wiring.Component,
+        *,
+        name: str | None = None,
+        waves: Path | str | None = None,
+        verilog: str | None = None,
+        waivers: Iterable[str] = WAIVERS,
+    ):
         name = name or snake(component)
-        verilog = emit(component, name)
+        verilog = verilog or emit(component, name)
         self._interface = _Interface(component, port_widths(verilog, name))
-        simulator = build_rtl(verilog, name, self._interface.header(), waves=waves is not None)
+        header = self._interface.header()
+        simulator = build_rtl(verilog, name, header, waves=waves is not None, waivers=waivers)
         self.simulator = simulator
         self._process = subprocess.Popen(
             [str(simulator), *([str(Path(waves).resolve())] if waves else [])],
