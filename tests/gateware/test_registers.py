@@ -171,7 +171,8 @@ def test_document_names_everything():
         line = next(line for line in text.splitlines() if f"| `{register.name}` |" in line)
         assert f"0x{register.address:03X}" in line
         assert register.access.value in line
-        assert (f"{register.only} only" in line) == bool(register.only)
+        assert f"| {register.how} |" in line
+        assert ("AXI only" in line) == (register.only == "AXI")
         assert all(f"`{field.name}`" in text for field in register.fields)
     assert all(f"`{key}`" in text for key in Machine.model_fields)
 
