@@ -1,9 +1,10 @@
 """Mapped netlists as fast programs: what yosys made of a component, on the vendor's cells, bit for bit the RTL.
 
-The cells come from the Verilog models that yosys ships with its mapping. Three of them are replaced by the models in
+The cells come from the Verilog models that yosys ships with its mapping. Some are replaced by the models in
 `sim/cells/`, because yosys has none (ECP5 block RAM and multiplier) or one that hides a hazard (iCE40 block RAM: it
-returns the old word when a cycle reads what it writes, where the real one promises nothing). These models return
-wrong bits then, so a netlist that equals the RTL also shows that its user never relies on a collision.
+returns the old word when a cycle reads what it writes, where the real one promises nothing), and by `primitives.v`
+(SPRAM, likewise). These models return wrong bits then, so a netlist that equals the RTL also shows that its user
+never relies on a collision.
 
 This checks synthesis (the mapping, the carry cells of `gateware/load_adder.py`, the memories without collision
 logic), not place and route.
@@ -19,7 +20,7 @@ from amaranth.lib import wiring
 from ds2ta.gateware.synthesis import Netlist, synthesize
 from ds2ta.gateware.verilog import WAIVERS
 from ds2ta.sim.rtl import Rtl
-from ds2ta.sim.verilator import ToolError
+from ds2ta.sim.verilator import PRIMITIVES, ToolError
 
 __all__ = ["Gates", "gate_verilog"]
 
@@ -45,6 +46,10 @@ _GATE_WAIVERS = {
 }
 
 
+def _modules(text: str) -> dict[str, str]:
+    return {found[1]: found[0] for found in re.finditer(r"^module (\w+).*?^endmodule\n", text, re.M | re.S)}
+
+
 def _library(target: str) -> tuple[str, dict[str, str]]:
     """Directives in front, and the text of every module, of the models for a family."""
     spec = importlib.util.find_spec("pyosys")
@@ -54,28 +59,24 @@ def _library(target: str) -> tuple[str, dict[str, str]]:
     modules: dict[str, str] = {}
     for file in files:
         text = (Path(spec.origin).parent / "share" / file).read_text()
-        directives += "".join(
-            re.findall(r"^`(?:timescale|define|ifndef|else|endif).*\n", text.partition("\nmodule ")[0], re.M)
-        )
-        modules |= {found[1]: found[0] for found in re.finditer(r"^module (\w+).*?^endmodule\n", text, re.M | re.S)}
-    own = (_CELLS / f"{target}.v").read_text()
-    modules |= {found[1]: found[0] for found in re.finditer(r"^module (\w+).*?^endmodule\n", own, re.M | re.S)}
+        head = text.partition("\nmodule ")[0]
+        directives += "".join(re.findall(r"^`(?:timescale|define|ifndef|else|endif).*\n", head, re.M))
+        modules |= _modules(text)
+    modules |= _modules((_CELLS / f"{target}.v").read_text())
     return directives, modules
 
 
 def gate_verilog(netlist: Netlist) -> str:
-    """The netlist with the models of the cells in it (SPRAM excepted, which emitted Verilog instantiates too)."""
+    """The netlist with the models of the cells in it, but for those that emitted Verilog instantiates too."""
     text = netlist.verilog.read_text()
     directives, modules = _library(netlist.target)
-    wanted, queue = {}, list(netlist.cells)
+    wanted, queue = set(), [cell for cell in netlist.cells if cell not in PRIMITIVES]
     while queue:
         cell = queue.pop()
         if cell in modules and cell not in wanted:
-            wanted[cell] = modules[cell]
-            queue += [
-                name for name in re.findall(r"^\s*(\w+) (?:#|\w+ ?\()", modules[cell], re.M) if name in modules
-            ]
-    return "".join([directives, *(wanted[name] for name in sorted(wanted)), text])
+            wanted.add(cell)
+            queue += re.findall(r"^\s*(\w+) (?:#|\w+ ?\()", modules[cell], re.M)
+    return "".join([directives, *(modules[cell] for cell in sorted(wanted)), text])
 
 
 class Gates(Rtl):

@@ -16,9 +16,11 @@ from pathlib import Path
 from ds2ta.cache import BUILD
 from ds2ta.errors import Ds2taError
 
-__all__ = ["ToolError", "compile_simulator", "primitives", "verilate"]
+__all__ = ["PRIMITIVES", "ToolError", "compile_simulator", "primitives", "verilate"]
 
 _PRIMITIVES = Path(__file__).with_name("primitives.v")
+#: Vendor cells that emitted Verilog may instantiate, whose models come with the project.
+PRIMITIVES = tuple(re.findall(r"^module (\w+)", _PRIMITIVES.read_text(), re.M))
 _TAIL = 4000  # characters of a tool's output that an error shows
 
 
@@ -42,8 +44,7 @@ def _verilator_root() -> Path:
 
 def primitives(verilog: str) -> list[str]:
     """Further sources that `verilog` needs: models of the vendor cells in it."""
-    cells = re.findall(r"^module (\w+)", _PRIMITIVES.read_text(), re.M)
-    return [str(_PRIMITIVES)] if any(re.search(rf"^  {cell} ", verilog, re.M) for cell in cells) else []
+    return [str(_PRIMITIVES)] if any(re.search(rf"^  {cell} ", verilog, re.M) for cell in PRIMITIVES) else []
 
 
 def verilate(arguments: Sequence[str], folder: Path) -> None:
