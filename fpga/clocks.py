@@ -1,0 +1,174 @@
+"""The core's clock: from the board's crystal, through a PLL where the core runs at another frequency, and the reset
+that holds the core until that clock is steady."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from amaranth.hdl import ClockDomain, ClockSignal, Const, Elaboratable, Instance, Module, ResetSignal, Signal
+from amaranth.lib import io
+from amaranth.lib.cdc import FFSynchronizer
+
+from ds2ta.errors import FitError
+
+__all__ = ["LIMITS", "ClockGenerator", "Pll", "find_pll"]
+
+#: Block RAM of an iCE40 reads zeroes for about 3 us after configuration (icestorm issue 76); five times that.
+_RESET_SECONDS = 15e-6
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """What the data sheets allow, in Hz: phase detector, oscillator, output."""
+
+    detector: tuple[float, float]
+    oscillator: tuple[float, float]
+    output: tuple[float, float]
+
+
+LIMITS = {
+    "ice40": _Limits(detector=(10e6, 133e6), oscillator=(533e6, 1066e6), output=(16e6, 275e6)),
+    "ecp5": _Limits(detector=(3.125e6, 400e6), oscillator=(400e6, 800e6), output=(10e6, 400e6)),
+}
+
+
+@dataclass(frozen=True)
+class Pll:
+    """A setting: `hz = crystal_hz * feedback / (reference * output)` on iCE40, where the loop closes before the
+    output divider, and `crystal_hz * feedback / reference` on ECP5, where it closes behind it."""
+
+    family: str
+    crystal_hz: int
+    reference: int
+    feedback: int
+    output: int
+
+    @property
+    def hz(self) -> float:
+        divided = self.reference * self.output if self.family == "ice40" else self.reference
+        return self.crystal_hz * self.feedback / divided
+
+    @property
+    def detector_hz(self) -> float:
+        return self.crystal_hz / self.reference
+
+    @property
+    def oscillator_hz(self) -> float:
+        return self.hz * self.output
+
+    @property
+    def parameters(self) -> Mapping[str, int | str]:
+        """Parameters of the vendor's cell that hold this setting."""
+        if self.family == "ice40":
+            bounds = (17e6, 26e6, 44e6, 66e6, 101e6)  # of the loop filter's ranges 1 to 5
+            return {
+                "FEEDBACK_PATH": "SIMPLE",
+                "DIVR": self.reference - 1,
+                "DIVF": self.feedback - 1,
+                "DIVQ": self.output.bit_length() - 1,
+                "FILTER_RANGE": 1 + sum(self.detector_hz >= bound for bound in bounds),
+            }
+        return {
+            "FEEDBK_PATH": "CLKOP",
+            "CLKI_DIV": self.reference,
+            "CLKFB_DIV": self.feedback,
+            "CLKOP_DIV": self.output,
+            "CLKOP_ENABLE": "ENABLED",
+            "CLKOP_CPHASE": (self.output - 1) // 2,
+            "CLKOP_FPHASE": 0,
+        }
+
+
+def _settings(family: str, crystal_hz: int) -> Iterator[Pll]:
+    if family == "ice40":
+        references, feedbacks, outputs = range(1, 17), range(1, 129), [1 << q for q in range(1, 7)]
+    else:
+        references, feedbacks, outputs = range(1, 129), range(1, 129), range(1, 129)
+    limits = LIMITS[family]
+    for reference in references:
+        if not limits.detector[0] <= crystal_hz / reference <= limits.detector[1]:
+            continue
+        for feedback in feedbacks:
+            for output in outputs:
+                setting = Pll(family, crystal_hz, reference, feedback, output)
+                if limits.oscillator[0] <= setting.oscillator_hz <= limits.oscillator[1]:
+                    yield setting
+
+
+def find_pll(family: str, crystal_hz: int, wanted_hz: float) -> Pll | None:
+    """The setting whose clock is nearest to `wanted_hz` (`.hz` tells what it reaches), of those the one with the
+    smallest dividers and an oscillator in the middle of its range. None where the crystal itself is wanted.
+    Raises `FitError` outside of the PLL's range."""
+    if wanted_hz == crystal_hz:
+        return None
+    low, high = LIMITS[family].output
+    if not low <= wanted_hz <= high:
+        raise FitError(
+            f"clock: {wanted_hz / 1e6:g} MHz is out of reach, the PLL makes {low / 1e6:g} to {high / 1e6:g} MHz; "
+            f"give one of these, or the crystal's {crystal_hz / 1e6:g} MHz"
+        )
+    middle = sum(LIMITS[family].oscillator) / 2
+    return min(
+        _settings(family, crystal_hz),
+        key=lambda it: (abs(it.hz - wanted_hz), it.reference, abs(it.oscillator_hz - middle), it.output),
+    )
+
+
+class ClockGenerator(Elaboratable):
+    """Makes the domain `sync`: its clock from the crystal at `port` (a pin as requested with `dir="-"`) by `pll`,
+    or by nothing where that is None, and its reset, high from configuration until the PLL has been locked for 15
+    us, and again whenever it loses the lock."""
+
+    def __init__(self, *, family: str, port: io.PortLike, crystal_hz: int, pll: Pll | None):
+        self._family, self._port, self._pll = family, port, pll
+        self._last = round((pll.hz if pll else crystal_hz) * _RESET_SECONDS)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.domains.sync = ClockDomain()
+        m.domains.start = ClockDomain(reset_less=True, local=True)
+        core_clock, lock, locked = Signal(), Signal(), Signal()
+        if self._pll is None:
+            m.submodules.pin = pin = io.Buffer("i", self._port)
+            m.d.comb += [core_clock.eq(pin.i), lock.eq(1)]
+        elif self._family == "ice40":
+            m.submodules.pll = Instance(
+                "SB_PLL40_PAD",
+                *[("p", *parameter) for parameter in self._pll.parameters.items()],
+                ("i", "PACKAGEPIN", self._port.io),
+                ("i", "RESETB", Const(1)),
+                ("i", "BYPASS", Const(0)),
+                ("o", "PLLOUTGLOBAL", core_clock),
+                ("o", "LOCK", lock),
+            )
+        else:
+            m.submodules.pin = pin = io.Buffer("i", self._port)
+            m.submodules.pll = Instance(
+                "EHXPLLL",
+                *[("p", *parameter) for parameter in self._pll.parameters.items()],
+                ("a", "FREQUENCY_PIN_CLKI", f"{self._pll.crystal_hz / 1e6:g}"),
+                ("a", "FREQUENCY_PIN_CLKOP", f"{self._pll.hz / 1e6:g}"),
+                # the loop filter as the vendor's tool and ecppll set it
+                ("a", "ICP_CURRENT", "12"),
+                ("a", "LPF_RESISTOR", "8"),
+                ("i", "CLKI", pin.i),
+                ("i", "CLKFB", core_clock),
+                *[("i", name, Const(0)) for name in ("RST", "STDBY", "PHASESEL0", "PHASESEL1", "PLLWAKESYNC")],
+                *[("i", name, Const(1)) for name in ("PHASEDIR", "PHASESTEP", "PHASELOADREG")],
+                ("i", "ENCLKOP", Const(0)),
+                ("o", "CLKOP", core_clock),
+                ("o", "LOCK", lock),
+            )
+        reset, count = Signal(init=1), Signal(range(self._last + 1))
+        m.submodules.locked = FFSynchronizer(lock, locked, o_domain="start")
+        with m.If(~locked):
+            m.d.start += [reset.eq(1), count.eq(0)]
+        with m.Elif(count == self._last):
+            m.d.start += reset.eq(0)
+        with m.Else():
+            m.d.start += count.eq(count + 1)
+        m.d.comb += [
+            ClockSignal("start").eq(core_clock),
+            ClockSignal("sync").eq(core_clock),
+            ResetSignal("sync").eq(reset),
+        ]
+        return m

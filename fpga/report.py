@@ -1,0 +1,203 @@
+"""What a build came to: cells by block, timing and its critical path, read from the tools' own files; and the
+record of the last builds in `docs/boards.json`, with the README's table made from it.
+
+`ds2ta build --board all --record` renews the record. Each entry carries the digest of all that its bitstream was
+made from, which a test computes again, without place and route: a changed design makes the record stale.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from ds2ta.gateware.synthesis import TARGETS
+
+__all__ = [
+    "RECORD",
+    "RESOURCES",
+    "Blocks",
+    "critical_path",
+    "packed",
+    "read_record",
+    "record",
+    "render",
+    "resources",
+    "table",
+    "timing",
+]
+
+_ROOT = Path(__file__).resolve().parents[1]
+RECORD = _ROOT / "docs" / "boards.json"
+_README = _ROOT / "README.md"
+_REGION = re.compile(r"(<!-- boards -->\n).*?(<!-- /boards -->)", re.S)
+
+#: Resource -> its name for people.
+RESOURCES = {
+    "luts": "LUT",
+    "registers": "FF",
+    "block_rams": "block RAM",
+    "single_port_rams": "SPRAM",
+    "multipliers": "DSP",
+}
+#: The same in nextpnr's words: what its packing made of the netlist.
+_PACKED = {
+    "ice40": {
+        "luts": "ICESTORM_LC",
+        "block_rams": "ICESTORM_RAM",
+        "single_port_rams": "ICESTORM_SPRAM",
+        "multipliers": "ICESTORM_DSP",
+    },
+    "ecp5": {
+        "luts": "TRELLIS_COMB",
+        "registers": "TRELLIS_FF",
+        "block_rams": "DP16KD",
+        "multipliers": "MULT18X18D",
+    },
+}
+_INNERMOST = "accelerator"
+
+
+def resources(family: str, cells: Mapping[str, int]) -> dict[str, int]:
+    """Cells of a mapped netlist by type -> use of each of `RESOURCES`, before packing."""
+    area = TARGETS[family][1](dict(cells))
+    return {name: getattr(area, name) for name in RESOURCES}
+
+
+class Blocks:
+    """The blocks of a flat mapped netlist, told by the hierarchy that yosys keeps in the cells' names.
+
+    A block is a part of the accelerator or of one of the modules around it; those modules themselves stand for the
+    cells that lie in none of their parts. What the names do not tell (a few cells made of several blocks' logic)
+    belongs to the top.
+    """
+
+    def __init__(self, netlist: Mapping, *, top: str = "top"):
+        self._cells = netlist["modules"][top]["cells"]
+        scopes = {name for name, cell in self._cells.items() if cell["type"] == "$scopeinfo"}
+        chain = next((scope.split(".") for scope in sorted(scopes) if scope.split(".")[-1] == _INNERMOST), [])
+        self._chain = {".".join(chain[:depth]) for depth in range(len(chain) + 1)}
+        self._scopes = {scope for scope in scopes if scope.rpartition(".")[0] in self._chain} - {""}
+
+    def of(self, cell: str) -> str:
+        """The block of a cell, by its own name or by that of a cell that nextpnr made of it."""
+        parts = cell.split(".")
+        for depth in range(len(parts) - 1, 0, -1):
+            if (scope := ".".join(parts[:depth])) in self._scopes:
+                # a module on the way to the accelerator is spelled out, its parts go by their own name
+                return scope if scope in self._chain else parts[depth - 1]
+        return "top"
+
+    def counts(self, family: str) -> dict[str, dict[str, int]]:
+        """Block -> its mapped cells, the largest first."""
+        cells: dict[str, Counter] = {}
+        for name, cell in self._cells.items():
+            if cell["type"] != "$scopeinfo":
+                cells.setdefault(self.of(name), Counter())[cell["type"]] += 1
+        found = {block: resources(family, own) for block, own in cells.items()}
+        return {
+            block: own
+            for block, own in sorted(found.items(), key=lambda item: (-item[1]["luts"], item[0]))
+            if any(own.values())
+        }
+
+
+def packed(family: str, log: str) -> dict[str, int]:
+    """Use of each resource after packing, from nextpnr's log; resources that it does not count are left out."""
+    found = {name: int(used) for name, used in re.findall(r"Info:\s+(\w+):\s+(\d+)/\s*\d+", log)}
+    return {name: found[word] for name, word in _PACKED[family].items() if word in found}
+
+
+def timing(report: Mapping, hz: float) -> tuple[float, bool]:
+    """(highest clock of the core in Hz, whether every clock of the design holds) by nextpnr's JSON report. The
+    core's clock is the one that nextpnr has constrained to `hz`. Raises ValueError where there is none, for then
+    the netlist's PLL is not the one that the build speaks of."""
+    clocks = report["fmax"]
+    core = [item for item in clocks.values() if abs(item["constraint"] * 1e6 - hz) < 1e-3 * hz]
+    if not core:
+        raise ValueError(f"no clock of the routed design is constrained to {hz} Hz: {clocks}")
+    achieved = min(item["achieved"] for item in core) * 1e6
+    return achieved, achieved >= hz and all(item["achieved"] >= item["constraint"] for item in clocks.values())
+
+
+def critical_path(report: Mapping, blocks: Blocks) -> dict:
+    """The longest path between two registers: its ends, the blocks that it runs through, and its nanoseconds."""
+    inside = [
+        path
+        for path in report["critical_paths"]
+        if path["from"].startswith("posedge") and path["from"] == path["to"]
+    ]
+    longest = max(inside, key=lambda path: sum(step["delay"] for step in path["path"]))["path"]
+    through = [blocks.of(step["from"]["cell"]) for step in longest] + [blocks.of(longest[-1]["to"]["cell"])]
+    kinds = Counter()
+    for step in longest:
+        kinds["routing" if step["type"] == "routing" else "logic"] += step["delay"]
+    return {
+        "from": _end(longest[0]["from"]),
+        "to": _end(longest[-1]["to"]),
+        "blocks": [name for index, name in enumerate(through) if index == 0 or name != through[index - 1]],
+        "levels": sum(step["type"] == "logic" for step in longest),
+        "logic_ns": round(kinds["logic"], 2),
+        "routing_ns": round(kinds["routing"], 2),
+    }
+
+
+def _end(place: Mapping) -> str:
+    """A cell without the tails that mapping and packing have put on the name of its signal."""
+    return re.sub(r"(_SB_|_LUT4|_TRELLIS|_CCU2C|_DP16KD|_MULT18|_DFF|\$nextpnr).*|_LC$|_RAM$", "", place["cell"])
+
+
+def read_record() -> dict[str, dict]:
+    """Board -> report of the recorded build."""
+    return json.loads(RECORD.read_text())
+
+
+def record(reports: Iterable[Mapping]) -> None:
+    """Put reports of builds in the place of their boards' older ones, and renew the README's table."""
+    known = read_record() if RECORD.exists() else {}
+    known |= {report["board"]: report for report in reports}
+    RECORD.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n")
+    _README.write_text(render(_README.read_text(), known))
+
+
+def render(readme: str, reports: Mapping[str, Mapping]) -> str:
+    """The README with its table of boards made from `reports`."""
+    return _REGION.sub(lambda found: found[1] + table(reports.values()) + "\n" + found[2], readme)
+
+
+def table(reports: Iterable[Mapping]) -> str:
+    """Markdown: one row for each board."""
+    header = (
+        "board",
+        "model",
+        "lanes P x T",
+        "LUT",
+        "FF",
+        "block RAM",
+        "SPRAM",
+        "DSP",
+        "Fmax, MHz",
+        "clock, MHz",
+        "cycles an image",
+        "images/s",
+        "critical path",
+    )
+    lines = [header, tuple("---" for _ in header)]
+    for report in reports:
+        clock, path = report["timing"], report["timing"]["critical_path"]
+        times = f"{path['logic_ns']:.1f} ns logic, {path['routing_ns']:.1f} ns routing"
+        used = (f"{used['used']} of {used['available']}" for used in report["resources"].values())
+        lines.append(
+            (
+                report["title"],
+                report["model"],
+                f"{report['machine']['lanes']} x {report['machine']['time_steps']}",
+                *used,
+                f"{clock['fmax_hz'] / 1e6:.1f}",
+                f"{clock['clock_hz'] / 1e6:g}",
+                f"{report['cycles_per_image']:.0f}",
+                f"{report['images_per_second']:.0f}",
+                f"{', '.join(path['blocks'])}: {times}",
+            )
+        )
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
