@@ -1,0 +1,186 @@
+# amaranth: UnusedElaboratable=no
+"""Proved for all time: what AXI demands of a subordinate and of a stream's source, whatever the other side does, in
+whatever order it does it, and however slow the register bus is. Resets may come at any moment."""
+
+from functools import reduce
+from operator import or_
+
+import pytest
+from amaranth.hdl import Assert, Assume, Elaboratable, Fragment, Module, Signal, Value
+from prove import planted, prove
+
+from ds2ta.gateware.axi_lite import AxiLiteBridge
+from ds2ta.gateware.axi_stream import PacketStreams
+from ds2ta.gateware.registers import REGISTERS
+
+STREAMS = {"logit_width": 3, "max_classes": 2}
+
+
+def _offers(m, channel, name: str) -> None:
+    """VALID, once high, stays until READY, and what it offers stays with it."""
+    waits = Signal(name=f"{name}_waits")
+    offered = Signal.like(Value.cast(channel.payload), name=f"{name}_offered", reset_less=True)
+    m.d.sync += [waits.eq(channel.valid & ~channel.ready), offered.eq(channel.payload)]
+    with m.If(waits):
+        m.d.comb += [Assert(channel.valid), Assert(Value.cast(channel.payload) == offered)]
+
+
+def _transfers(channel):
+    return channel.valid & channel.ready
+
+
+class _Bridge(Elaboratable):
+    """`bus.done` comes for a request only; nothing else is assumed."""
+
+    def __init__(self, block):
+        self.block = block
+        self.word = Signal(36, name="peek_word")  # data and strobes of the write at hand
+        self.peek = {"dut.w_kept": self.word}
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.dut = dut = self.block
+        m.d.comb += Assume(dut.bus.request | ~dut.bus.done)
+        for name in ("b", "r"):
+            _offers(m, getattr(dut, name), name)
+        # each transaction is held or answered: none is lost, none is answered twice, none is answered unasked
+        for name, answer in (("aw", dut.b), ("w", dut.b), ("ar", dut.r)):
+            channel, count = getattr(dut, name), Signal(2, name=f"{name}_count")
+            m.d.sync += count.eq(count + _transfers(channel) - _transfers(answer))
+            m.d.comb += Assert(count == (~channel.ready).as_unsigned() + answer.valid)
+        # an access is asked for until it ends, unchanged; writes only with every strobe
+        asks = Signal()
+        access = [getattr(dut.bus, name) for name in ("write", "address", "write_data")]
+        before = [Signal.like(value, name=f"access_{index}") for index, value in enumerate(access)]
+        m.d.sync += [asks.eq(dut.bus.request & ~dut.bus.done)]
+        m.d.sync += [old.eq(new) for old, new in zip(before, access, strict=True)]
+        with m.If(asks):
+            m.d.comb += Assert(dut.bus.request)
+            m.d.comb += [Assert(old == new) for old, new in zip(before[:2], access[:2], strict=True)]
+            with m.If(dut.bus.write):
+                m.d.comb += Assert(before[2] == access[2])
+        with m.If(dut.bus.request & dut.bus.write):
+            m.d.comb += [Assert(self.word[32:].all()), Assert(~(dut.aw.ready | dut.w.ready | dut.b.valid))]
+        with m.If(dut.bus.request & ~dut.bus.write):
+            m.d.comb += Assert(~(dut.ar.ready | dut.r.valid))
+        return m
+
+
+def _bridge_inputs(dut):
+    return [
+        *(Value.cast(getattr(dut, name).payload) for name in ("aw", "w", "ar")),
+        *(getattr(dut, name).valid for name in ("aw", "w", "ar")),
+        dut.b.ready,
+        dut.r.ready,
+        dut.bus.done,
+        dut.bus.error,
+        dut.bus.read_data,
+    ]
+
+
+def test_bridge(tmp_path):
+    dut = AxiLiteBridge()
+    assert prove(tmp_path, _Bridge(dut), _bridge_inputs(dut)) == "proved"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("can_write.eq(aw_full & w_full & ~self.b.valid)", "can_write.eq(aw_full & w_full)"),
+        ("can_read.eq(ar_full & ~self.r.valid)", "can_read.eq(ar_full)"),
+        ("can_write.eq(aw_full & w_full & ~self.b.valid)", "can_write.eq(aw_full & ~self.b.valid)"),
+        ("can_write & word.strb.all()", "can_write & word.strb.any()"),
+        ("m.d.comb += channel.ready.eq(~full)", "m.d.comb += channel.ready.eq(1)"),
+        ("with m.If(self.b.ready):", "with m.If(1):"),
+        ("with m.If(self.r.ready):", "with m.If(1):"),
+    ],
+)
+def test_a_planted_bug_in_the_bridge_is_refuted(old, new, tmp_path):
+    dut = planted(AxiLiteBridge, old, new)()
+    assert prove(tmp_path, _Bridge(dut), _bridge_inputs(dut)) == "refuted"
+
+
+class _Packets(Elaboratable):
+    """The core and the bus are free, but for `bus.done`, which comes for a request only."""
+
+    def __init__(self, block):
+        self.block = block
+        self.beat, self.ended = Signal(9, name="peek_beat"), Signal(name="peek_ended")
+        self.peek = {"dut.beat": self.beat, "dut.ended": self.ended}
+
+    def elaborate(self, platform):
+        m = Module()
+        dut = self.block
+        m.submodules.dut = inside = Fragment.get(dut, platform)
+        machine = inside.generated["fsm"]
+        state = {name: machine.state == code for name, code in machine.encoding.items()}
+        m.d.comb += Assume(dut.bus.request | ~dut.bus.done)
+        _offers(m, dut.o, "o")
+
+        # packets that came, less packets that left: TLAST waits for its turn, or is owed an answer, or that waits
+        count = Signal(3)
+        closes = dut.o.payload.last
+        m.d.sync += count.eq(count + (_transfers(dut.i) & dut.i.payload.last) - (_transfers(dut.o) & closes))
+        waits, answers = Signal(), Signal()
+        held = Signal()
+        owed = state["RESULT"] | state["WAIT"] | state["STATUS"] | state["CLOSE"]
+        m.d.comb += [
+            held.eq(~dut.i.ready & self.beat[-1]),
+            waits.eq(owed | (state["ABORT"] | state["DROP"]) & self.ended),
+            answers.eq(dut.o.valid & closes),
+            Assert(count == held + waits + answers),
+            Assert(reduce(or_, state.values())),
+        ]
+        with m.If(state["LENGTH"] | state["BYTE"]):
+            m.d.comb += Assert(~self.ended)
+
+        # a sample goes to the core, and its answer comes, while loading is refused
+        with m.If(dut.sample.valid | dut.result.ready):
+            m.d.comb += Assert(dut.engaged)
+        # the only register that is written is the one that resets the core
+        with m.If(dut.bus.request & dut.bus.write):
+            m.d.comb += [
+                Assert(dut.bus.address == REGISTERS["command"].address),
+                Assert(dut.bus.write_data == REGISTERS["command"].encode(core_reset=1)),
+            ]
+        return m
+
+
+def _packet_inputs(dut):
+    return [
+        Value.cast(dut.i.payload),
+        dut.i.valid,
+        dut.o.ready,
+        dut.sample.ready,
+        Value.cast(dut.result.payload),
+        dut.result.valid,
+        dut.busy,
+        dut.cut,
+        dut.bus.done,
+        dut.bus.error,
+        dut.bus.read_data,
+    ]
+
+
+def test_packets(tmp_path):
+    dut = PacketStreams(**STREAMS)
+    assert prove(tmp_path, _Packets(dut), _packet_inputs(dut)) == "proved"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("m.d.comb += self.i.ready.eq(~full)", "m.d.comb += self.i.ready.eq(1)"),
+        ("with m.If(self.o.ready):", "with m.If(1):"),
+        ("self.result.ready.eq(~self.o.valid)", "self.result.ready.eq(1)"),
+        ('m.State("CLOSE"), m.If(~self.o.valid)', 'm.State("CLOSE"), m.If(1)'),
+        (
+            "ended.eq(beat.last),\n                        full.eq(0)",
+            "ended.eq(0),\n                        full.eq(0)",
+        ),
+        ("m.d.sync += [full.eq(0), ended.eq(beat.last)]", "m.d.sync += [full.eq(0), ended.eq(1)]"),
+    ],
+)
+def test_a_planted_bug_in_the_packets_is_refuted(old, new, tmp_path):
+    dut = planted(PacketStreams, old, new)(**STREAMS)
+    assert prove(tmp_path, _Packets(dut), _packet_inputs(dut), steps=12) == "refuted"
