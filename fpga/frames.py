@@ -147,9 +147,11 @@ def write_payload(address: int, values: Sequence[int]) -> bytes:
     return struct.pack(f"<H{len(values)}I", address, *values)
 
 
-def load_payload(store: int, row: int, chunk: int, words: Sequence[int]) -> bytes:
-    """LOAD of 16-bit `words` into a store from chunk `chunk` of row `row` on: over chunks first, then rows."""
-    return struct.pack(f"<BBI{len(words)}H", store, chunk, row, *words)
+def load_payload(store: int, row: int, chunk: int, data: bytes) -> bytes:
+    """LOAD of 16-bit words into a store from chunk `chunk` of row `row` on: over chunks first, then rows."""
+    if not data or len(data) % 2:
+        raise FrameError(f"LOAD of {len(data)} bytes, must be one or more 16-bit words")
+    return struct.pack("<BBI", store, chunk, row) + data
 
 
 def sample_payload(offset: int, data: bytes) -> bytes:

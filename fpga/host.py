@@ -1,0 +1,287 @@
+"""The host's side of a board: identify it, load a model, classify, read what the core counts.
+
+    with Board.open("/dev/ttyUSB1") as board:
+        board.load(model)
+        answers = board.infer(images)
+
+One driver for a board on a cable and for a simulated one behind a pseudo-terminal. Whatever goes wrong is a
+`Ds2taError` of one line.
+"""
+
+import contextlib
+import struct
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import serial
+import serial.tools.list_ports
+
+from ds2ta.errors import FitError
+from ds2ta.fpga.device import Device, RefusedError, StalledError
+from ds2ta.fpga.exchange import LinkError, Port
+from ds2ta.fpga.frames import MAX_PAYLOAD, Opcode, sample_payload
+from ds2ta.fpga.frames import Answer as Status
+from ds2ta.fpga.loading import StoreContents, load_payloads, store_contents
+from ds2ta.gateware.compiler import Program, compile_model
+from ds2ta.gateware.cycles import total_cycles
+from ds2ta.gateware.machine import Machine
+from ds2ta.gateware.registers import IDENTITY, REGISTERS, STORES, VERSION, machine_from_words
+from ds2ta.gateware.samples import sample_bytes
+from ds2ta.gateware.sequencer import PassCounters
+from ds2ta.modelfile import IntegerModel, model_digest
+
+__all__ = [
+    "DEFAULT_BAUD",
+    "Answer",
+    "Board",
+    "Identity",
+    "MemoryCheckError",
+    "Progress",
+    "UntrustedError",
+]
+
+DEFAULT_BAUD = 1_000_000
+#: What is being done, how much of it is done, of how much.
+Progress = Callable[[str, int, int], None]
+
+_POLL = 0.02  # seconds that one read of the port may block
+_SAMPLE_BYTES = MAX_PAYLOAD - len(sample_payload(0, b""))
+_COUNTERS = 4  # words of one pass
+
+
+class MemoryCheckError(LinkError):
+    """A memory of the board does not hold what was loaded."""
+
+
+class UntrustedError(LinkError):
+    """A result came from memories that are not known to be good."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a board is. `version`: (major, minor) of its register map. `digest`: SHA-256 (hex) of the model that it
+    says to hold; zeros for none."""
+
+    version: tuple[int, int]
+    clock_hz: int
+    machine: Machine
+    digest: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One sample's result. `cycles`: of the core, from the first byte to the end. `trusted`: the memories were
+    known to be good from before the first byte until after the result. `seconds`: from the first byte sent until
+    the result was known here."""
+
+    class_index: int
+    logits: tuple[int, ...]
+    cycles: int
+    trusted: bool
+    counters: tuple[PassCounters, ...]
+    seconds: float
+
+
+class Board(Device):
+    """A board with an accelerator; a context manager. Parameters: those of `Device`."""
+
+    def __init__(self, port: Port, **options):
+        super().__init__(port, **options)
+        self._loaded: tuple[IntegerModel, Program] | None = None
+
+    @classmethod
+    def open(cls, device: str, *, baud: int = DEFAULT_BAUD, timeout: float = 1.0, **options) -> "Board":
+        """Open a serial port: a device name, or a URL that pyserial knows. Nothing is sent yet. Raises `LinkError`
+        when there is no such port, or another program has it."""
+        local = {} if "://" in device else {"exclusive": True}
+        try:
+            port = serial.serial_for_url(
+                device, baudrate=baud, timeout=min(_POLL, timeout), write_timeout=timeout, **local
+            )
+        except (OSError, ValueError) as error:
+            found = ", ".join(sorted(item.device for item in serial.tools.list_ports.comports())) or "none"
+            raise LinkError(
+                f"{device}: cannot be opened as a serial port ({error}); ports of this machine: {found}; `ds2ta "
+                f"board --virtual` makes one without a board"
+            ) from None
+        return cls(port, name=device, timeout=timeout, **options)
+
+    def __enter__(self) -> "Board":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ---- model
+
+    def identify(self) -> Identity:
+        """Ask the board what it is. Raises `LinkError` for a device of another kind or of another version."""
+        (found,) = self.read("id")
+        if found != IDENTITY:
+            raise LinkError(f"{self.name}: identifies itself as {found:#010x}, a ds2ta board as {IDENTITY:#010x}")
+        version = REGISTERS["version"].decode(self.read("version")[0])
+        if version["major"] != VERSION[0]:
+            raise LinkError(
+                f"{self.name}: its register map has version {version['major']}.{version['minor']}, this program "
+                f"speaks {VERSION[0]}.x: use the ds2ta that built the bitstream, or build it anew"
+            )
+        return Identity(
+            version=(version["major"], version["minor"]),
+            clock_hz=self.read("clock_hz")[0],
+            machine=machine_from_words(self.read("machine", count=REGISTERS["machine"].count)),
+            digest=self._digest(),
+        )
+
+    def load(self, model: IntegerModel, *, force: bool = False, progress: Progress | None = None) -> bool:
+        """Put a model into the board and wait until the board has checked its memories; False if the board held it
+        already (and `force` is not given). Raises `FitError` when the machine is too small, `MemoryCheckError` when
+        the memories do not hold what was sent."""
+        tell = progress or (lambda *_: None)
+        machine = self.identify().machine
+        try:
+            program = compile_model(model, machine)
+        except FitError as error:
+            raise FitError(f"{self.name}: {error}") from None
+        stores = store_contents(machine, program)
+        self._loaded = None
+        self.reset()  # a sample that nobody completed keeps the stores closed
+        fresh = force or not self._holds(model, stores)
+        if fresh:
+            self._fill(stores, tell)
+        self.write("sample_length", [int(np.prod(model.network.sample_shape))])
+        self.write("classes", [model.network.classes])
+        tell("checking memories", 0, 1)
+        state = self.wait(lambda now: now["memory_good"] or now["memory_error"], "the memory check")
+        if state["memory_error"]:
+            raise MemoryCheckError(self._memory_report(state["bad_stores"], stores))
+        self._write_digest(model_digest(model))
+        self._loaded = (model, program)
+        tell("checking memories", 1, 1)
+        return fresh
+
+    def _fill(self, stores: Sequence[StoreContents], tell: Progress) -> None:
+        self._write_digest("00" * 32)  # until all of it is there
+        payloads = [payload for store in stores if store.loadable for payload in load_payloads(store)]
+        for done, payload in enumerate(payloads):
+            tell("loading", done, len(payloads))
+            self.ask(Opcode.LOAD, payload, "loading")
+        tell("loading", len(payloads), len(payloads))
+        self.write("check_rows", [store.rows for store in stores])
+        self.write("check_expected", [store.crc for store in stores])
+
+    def _holds(self, model: IntegerModel, stores: Sequence[StoreContents]) -> bool:
+        """Whether the board says to hold just this, and checks its memories against it."""
+        count = len(STORES)
+        return (
+            self._digest() == model_digest(model)
+            and self.read("check_rows", count=count) == [store.rows for store in stores]
+            and self.read("check_expected", count=count) == [store.crc for store in stores]
+            and not self.status()["memory_error"]
+        )
+
+    def _digest(self) -> str:
+        register = REGISTERS["model_digest"]
+        return struct.pack(f"<{register.count}I", *self.read("model_digest", count=register.count)).hex()
+
+    def _write_digest(self, digest: str) -> None:
+        self.write("model_digest", struct.unpack(f"<{REGISTERS['model_digest'].count}I", bytes.fromhex(digest)))
+
+    def _memory_report(self, bad: int, stores: Sequence[StoreContents]) -> str:
+        found = self.read("check_found", count=len(STORES))
+        parts = [
+            f"store {store.name} has CRC-32 {found[store.number]:#010x}, must have {store.crc:#010x}"
+            + ("" if store.loadable else " (built into the bitstream, for another model)")
+            for store in stores
+            if bad >> store.number & 1
+        ]
+        return f"{self.name}: memory check failed: {'; '.join(parts)}: load again with force"
+
+    # ---- samples
+
+    def infer(
+        self,
+        images: Iterable[np.ndarray],
+        *,
+        each: Callable[[int, Answer], None] | None = None,
+        allow_untrusted: bool = False,
+    ) -> list[Answer]:
+        """Classify samples of the loaded model; `each` hears of every answer as it comes. At the end the board
+        reads all its memories once more. Raises `UntrustedError` when a result came from memories that are not
+        known to be good; with `allow_untrusted` such answers say so instead."""
+        if self._loaded is None:
+            raise LinkError(f"{self.name}: no model was loaded through this connection; call load(model) first")
+        state = self.status()
+        if state["busy"] or state["sample_open"]:
+            self.reset()  # left over from somebody who broke off
+        answers = []
+        for number, image in enumerate(images):
+            answer = self._classify(number, sample_bytes(self._loaded[0], np.asarray(image)).tobytes())
+            if not (answer.trusted or allow_untrusted):
+                raise UntrustedError(self._distrust(f"result of sample {number}", self.status()))
+            answers.append(answer)
+            if each is not None:
+                each(number, answer)
+        if answers and (state := self._check_again())["memory_error"]:
+            if not allow_untrusted:
+                raise UntrustedError(self._distrust(f"results of {len(answers)} samples", state))
+            answers = [replace(answer, trusted=False) for answer in answers]
+        return answers
+
+    def _classify(self, number: int, data: bytes) -> Answer:
+        (before,) = self.read("result_number")
+        begun = time.monotonic()
+        for offset in range(0, len(data), _SAMPLE_BYTES):
+            self._send(number, offset, data[offset : offset + _SAMPLE_BYTES], before)
+        self.wait(
+            lambda now: now["result_valid"] and not now["busy"] and self.read("result_number") != [before],
+            f"sample {number}",
+        )
+        seconds = time.monotonic() - begun
+        model, program = self._loaded
+        (class_index,) = self.read("result_class")
+        logits = self.read("logits", count=model.network.classes)
+        words = self.read("counters", count=_COUNTERS * len(program.instructions))
+        counters = tuple(
+            PassCounters(step.name, step.opcode, *words[_COUNTERS * index :][: _COUNTERS - 1])
+            for index, step in enumerate(program.instructions)
+        )
+        trusted = bool(self.status()["result_trusted"])  # last: it falls with any error seen until now
+        return Answer(class_index, tuple(logits), total_cycles(counters), trusted, counters, seconds)
+
+    def _send(self, number: int, offset: int, data: bytes, before: int) -> None:
+        """One SAMPLE request. When its answer was lost and it was sent again, it may find its bytes taken long ago;
+        then the board refuses it, and that is well."""
+        doing = f"sample {number}, bytes {offset}..{offset + len(data) - 1}"
+        deadline = time.monotonic() + self.patience
+        accept = (Status.BUSY, Status.OFFSET, Status.STALLED)
+        while (
+            status := self.ask(Opcode.SAMPLE, sample_payload(offset, data), doing, accept=accept).status
+        ) != Status.OK:
+            (finished,), (taken,) = self.read("result_number"), self.read("sample_bytes")
+            if finished != before or taken >= offset + len(data):
+                return
+            if status == Status.BUSY and time.monotonic() < deadline:
+                continue
+            with contextlib.suppress(LinkError):  # what went wrong before is what counts
+                self.reset()
+            if status == Status.OFFSET:
+                raise RefusedError(f"{self.name}: {doing}: refused by the board, it took {taken} bytes", status)
+            raise StalledError(
+                f"{self.name}: {doing}: the core takes no byte after {taken}; it has been reset, send the sample "
+                f"again; if that repeats, load the model again"
+            )
+
+    def _check_again(self) -> dict[str, int]:
+        """The status after all memories have been read whole once more: the scan at work and the next one."""
+        (before,) = self.read("scans")
+        return self.wait(
+            lambda now: now["memory_error"] or (self.read("scans")[0] - before) % (1 << 32) >= 2,
+            "the memory check",
+        )
+
+    def _distrust(self, what: str, state: dict[str, int]) -> str:
+        bad = [name for number, name in enumerate(STORES) if state["bad_stores"] >> number & 1]
+        why = f"memory {', '.join(bad)} changed" if bad else "the memories were not checked"
+        return f"{self.name}: {what} cannot be trusted: {why}; load the model again and repeat"

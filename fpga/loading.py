@@ -1,0 +1,49 @@
+"""A compiled model as the requests that put it into a board, and as the checksums that its memories must have."""
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ds2ta.fpga.frames import MAX_PAYLOAD, load_payload
+from ds2ta.gateware.accelerator import store_images, store_shapes
+from ds2ta.gateware.compiler import Program
+from ds2ta.gateware.machine import Machine
+
+__all__ = ["StoreContents", "load_payloads", "store_contents"]
+
+_WORD = 2  # bytes of a chunk
+_LOAD_BYTES = (MAX_PAYLOAD - len(load_payload(0, 0, 0, bytes(_WORD)))) // _WORD * _WORD + _WORD
+
+
+@dataclass(frozen=True)
+class StoreContents:
+    """What one store must hold: `rows` rows from row 0, each `chunks` 16-bit little-endian words, least significant
+    first, all together in `data`. A store that is not `loadable` holds it since the board was built."""
+
+    name: str
+    number: int
+    rows: int
+    chunks: int
+    loadable: bool
+    data: bytes
+
+    @property
+    def crc(self) -> int:
+        """CRC-32 of the rows as the memory check computes it; 0 for no rows."""
+        return zlib.crc32(self.data)
+
+
+def store_contents(machine: Machine, program: Program) -> list[StoreContents]:
+    """All stores, in the order of their numbers."""
+    images, found = store_images(program), []
+    for name, shape in store_shapes(machine).items():
+        data = b"".join(row.to_bytes(shape.chunks * _WORD, "little") for row in images[name])
+        found.append(StoreContents(name, shape.number, len(images[name]), shape.chunks, shape.loadable, data))
+    return found
+
+
+def load_payloads(store: StoreContents) -> Iterator[bytes]:
+    """Payloads of the LOAD requests that fill a store, as few as can be."""
+    for start in range(0, len(store.data), _LOAD_BYTES):
+        row, chunk = divmod(start // _WORD, store.chunks)
+        yield load_payload(store.number, row, chunk, store.data[start : start + _LOAD_BYTES])
