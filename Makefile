@@ -11,7 +11,7 @@ find_python = for name in $(PYTHONS); do \
 	if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then found=$$name; break; fi; done; \
 	[ -n "$$found" ] || { echo "error: Python 3.11 or later is needed; none of these is: $(PYTHONS)" >&2; exit 2; }
 
-.PHONY: help verilog test sim lint train bench break clean distclean
+.PHONY: help verilog test sim lint train bench break bitstream flash clean distclean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -41,6 +41,12 @@ bench: $(VENV)/test.stamp  ## print every figure: accuracy, cycles, utilization,
 break: $(VENV)/test.stamp  ## plant known bugs, one after another, and demand that a test finds each
 	$(BIN)/python tests/mutation.py --jobs $(JOBS)
 
+bitstream: $(VENV)/fpga.stamp  ## build the bitstream of BOARD=icebreaker, ulx3s_85f, ulx3s_25f, orangecrab, or all
+	@$(BIN)/ds2ta build --board '$(BOARD)'
+
+flash: $(VENV)/fpga.stamp  ## load the bitstream of BOARD=... into the board on USB
+	@$(BIN)/ds2ta flash --board '$(BOARD)'
+
 clean:  ## remove everything that was built (not the environment)
 	rm -rf build
 
@@ -55,6 +61,11 @@ $(VENV)/bin/python:
 # the base package: enough for Verilog, no torch
 $(VENV)/base.stamp: pyproject.toml | $(VENV)/bin/python
 	$(PIP) install --editable .
+	@touch $@
+
+# bitstreams: synthesis, place and route, all from PyPI; no torch
+$(VENV)/fpga.stamp: pyproject.toml $(VENV)/base.stamp
+	$(PIP) install --editable '.[fpga]'
 	@touch $@
 
 # all that tests, training and benchmarks need

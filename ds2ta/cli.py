@@ -58,8 +58,8 @@ def _model_paths(paths: list[Path] | None) -> list[Path]:
     return list(paths) if paths else [ROOT / "models" / f"{name}.safetensors" for name in SHIPPED]
 
 
-def _choices(model_name: str, settings: list[str] | None) -> dict:
-    """Machine choices: the preset of a shipped model, changed by --set."""
+def _choices(model_name: str | None, settings: list[str] | None) -> dict:
+    """Machine choices: the preset of a shipped model (none: none), changed by --set."""
     from ds2ta.gateware.machine import Machine
     from ds2ta.gateware.presets import MACHINES
 
@@ -248,6 +248,84 @@ def info(model: Annotated[Path, typer.Argument(help="Integer model file.")]) -> 
     for key in ("command", "float_accuracy", "integer_accuracy", "test_samples"):
         if key in loaded.provenance:
             _console.print(f"{key}: {loaded.provenance[key]}")
+
+
+@app.command()
+def build(
+    board: Annotated[str, typer.Option(help="A board, or all.")],
+    model: Annotated[Path | None, typer.Option(help="Integer model file; default: the board's.")] = None,
+    settings: SetOption = None,
+    clock: Annotated[float | None, typer.Option(help="Clock of the core in MHz; default: the board's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of place and route; default: the board's.")] = None,
+    tries: Annotated[int, typer.Option(min=1, help="Seeds to try, one after another, until timing is met.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="Folder; default: build/fpga/BOARD.")] = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Renew docs/boards.json and the README's table.")
+    ] = False,
+) -> None:
+    """Build the bitstream of a board: synthesis, place and route at the clock that it runs at, packing, report."""
+    from ds2ta.fpga.boards import BOARDS, find_board
+    from ds2ta.fpga.report import record as renew
+
+    boards = list(BOARDS.values()) if board == "all" else [find_board(board)]
+    if record and (model, settings, clock, seed, out) != (None, None, None, None, None):
+        raise FitError("--record: boards are recorded as they are by default, give --board alone")
+    if out is not None and len(boards) > 1:
+        raise FitError(f"--out {out}: takes one board, not all")
+    for item in boards:
+        folder = out or ROOT / "build" / "fpga" / item.name
+        report = _built(
+            item,
+            folder=folder,
+            model=model,
+            choices=_choices(None, settings),
+            clock_hz=None if clock is None else clock * 1e6,
+            seed=seed,
+            tries=tries,
+        )
+        timing, path = report["timing"], report["timing"]["critical_path"]
+        used = ", ".join(f"{name} {use['used']}/{use['available']}" for name, use in report["resources"].items())
+        print(
+            f"{folder / item.bitstream}: {report['model']} at {timing['clock_hz'] / 1e6:g} MHz, Fmax "
+            f"{timing['fmax_hz'] / 1e6:.1f} MHz ({' - '.join(path['blocks'])}), "
+            f"{report['images_per_second']:.0f} images/s; {used}"
+        )
+        if record:
+            renew([report])
+
+
+def _built(board, **options) -> dict:
+    """Report of a board's build, made now where it is not there already."""
+    from ds2ta.fpga.build import build_board
+
+    def cycles(model, machine) -> list[int]:
+        from ds2ta.gateware.compiler import compile_model
+        from ds2ta.gateware.cycles import predict, total_cycles
+        from ds2ta.golden import slow
+
+        program = compile_model(model, machine)
+        return [
+            total_cycles(predict(program, machine, sample, slow.run(model, sample))) for sample in model.samples
+        ]
+
+    return build_board(
+        board, cycles=cycles, progress=lambda step: print(f"{board.name}: {step}", file=sys.stderr), **options
+    )
+
+
+@app.command()
+def flash(board: Annotated[str, typer.Option(help="A board, such as icebreaker.")]) -> None:
+    """Load a board with its bitstream, which is built first where that has not been done."""
+    from ds2ta.fpga.boards import find_board
+    from ds2ta.fpga.flash import check_attached
+    from ds2ta.fpga.flash import flash as load
+
+    item = find_board(board)
+    check_attached(item)
+    folder = ROOT / "build" / "fpga" / item.name
+    _built(item, folder=folder)
+    load(item, folder / item.bitstream)
+    print(f"{item.name}: {folder / item.bitstream} is loaded")
 
 
 @app.command()

@@ -39,7 +39,7 @@ class Board:
       registers, block_rams, single_port_rams, multipliers.
     crystal: the pin of the clock, and its frequency `crystal_hz`. core_hz: the core's clock by default.
     uart: resource with the parts rx and tx. busy, error: LEDs. high: pins that stay high.
-    extra: resources that amaranth-boards lacks.
+    extra: resources that amaranth-boards lacks. seed: of place and route, one that meets `core_hz`.
     model: name of the shipped model that it is built for by default, with the machine `choices`.
     loader: arguments of openFPGALoader; usb: (vendor, product) of what that tool talks to.
     """
@@ -60,6 +60,7 @@ class Board:
     error: Pin
     uart: Pin = field(default=Pin("uart"))
     high: tuple[Pin, ...] = ()
+    seed: int = 1
     extra: tuple[Resource, ...] = ()
 
     @property
@@ -117,7 +118,7 @@ BOARDS = {
             choices=MACHINES["digits-tiny"] | ICE40 | {"tables": "ram"},
             busy=Pin("led_g"),
             error=Pin("led_r"),
-            loader=("--board", "ice40_generic"),
+            loader=("--board", "ice40_generic", "--write-flash"),
             usb=(0x0403, 0x6010),
         ),
         Board(
@@ -165,5 +166,5 @@ BOARDS = {
 def find_board(name: str) -> Board:
     """The board of that name. Raises `FitError` with the list of those there are."""
     if name not in BOARDS:
-        raise FitError(f"board {name}: must be one of {', '.join(BOARDS)}")
+        raise FitError(f"board {name!r}: must be one of {', '.join(BOARDS)}")
     return BOARDS[name]

