@@ -12,7 +12,9 @@ rules that make every port conflict-free: residual passes read bank A and add to
 bank A and V in bank B; no pass reads a row that it writes.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from dataclasses import dataclass
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, ceil_log2
@@ -20,22 +22,77 @@ from amaranth.utils import bits_for, ceil_log2
 from ds2ta.gateware.blocks import blocks
 from ds2ta.gateware.compiler import Program
 from ds2ta.gateware.machine import Machine
-from ds2ta.gateware.program import Opcode
-from ds2ta.gateware.sequencer import counter_layout
+from ds2ta.gateware.program import PROGRAM_WORD, Opcode, instruction_words
+from ds2ta.gateware.sequencer import COUNTERS
 from ds2ta.hw.head import logit_layout
 from ds2ta.hw.parameters import parameter_layout
 from ds2ta.hw.rows import row_layout
 
-__all__ = ["LOAD_STORES", "Accelerator", "load_layout"]
+__all__ = ["CHUNK", "Accelerator", "StoreShape", "load_layout", "scan_signature", "store_images", "store_shapes"]
 
-#: Numbers of the stores on the `load` stream.
-LOAD_STORES = {"weights": 0, "program": 1, "parameters": 2, "denoiser": 3}
+#: Bits of a store's row that are loaded, or scanned, at once.
+CHUNK = 16
+
+
+@dataclass(frozen=True)
+class StoreShape:
+    """One of the four stores as its users see it. `number`: on the load stream and the scan; `rows` of `width`
+    bits, in `chunks` of CHUNK bits; `loadable`: not a rom."""
+
+    number: int
+    rows: int
+    width: int
+    loadable: bool
+
+    @property
+    def chunks(self) -> int:
+        return -(-self.width // CHUNK)
+
+
+def store_shapes(machine: Machine) -> dict[str, StoreShape]:
+    """The stores of a machine by name, in the order of their numbers."""
+    tables = machine.tables != "rom"
+    parameter = parameter_layout(lanes=machine.drain_lanes, param_width=machine.param_width)
+    program_rows = machine.instructions * instruction_words(machine)
+    return {
+        "weights": StoreShape(
+            0, machine.weight_rows, machine.lanes * machine.weight_bits, machine.weights != "rom"
+        ),
+        "program": StoreShape(1, program_rows, PROGRAM_WORD, tables),
+        "parameters": StoreShape(2, machine.parameter_rows, parameter.size, tables),
+        "denoiser": StoreShape(3, machine.denoiser_entries, machine.denoiser_bits, tables),
+    }
+
+
+def store_images(program: Program) -> dict[str, list[int]]:
+    """What a compiled model puts into the stores: rows from 0, by store name."""
+    return {
+        "weights": program.weight_image,
+        "program": program.program_image,
+        "parameters": program.parameter_image,
+        "denoiser": program.denoiser_image,
+    }
 
 
 def load_layout(machine: Machine) -> data.StructLayout:
     """One word of a store: `chunk` c holds bits 16 c .. 16 c + 15 of row `row`."""
-    rows = max(machine.weight_rows, machine.parameter_rows, machine.denoiser_entries, machine.instructions)
-    return data.StructLayout({"store": 2, "row": bits_for(rows - 1), "chunk": 8, "data": 16})
+    rows = max(shape.rows for shape in store_shapes(machine).values())
+    return data.StructLayout({"store": 2, "row": bits_for(rows - 1), "chunk": 8, "data": CHUNK})
+
+
+def scan_signature(machine: Machine) -> wiring.Signature:
+    """Reading back the stores, seen from the accelerator, only while `busy` is low: `enable` with `store` and `row`
+    held; `data` is chunk `chunk` of cycle c in cycle c + 1, from the third cycle of a row on."""
+    layout = load_layout(machine)
+    return wiring.Signature(
+        {
+            "enable": In(1),
+            "store": In(layout["store"].shape),
+            "row": In(layout["row"].shape),
+            "chunk": In(layout["chunk"].shape),
+            "data": Out(CHUNK),
+        }
+    )
 
 
 class Accelerator(wiring.Component):
@@ -51,7 +108,9 @@ class Accelerator(wiring.Component):
     sample: {value}: sample bytes. The first byte starts the program and is consumed by its first pass.
     result: {logit, index, class_index, last}.
     busy: a sample is being worked on. pass_index: the pass at work.
-    counter_address, counter_data: the counters of each pass of the last sample (one cycle of latency).
+    counter_address, counter_data: the counters of each pass of the last sample, as the sequencer addresses them
+      (one cycle of latency); complete three cycles after `busy` falls.
+    scan: reads the stores back, for a check of the memories; see `scan_signature`.
     trace_X, trace_X_* (only with `trace`): what the passes produce, shown in every cycle with trace_X_valid, for
       benches and `ds2ta diff`; each with trace_X_pass:
       row: a row and its address, before its residual joins;
@@ -70,8 +129,9 @@ class Accelerator(wiring.Component):
             "result": Out(stream.Signature(logit_layout(machine.logit_width, machine.max_classes))),
             "busy": Out(1),
             "pass_index": Out(range(machine.instructions)),
-            "counter_address": In(range(machine.instructions)),
-            "counter_data": Out(counter_layout(machine)),
+            "counter_address": In(range(machine.instructions * COUNTERS)),
+            "counter_data": Out(machine.counter_width),
+            "scan": Out(scan_signature(machine)),
         }
         if trace:
             members |= {
@@ -120,14 +180,12 @@ class Accelerator(wiring.Component):
             sequencer.go.eq(self.sample.valid),
             self.busy.eq(sequencer.busy),
             self.pass_index.eq(sequencer.index),
-            program_store.enable.eq(sequencer.fetch),
-            program_store.address.eq(sequencer.fetch_address),
-            now.eq(program_store.data),
+            sequencer.word.eq(program_store.data),
             sequencer.useful.eq(engine.useful | attention.entries),
             sequencer.row.eq(zero_skip.rows),
             counter_store.write.enable.eq(sequencer.record),
-            counter_store.write.address.eq(sequencer.index),
-            counter_store.write.row.eq(sequencer.counters),
+            counter_store.write.address.eq(sequencer.record_address),
+            counter_store.write.row.eq(sequencer.record_data),
             counter_store.read_enable.eq(1),
             counter_store.read_address.eq(self.counter_address),
             self.counter_data.eq(counter_store.read_data),
@@ -206,13 +264,34 @@ class Accelerator(wiring.Component):
         wiring.connect(m, head.o, wiring.flipped(self.result))
 
         # ---- memories
+        shapes = store_shapes(machine)
+        scans = {name: Signal(name=f"scans_{name}") for name in shapes}
+        stored = {
+            "weights": weight_store.data,
+            "program": program_store.data,
+            "parameters": parameter_store.data,
+            "denoiser": attention.stored,
+        }
+        for name, shape in shapes.items():
+            chunks = Array(stored[name][CHUNK * chunk :][:CHUNK] for chunk in range(shape.chunks))
+            m.d.comb += scans[name].eq(self.scan.enable & ~sequencer.busy & (self.scan.store == shape.number))
+            with m.If(scans[name]):
+                m.d.sync += self.scan.data.eq(chunks[self.scan.chunk[: bits_for(shape.chunks - 1)]])
         m.d.comb += [
-            weight_store.enable.eq(engine.weight_enable),
-            weight_store.address.eq(engine.weight_address),
+            weight_store.enable.eq(engine.weight_enable | scans["weights"]),
+            weight_store.address.eq(Mux(sequencer.busy, engine.weight_address, self.scan.row)),
+            program_store.enable.eq(sequencer.fetch | scans["program"]),
+            program_store.address.eq(Mux(scans["program"], self.scan.row, sequencer.fetch_address)),
+            attention.scan.eq(scans["denoiser"]),
+            attention.scan_entry.eq(self.scan.row),
             engine.weight_data.as_value().eq(weight_store.data),
             parameter_store.enable.eq(1),
             parameter_store.address.eq(
-                Mux(runs[Opcode.HEAD], now.parameters + head.bias_group, parameters.read_address)
+                Mux(
+                    sequencer.busy,
+                    Mux(runs[Opcode.HEAD], now.parameters + head.bias_group, parameters.read_address),
+                    self.scan.row,
+                )
             ),
             parameters.read_data.eq(parameter_store.data),
             head.bias.eq(parameter_row(parameter_store.data).bias),
@@ -265,12 +344,13 @@ class Accelerator(wiring.Component):
         if machine.weights != "rom" or machine.tables != "rom":
             entry = self.load.payload
             m.d.comb += self.load.ready.eq(~sequencer.busy)
-            loadable = {"weights": weight_store} if machine.weights != "rom" else {}
-            if machine.tables != "rom":
-                loadable |= {"program": program_store, "parameters": parameter_store, "denoiser": attention}
-            for name, target in loadable.items():
+            blocks_of = {"weights": weight_store, "program": program_store}
+            blocks_of |= {"parameters": parameter_store, "denoiser": attention}
+            for name, target in blocks_of.items():
+                if not shapes[name].loadable:
+                    continue
                 m.d.comb += [
-                    target.load.enable.eq(self.load.valid & self.load.ready & (entry.store == LOAD_STORES[name])),
+                    target.load.enable.eq(self.load.valid & self.load.ready & (entry.store == shapes[name].number)),
                     target.load.address.eq(entry.row),
                     target.load.chunk.eq(entry.chunk),
                     target.load.data.eq(entry.data),

@@ -5,8 +5,8 @@ from amaranth.utils import bits_for, ceil_log2
 
 from ds2ta.gateware.compiler import Program
 from ds2ta.gateware.machine import Machine
-from ds2ta.gateware.program import instruction_layout
-from ds2ta.gateware.sequencer import Sequencer, counter_layout
+from ds2ta.gateware.program import PROGRAM_WORD, instruction_words
+from ds2ta.gateware.sequencer import COUNTERS, Sequencer
 from ds2ta.hw.attention import AttentionUnit
 from ds2ta.hw.encoder import InputEncoder
 from ds2ta.hw.engine import SynapticEngine
@@ -125,7 +125,7 @@ def blocks(machine: Machine, program: Program | None = None) -> dict[str, wiring
             machine.lanes * machine.weight_bits, machine.weight_rows, machine.weights, "weight_image"
         ),
         "program_store": store(
-            instruction_layout(machine).size, machine.instructions, machine.tables, "program_image"
+            PROGRAM_WORD, machine.instructions * instruction_words(machine), machine.tables, "program_image"
         ),
         "parameter_store": store(
             parameter_layout(lanes=drain, param_width=machine.param_width).size,
@@ -133,5 +133,5 @@ def blocks(machine: Machine, program: Program | None = None) -> dict[str, wiring
             machine.tables,
             "parameter_image",
         ),
-        "counter_store": SpikeBank(width=counter_layout(machine).size, depth=machine.instructions),
+        "counter_store": SpikeBank(width=machine.counter_width, depth=machine.instructions * COUNTERS),
     }

@@ -12,7 +12,7 @@ from ds2ta.gateware.images import StoreImages
 from ds2ta.gateware.layout import Allocator, Region
 from ds2ta.gateware.machine import Machine, highest, machine_from_dict
 from ds2ta.gateware.needs import needs, refuse
-from ds2ta.gateware.program import Instruction, Opcode, Residual, encode
+from ds2ta.gateware.program import Instruction, Opcode, Residual, program_words
 from ds2ta.modelfile import IntegerModel
 
 __all__ = ["Program", "compile_model", "fit"]
@@ -337,7 +337,7 @@ class _Compiler:
         return Program(
             instructions=tuple(self.instructions),
             regions=self.regions,
-            program_image=[encode(instruction, machine) for instruction in self.instructions],
+            program_image=program_words(self.instructions, machine),
             weight_image=self.images.weight_image,
             parameter_image=self.images.parameter_image,
             denoiser_image=[int(value) for table in self.model.denoisers for value in table.reshape(-1)] or [0],

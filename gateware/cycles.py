@@ -2,7 +2,7 @@
 
 It knows nothing of the RTL but the documented latencies of the blocks, and of the sample only which spike words
 are non-zero and the attention scores (taken from a golden model's taps). Time in a pass is counted from its
-`start`, cycle 0.
+`start`, cycle 0; the fetch of its instruction comes before.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from ds2ta.gateware.attention_cycles import attention_cycles
 from ds2ta.gateware.compiler import Program
 from ds2ta.gateware.layout import Region
 from ds2ta.gateware.machine import Machine
-from ds2ta.gateware.program import Instruction, Opcode, Residual
+from ds2ta.gateware.program import Instruction, Opcode, Residual, instruction_words
 from ds2ta.gateware.sequencer import PassCounters
 from ds2ta.hw.lif import LifArray
 
@@ -31,7 +31,7 @@ def predict(
 
 
 def total_cycles(passes: tuple[PassCounters, ...]) -> int:
-    """From the first byte's arrival at an idle machine to the end: one cycle to fetch the program, then the
+    """From the first byte's arrival at an idle machine to the end: one cycle to ask for the program, then the
     passes."""
     return 1 + sum(item.cycles for item in passes)
 
@@ -61,7 +61,7 @@ def _pass(
         cycles, events, rows = beats * (instruction.tiles_last + 1) + _POOL_TAIL, 0, 0
     else:
         cycles, events, rows = _synapse(instruction, program.regions[instruction.reads], machine, taps)
-    return PassCounters(instruction.name, instruction.opcode, cycles, events, rows)
+    return PassCounters(instruction.name, instruction.opcode, instruction_words(machine) + cycles, events, rows)
 
 
 def _at_machine_steps(tensor: np.ndarray, machine: Machine) -> np.ndarray:

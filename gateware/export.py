@@ -13,7 +13,7 @@ from ds2ta.errors import FitError
 from ds2ta.gateware.accelerator import Accelerator
 from ds2ta.gateware.compiler import Program
 from ds2ta.gateware.machine import Machine
-from ds2ta.gateware.program import instruction_layout
+from ds2ta.gateware.program import PROGRAM_WORD, instruction_words
 from ds2ta.gateware.verilog import emit, port_widths
 from ds2ta.modelfile import IntegerModel, model_digest
 
@@ -50,7 +50,7 @@ def export(
             "weights": machine.weight_rows * machine.lanes * machine.weight_bits,
             "bank": machine.bank_rows * machine.row_lanes * machine.time_steps,
             "parameters": machine.parameter_rows * machine.drain_lanes * 2 * machine.param_width,
-            "program": machine.instructions * instruction_layout(machine).size,
+            "program": machine.instructions * instruction_words(machine) * PROGRAM_WORD,
             "denoiser": machine.denoiser_entries * machine.denoiser_bits,
         },
         "predicted_cycles": list(predicted),

@@ -4,6 +4,7 @@
 and the words that the compiler stores, so the two cannot disagree.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from enum import IntEnum
 
@@ -14,7 +15,20 @@ from amaranth.utils import bits_for, ceil_log2
 from ds2ta.errors import FitError
 from ds2ta.gateware.machine import Machine
 
-__all__ = ["Instruction", "Opcode", "Residual", "encode", "instruction_layout"]
+__all__ = [
+    "PROGRAM_WORD",
+    "Instruction",
+    "Opcode",
+    "Residual",
+    "encode",
+    "instruction_layout",
+    "instruction_words",
+    "program_words",
+]
+
+#: Bits of a word of the program store. An instruction takes several: a store as wide as one would take a block RAM
+#: for every 16 bits (iCE40) of a few rows each, and its output would begin every control path of the machine.
+PROGRAM_WORD = 64
 
 
 class Opcode(IntEnum):
@@ -136,6 +150,20 @@ def _widths(machine: Machine) -> dict[str, int]:
 def instruction_layout(machine: Machine) -> data.StructLayout:
     """The stored instruction, first field in the least significant bits."""
     return data.StructLayout({name: unsigned(width) for name, width in _widths(machine).items()})
+
+
+def instruction_words(machine: Machine) -> int:
+    """Words of the program store that hold one instruction."""
+    return -(-instruction_layout(machine).size // PROGRAM_WORD)
+
+
+def program_words(instructions: Sequence[Instruction], machine: Machine) -> list[int]:
+    """The program store: each instruction in `instruction_words` words, least significant first."""
+    return [
+        encode(instruction, machine) >> (PROGRAM_WORD * word) & ((1 << PROGRAM_WORD) - 1)
+        for instruction in instructions
+        for word in range(instruction_words(machine))
+    ]
 
 
 def encode(instruction: Instruction, machine: Machine) -> int:

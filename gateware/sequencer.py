@@ -2,19 +2,24 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Module, Signal
-from amaranth.lib import data, wiring
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ds2ta.gateware.machine import Machine
-from ds2ta.gateware.program import Opcode, instruction_layout
+from ds2ta.gateware.program import PROGRAM_WORD, Opcode, instruction_layout, instruction_words
 
-__all__ = ["PassCounters", "Sequencer", "counter_layout"]
+__all__ = ["COUNTERS", "PassCounters", "Sequencer"]
+
+#: Words of the counter store for each pass: cycles, events, rows, and one that is never written.
+COUNTERS = 4
 
 
 @dataclass(frozen=True)
 class PassCounters:
-    """What the machine counts in one pass; see `counter_layout`."""
+    """What the machine counts in one pass. `cycles`: from the first cycle of its fetch to the one in which it is
+    done, both included. `events`: engine cycles with a non-empty event (attention: denoised scores kept). `rows`:
+    spike rows scanned; skipped words = rows * row_lanes - events. Each modulo 2**counter_width."""
 
     name: str
     opcode: Opcode
@@ -23,75 +28,110 @@ class PassCounters:
     rows: int
 
 
-def counter_layout(machine: Machine) -> data.StructLayout:
-    """Counters of one pass. `cycles`: from the cycle of `start` to the one in which it is done, both included.
-    `events`: engine cycles with a non-empty event (attention: denoised scores kept). `rows`: spike rows scanned;
-    skipped words = rows * row_lanes - events."""
-    width = machine.counter_width
-    return data.StructLayout({"cycles": width, "events": width, "rows": width})
-
-
 class Sequencer(wiring.Component):
     """Fetch, start, wait, count.
 
-    While idle it waits for `go` (a sample is at the door). One cycle fetches the first instruction; then, for each
-    pass, one cycle of `start` with the instruction's fields valid, and the run until `done`. In that very cycle
-    the next instruction is fetched, so passes follow each other without a gap. `done` is ignored in the cycle of
-    `start`. The sum of all `cycles` is the time from the first `start` to the end.
+    While idle it waits for `go` (a sample is at the door) and asks for the first program word in that cycle. A
+    fetch takes one cycle for each word of an instruction; then comes one cycle of `start` with the instruction's
+    fields valid, and the run until `done`. In that very cycle the next instruction's first word is asked for, so
+    passes follow each other without a gap. `done` is ignored in the cycle of `start`. The sum of all `cycles` is
+    the time of `busy`.
 
-    Members: `go`; `busy`; `fetch`, `fetch_address`: program store read port, whose output register is the
-    instruction; `start`; `done`; `index` of the pass; `useful`, `row`: pulses to count, which never come in the
-    cycle of `start`; `record`: write strobe of `counters` at `index`.
+    `useful` and `row` are counted one cycle late, so that what makes them may end there; the three counters of a
+    pass are written in the three cycles after its last, while the next is fetched.
+
+    Members: `go`; `busy`; `fetch`, `fetch_address`, `word`: program store read port; `instruction`; `start`;
+    `done`; `index` of the pass; `useful`, `row`: pulses to count, never in a fetch or in the cycle of `start`;
+    `record`, `record_address`, `record_data`: write port of the counter store, address COUNTERS * pass + 0 for
+    cycles, 1 for events, 2 for rows.
     """
 
     def __init__(self, machine: Machine):
-        self._layout = counter_layout(machine)
-        index = range(machine.instructions)
+        self._words = instruction_words(machine)
         super().__init__(
             {
                 "go": In(1),
                 "busy": Out(1),
                 "fetch": Out(1),
-                "fetch_address": Out(index),
-                "instruction": In(instruction_layout(machine)),
+                "fetch_address": Out(range(max(2, machine.instructions * self._words))),
+                "word": In(PROGRAM_WORD),
+                "instruction": Out(instruction_layout(machine)),
                 "start": Out(1),
                 "done": In(1),
-                "index": Out(index),
+                "index": Out(range(machine.instructions)),
                 "useful": In(1),
                 "row": In(1),
                 "record": Out(1),
-                "counters": Out(self._layout),
+                "record_address": Out(range(machine.instructions * COUNTERS)),
+                "record_data": Out(machine.counter_width),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        counts = Signal(self._layout)
-        # the pass's last cycle counts too
-        m.d.comb += [
-            self.counters.cycles.eq(counts.cycles + 1),
-            self.counters.events.eq(counts.events + self.useful),
-            self.counters.rows.eq(counts.rows + self.row),
-        ]
-        m.d.sync += counts.eq(self.counters)
+        ends = Signal()  # the last cycle of a pass
+        self._fetch_and_run(m, ends)
+        self._count(m, ends)
+        return m
+
+    def _fetch_and_run(self, m: Module, ends: Signal) -> None:
+        size = len(self.instruction.as_value())
+        held = Signal(self._words * PROGRAM_WORD)  # words move down as they come
+        words_left = Signal(range(self._words))
+        pointer = Signal.like(self.fetch_address)  # the next word
+        m.d.comb += [self.instruction.eq(held[:size]), self.fetch_address.eq(pointer)]
+        with m.If(self.fetch):
+            m.d.sync += pointer.eq(pointer + 1)
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += self.fetch.eq(self.go)
-                m.d.sync += self.index.eq(0)
+                m.d.sync += [self.index.eq(0), words_left.eq(self._words - 1)]
                 with m.If(self.go):
+                    m.next = "FETCH"
+            with m.State("FETCH"):
+                m.d.comb += [self.busy.eq(1), self.fetch.eq(words_left.any())]
+                m.d.sync += [held.eq(Cat(held[PROGRAM_WORD:], self.word)), words_left.eq(words_left - 1)]
+                with m.If(~words_left.any()):
                     m.next = "START"
             with m.State("START"):
                 m.d.comb += [self.start.eq(1), self.busy.eq(1)]
-                m.d.sync += [counts.cycles.eq(1), counts.events.eq(0), counts.rows.eq(0)]
+                m.d.sync += words_left.eq(self._words - 1)
                 m.next = "RUN"
             with m.State("RUN"):
                 m.d.comb += self.busy.eq(1)
                 with m.If(self.done):
-                    m.d.comb += self.record.eq(1)
+                    m.d.comb += ends.eq(1)
                     with m.If(self.instruction.final):
+                        m.d.sync += pointer.eq(0)
                         m.next = "IDLE"
                     with m.Else():
-                        m.d.comb += [self.fetch.eq(1), self.fetch_address.eq(self.index + 1)]
+                        m.d.comb += self.fetch.eq(1)
                         m.d.sync += self.index.eq(self.index + 1)
-                        m.next = "START"
-        return m
+                        m.next = "FETCH"
+
+    def _count(self, m: Module, ends: Signal) -> None:
+        cycles, events, rows = (Signal.like(self.record_data, name=name) for name in ("cycles", "events", "rows"))
+        useful, row, started, ended = Signal(), Signal(), Signal(), Signal(3)
+        finished = Signal.like(self.index)
+        m.d.sync += [
+            useful.eq(self.useful),
+            row.eq(self.row),
+            started.eq(self.start),
+            ended.eq(Cat(ends, ended)),
+            cycles.eq(cycles + 1),
+            events.eq(events + useful),
+            rows.eq(rows + row),
+        ]
+        with m.If(ends):
+            m.d.sync += finished.eq(self.index)
+        with m.If(ended[0] | ~self.busy):  # the first cycle of a fetch, or none
+            m.d.sync += cycles.eq(self.busy)
+        with m.If(started):
+            m.d.sync += [events.eq(useful), rows.eq(row)]
+        m.d.comb += [self.record.eq(ended.any()), self.record_data.eq(rows)]
+        which = Signal(2)
+        m.d.comb += [which.eq(2), self.record_address.eq(Cat(which, finished))]
+        with m.If(ended[0]):
+            m.d.comb += [which.eq(0), self.record_data.eq(cycles)]
+        with m.Elif(ended[1]):
+            m.d.comb += [which.eq(1), self.record_data.eq(events)]

@@ -44,8 +44,9 @@ class AttentionUnit(wiring.Component):
     score 1), `threshold` (at least 1). `start` pulse, only while `done`; `done` level, low from the cycle after
     `start` until the last row has been taken. `qk_address`, `qk_enable`, `qk_data` and `v_address`, `v_enable`,
     `v_data`: memories of latency 1 that hold their data while not enabled. `o` stream of rows and addresses.
-    `entries`: a denoised score is kept in this cycle. `load` of a ram table. `trace_score` (in the order head,
-    query, key) and `trace_entry` are for benches; what is only for them is free when not connected.
+    `entries`: a denoised score is kept in this cycle. `load` of a ram table. `scan`, `scan_entry`, `stored`: reads
+    a table entry while `done`, see `Denoiser`. `trace_score` (in the order head, query, key) and `trace_entry` are
+    for benches; what is only for them is free when not connected.
     """
 
     def __init__(
@@ -136,6 +137,9 @@ class AttentionUnit(wiring.Component):
                 "v_data": In(row),
                 "o": Out(stream.Signature(addressed_row_layout(row_lanes, time_steps, address_width))),
                 "entries": Out(1),
+                "scan": In(1),
+                "scan_entry": In(self._denoiser.scan_entry.shape()),
+                "stored": Out(denoiser_bits),
                 "trace_score": Out(
                     wiring.Signature({"valid": Out(1), "score": Out(self._scores.o.payload.shape()["score"].shape)})
                 ),
@@ -187,6 +191,9 @@ class AttentionUnit(wiring.Component):
             denoiser.start.eq(self.start),
             denoiser.table_base.eq(self.table_base),
             denoiser.head_dim.eq(self.head_dim),
+            denoiser.scan.eq(self.scan),
+            denoiser.scan_entry.eq(self.scan_entry),
+            self.stored.eq(denoiser.stored),
             lists.rows.eq(self.head_rows),
             accumulator.threshold.eq(self.threshold),
         ]

@@ -52,7 +52,7 @@ class Denoiser(wiring.Component):
     Members: `i` stream of `score_layout` with a tag of three bits: bit 0 marks the last pair of a query, bit 1 the
     last query of a head, bit 2 the last head; `start` pulse before the first pair; `table_base` (entry of head 0,
     score 1) and `head_dim`, stable; `entry` out; `swap` out, with it `head_ends` and `last_head`; `lists_free` in;
-    `load` of a ram.
+    `load` of a ram. While no pairs come, `stored` is entry `scan_entry` two cycles after a cycle with `scan`.
     """
 
     def __init__(
@@ -81,6 +81,9 @@ class Denoiser(wiring.Component):
             "head_ends": Out(1),
             "last_head": Out(1),
             "lists_free": In(1),
+            "scan": In(1),
+            "scan_entry": In(self._table.base.shape()),
+            "stored": Out(bits),
         }
         if kind != "rom":
             members["load"] = In(load_signature(entries))
@@ -121,6 +124,7 @@ class Denoiser(wiring.Component):
             table.base.eq(base),
             table.score.eq(picked | Mux(searching, floor, 0)),
             self.entry.value.eq(table.value),
+            self.stored.eq(table.stored),
         ]
 
         # look-up stage
@@ -179,4 +183,6 @@ class Denoiser(wiring.Component):
             m.d.sync += [base.eq(base + self.head_dim), floor.eq(1), searching.eq(1)]
         with m.If(self.start):
             m.d.sync += [base.eq(self.table_base), floor.eq(1), searching.eq(1), query_starts.eq(1)]
+        with m.Elif(self.scan):  # the look-up adds a score, which is 0 now, and entry e lies in word e + 1
+            m.d.sync += base.eq(self.scan_entry + 1)
         return m

@@ -34,7 +34,8 @@ class DenoiserRom(wiring.Component):
     Parameters: `entries` of the whole store, `bits` of an entry, `score_bits`, `kind` ("rom" holds `init`, "ram" is
     filled through the load port), `init` (integers, the rest 0).
 
-    Members: `base` (first entry of the table), `score`, `value`; for a ram `load` {enable, address, chunk, data},
+    Members: `base` (first entry of the table), `score`, `value`; `stored`: the entry itself, before a score of 0
+    hides it (entry `base - 1 + score`, for a check of the memory); for a ram `load` {enable, address, chunk, data},
     never used while look-ups are made.
     """
 
@@ -57,7 +58,7 @@ class DenoiserRom(wiring.Component):
         for entry, value in enumerate(init):
             words[(entry + 1) % self._depth] = int(value)
         self._words, self._bits = words, bits
-        members = {"base": In(self._width), "score": In(score_bits), "value": Out(bits)}
+        members = {"base": In(self._width), "score": In(score_bits), "value": Out(bits), "stored": Out(bits)}
         if kind != "rom":
             members["load"] = In(load_signature(entries))
         super().__init__(members)
@@ -73,6 +74,7 @@ class DenoiserRom(wiring.Component):
             store.address.eq(self.base + self.score),
             store.enable.eq(1),
             self.value.eq(store.data & hit.replicate(self._bits)),
+            self.stored.eq(store.data),
         ]
         if self._kind != "rom":
             m.d.comb += [

@@ -6,20 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from ds2ta.errors import ImageError
-from ds2ta.gateware.accelerator import LOAD_STORES, Accelerator, load_layout
+from ds2ta.gateware.accelerator import CHUNK, Accelerator, load_layout, store_images, store_shapes
 from ds2ta.gateware.compiler import Program, compile_model
 from ds2ta.gateware.layout import tensor_from_rows
 from ds2ta.gateware.machine import Machine
-from ds2ta.gateware.program import Opcode, Residual, instruction_layout
-from ds2ta.gateware.sequencer import PassCounters
-from ds2ta.hw.parameters import parameter_layout
+from ds2ta.gateware.program import Opcode, Residual
+from ds2ta.gateware.samples import sample_bytes
+from ds2ta.gateware.sequencer import COUNTERS, PassCounters
 from ds2ta.modelfile import IntegerModel
 from ds2ta.sim.rtl import Records, Rtl, RtlError
 
-__all__ = ["Decoder", "RtlNetwork", "RtlResult", "expected_entries", "load_words", "sample_bytes"]
-
-_CHUNK = 16
+__all__ = ["Decoder", "RtlNetwork", "RtlResult", "expected_entries", "load_words"]
 
 
 @dataclass(frozen=True)
@@ -36,37 +33,17 @@ class RtlResult:
     entries: dict[int, list[tuple[int, int, int]]] = field(default_factory=dict)
 
 
-def sample_bytes(model: IntegerModel, sample: np.ndarray) -> np.ndarray:
-    """A sample in the order in which the machine takes it: position, channel, then time step."""
-    if sample.shape != model.network.sample_shape or sample.dtype != np.uint8:
-        raise ImageError(
-            f"sample: {sample.dtype} {list(sample.shape)}, the model takes uint8 {list(model.network.sample_shape)}"
-        )
-    axes = (1, 2, 0) if model.network.input.kind == "image" else (2, 3, 1, 0)
-    return sample.transpose(axes).reshape(-1)
-
-
 def load_words(machine: Machine, program: Program) -> Iterable[int]:
     """Packed words of the `load` stream that put a program into the loadable stores."""
     layout = load_layout(machine)
-    parameter_bits = parameter_layout(lanes=machine.drain_lanes, param_width=machine.param_width).size
-    stores = {
-        "weights": (program.weight_image, machine.lanes * machine.weight_bits, machine.weights),
-        "program": (program.program_image, instruction_layout(machine).size, machine.tables),
-        "parameters": (program.parameter_image, parameter_bits, machine.tables),
-        "denoiser": (program.denoiser_image, machine.denoiser_bits, machine.tables),
-    }
-    for store, (image, width, kind) in stores.items():
-        if kind == "rom":
+    images = store_images(program)
+    for name, shape in store_shapes(machine).items():
+        if not shape.loadable:
             continue
-        for address, row in enumerate(image):
-            for chunk in range(-(-width // _CHUNK)):  # all of them: the row may hold an older program's bits
-                word = {
-                    "store": LOAD_STORES[store],
-                    "row": address,
-                    "chunk": chunk,
-                    "data": row >> (chunk * _CHUNK) & ((1 << _CHUNK) - 1),
-                }
+        for address, row in enumerate(images[name]):
+            for chunk in range(shape.chunks):  # all of them: the row may hold an older program's bits
+                data = row >> (chunk * CHUNK) & ((1 << CHUNK) - 1)
+                word = {"store": shape.number, "row": address, "chunk": chunk, "data": data}
                 yield layout.const(word).as_value().value
 
 
@@ -118,6 +95,7 @@ class RtlNetwork:
         self._rtl.run("result", limit=limit)
         while self._rtl.get("busy"):
             self._rtl.step()
+        self._rtl.step(3)  # the counters of the last pass are written
         records = self._rtl.collect()
         if len(records["trace_collision"]):
             raise RtlError(
@@ -135,10 +113,12 @@ class RtlNetwork:
         return replace(found, taps=decoder.taps(records), entries=decoder.entries(records)) if taps else found
 
     def _counters(self, index: int) -> PassCounters:
-        self._rtl.set("counter_address", index)
-        self._rtl.step()
-        word, width = self._rtl.get("counter_data"), self.machine.counter_width
-        cycles, events, rows = (word >> (place * width) & ((1 << width) - 1) for place in range(3))
+        found = []
+        for which in range(3):
+            self._rtl.set("counter_address", COUNTERS * index + which)
+            self._rtl.step()
+            found.append(self._rtl.get("counter_data"))
+        cycles, events, rows = found
         instruction = self.program.instructions[index]
         return PassCounters(instruction.name, instruction.opcode, cycles, events, rows)
 

@@ -10,11 +10,13 @@ from cocotb.triggers import Edge, FallingEdge, RisingEdge
 from ds2ta.gateware.compiler import compile_model
 from ds2ta.gateware.cycles import predict
 from ds2ta.gateware.machine import machine_from_dict
+from ds2ta.gateware.samples import sample_bytes
+from ds2ta.gateware.sequencer import COUNTERS
 from ds2ta.golden.integer import IntegerNetwork
 from ds2ta.modelfile import load_model
 from ds2ta.sim.backends import first_difference
 from ds2ta.sim.build import bench_parameters
-from ds2ta.sim.network import Decoder, expected_entries, sample_bytes
+from ds2ta.sim.network import Decoder, expected_entries
 from ds2ta.sim.rtl import Records
 from ds2ta.sim.stream import StreamSink, StreamSource, cycle, reset
 
@@ -91,6 +93,8 @@ class _Bench:
         if counters:
             passes = predict(self.program, self.machine, sample, wanted)
             assert await clock == sum(item.cycles for item in passes), "the counters are not the clock"
+            for _ in range(3):
+                await RisingEdge(self.dut.clk)
             for index, expected in enumerate(passes):
                 assert await self.counters(index) == (expected.cycles, expected.events, expected.rows), expected
 
@@ -102,11 +106,13 @@ class _Bench:
         return cycle() - start
 
     async def counters(self, index: int) -> tuple[int, int, int]:
-        self.dut.counter_address.value = index
-        for _ in range(2):
-            await RisingEdge(self.dut.clk)
-        word, width = int(self.dut.counter_data.value), self.machine.counter_width
-        return tuple(word >> (place * width) & ((1 << width) - 1) for place in range(3))
+        found = []
+        for which in range(3):
+            self.dut.counter_address.value = COUNTERS * index + which
+            for _ in range(2):
+                await RisingEdge(self.dut.clk)
+            found.append(int(self.dut.counter_data.value))
+        return tuple(found)
 
 
 @cocotb.test()

@@ -10,7 +10,7 @@ from shadow_banks import ShadowBanks, expected_passes
 from ds2ta.errors import FitError
 from ds2ta.gateware.compiler import compile_model, fit
 from ds2ta.gateware.machine import Machine, highest, machine_from_dict
-from ds2ta.gateware.program import Instruction, Opcode, encode, instruction_layout
+from ds2ta.gateware.program import PROGRAM_WORD, Instruction, Opcode, encode, instruction_layout
 from ds2ta.golden.random_model import models, random_model
 from ds2ta.modelfile import IntegerModel
 
@@ -172,7 +172,12 @@ def test_program_image(case):
     model, machine = case
     program = compile_model(model, machine)
     layout = instruction_layout(machine)
-    for instruction, word in zip(program.instructions, program.program_image, strict=True):
+    count = -(-layout.size // PROGRAM_WORD)
+    assert len(program.program_image) == count * len(program.instructions)
+    assert max(program.program_image) < 1 << PROGRAM_WORD
+    for number, instruction in enumerate(program.instructions):
+        words = program.program_image[number * count :][:count]
+        word = sum(part << PROGRAM_WORD * place for place, part in enumerate(words))
         assert word >> layout.size == 0
         for name in layout.members:
             field = layout[name]
