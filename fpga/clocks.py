@@ -4,16 +4,35 @@ that holds the core until that clock is steady."""
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from amaranth.hdl import ClockDomain, ClockSignal, Const, Elaboratable, Instance, Module, ResetSignal, Signal
-from amaranth.lib import io
+from amaranth.hdl import (
+    ClockDomain,
+    ClockSignal,
+    Const,
+    DomainRenamer,
+    Elaboratable,
+    Instance,
+    Module,
+    ResetSignal,
+    Signal,
+)
+from amaranth.lib import io, wiring
 from amaranth.lib.cdc import FFSynchronizer
+from amaranth.lib.wiring import In, Out
 
 from ds2ta.errors import FitError
 
-__all__ = ["LIMITS", "ClockGenerator", "Pll", "find_pll"]
+__all__ = ["LIMITS", "ClockGenerator", "Pll", "StartReset", "find_pll"]
 
 #: Block RAM of an iCE40 reads zeroes for about 3 us after configuration (icestorm issue 76); five times that.
 _RESET_SECONDS = 15e-6
+
+#: Of the ECP5, as the vendor's tool and ecppll set it.
+_LOOP_FILTER = {
+    "ICP_CURRENT": "12",
+    "LPF_RESISTOR": "8",
+    "MFG_ENABLE_FILTEROPAMP": "1",
+    "MFG_GMCREF_SEL": "2",
+}
 
 
 @dataclass(frozen=True)
@@ -73,7 +92,7 @@ class Pll:
             "CLKFB_DIV": self.feedback,
             "CLKOP_DIV": self.output,
             "CLKOP_ENABLE": "ENABLED",
-            "CLKOP_CPHASE": (self.output - 1) // 2,
+            "CLKOP_CPHASE": self.output // 2,  # half a period, as the vendor's tool sets it
             "CLKOP_FPHASE": 0,
         }
 
@@ -113,6 +132,27 @@ def find_pll(family: str, crystal_hz: int, wanted_hz: float) -> Pll | None:
     )
 
 
+class StartReset(wiring.Component):
+    """The reset of a clock of `hz`: high from configuration until `lock` (which may change at any time) has been
+    high for 15 us, and again from three cycles after it falls. In a domain without a reset, of that clock."""
+
+    def __init__(self, *, hz: float):
+        self._last = round(hz * _RESET_SECONDS)
+        super().__init__({"lock": In(1), "reset": Out(1, init=1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        locked, count = Signal(), Signal(range(self._last + 1))
+        m.submodules.locked = FFSynchronizer(self.lock, locked)
+        with m.If(~locked):
+            m.d.sync += [self.reset.eq(1), count.eq(0)]
+        with m.Elif(count == self._last):
+            m.d.sync += self.reset.eq(0)
+        with m.Else():
+            m.d.sync += count.eq(count + 1)
+        return m
+
+
 class ClockGenerator(Elaboratable):
     """Makes the domain `sync`: its clock from the crystal at `port` (a pin as requested with `dir="-"`) by `pll`,
     or by nothing where that is None, and its reset, high from configuration until the PLL has been locked for 15
@@ -120,13 +160,14 @@ class ClockGenerator(Elaboratable):
 
     def __init__(self, *, family: str, port: io.PortLike, crystal_hz: int, pll: Pll | None):
         self._family, self._port, self._pll = family, port, pll
-        self._last = round((pll.hz if pll else crystal_hz) * _RESET_SECONDS)
+        self._start = StartReset(hz=pll.hz if pll else crystal_hz)
 
     def elaborate(self, platform):
         m = Module()
         m.domains.sync = ClockDomain()
         m.domains.start = ClockDomain(reset_less=True, local=True)
-        core_clock, lock, locked = Signal(), Signal(), Signal()
+        m.submodules.start = start = DomainRenamer("start")(self._start)
+        core_clock, lock = Signal(), Signal()
         if self._pll is None:
             m.submodules.pin = pin = io.Buffer("i", self._port)
             m.d.comb += [core_clock.eq(pin.i), lock.eq(1)]
@@ -147,9 +188,7 @@ class ClockGenerator(Elaboratable):
                 *[("p", *parameter) for parameter in self._pll.parameters.items()],
                 ("a", "FREQUENCY_PIN_CLKI", f"{self._pll.crystal_hz / 1e6:g}"),
                 ("a", "FREQUENCY_PIN_CLKOP", f"{self._pll.hz / 1e6:g}"),
-                # the loop filter as the vendor's tool and ecppll set it
-                ("a", "ICP_CURRENT", "12"),
-                ("a", "LPF_RESISTOR", "8"),
+                *[("a", *attribute) for attribute in _LOOP_FILTER.items()],
                 ("i", "CLKI", pin.i),
                 ("i", "CLKFB", core_clock),
                 *[("i", name, Const(0)) for name in ("RST", "STDBY", "PHASESEL0", "PHASESEL1", "PLLWAKESYNC")],
@@ -158,17 +197,10 @@ class ClockGenerator(Elaboratable):
                 ("o", "CLKOP", core_clock),
                 ("o", "LOCK", lock),
             )
-        reset, count = Signal(init=1), Signal(range(self._last + 1))
-        m.submodules.locked = FFSynchronizer(lock, locked, o_domain="start")
-        with m.If(~locked):
-            m.d.start += [reset.eq(1), count.eq(0)]
-        with m.Elif(count == self._last):
-            m.d.start += reset.eq(0)
-        with m.Else():
-            m.d.start += count.eq(count + 1)
         m.d.comb += [
             ClockSignal("start").eq(core_clock),
             ClockSignal("sync").eq(core_clock),
-            ResetSignal("sync").eq(reset),
+            ResetSignal("sync").eq(start.reset),
+            start.lock.eq(lock),
         ]
         return m
