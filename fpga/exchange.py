@@ -21,6 +21,7 @@ from ds2ta.fpga.frames import (
     Opcode,
     decode_answer,
     encode_request,
+    read_payload,
 )
 
 __all__ = ["Exchange", "LinkError", "NoAnswerError", "Port", "Traffic"]
@@ -70,14 +71,23 @@ class Exchange:
             )
         self.name, self.traffic = name, Traffic()
         self._port, self._timeout, self._attempts = port, timeout, attempts
-        # a driver that died may have left the answers of its last numbers in the line
         self._sequence = random.randrange(256)
         self._received = b""
         self._apart = True  # the board may hold the start of a frame: cut it off before the next one
+        self._begun = False
 
     def ask(self, opcode: Opcode, payload: bytes) -> AnswerFrame:
         """The board's answer, whatever its status. Raises `NoAnswerError` when none of the attempts brings one,
         `LinkError` when the port is gone, `FrameError` for a payload that no frame can carry."""
+        if not self._begun:
+            # A driver that died may have left one answer on its way, with any number. Taken for the answer to one
+            # of these questions, which do not matter, it does no harm, and it cannot match both.
+            for _ in range(2):
+                self._ask(Opcode.READ, read_payload(0, 1))
+            self._begun = True
+        return self._ask(opcode, payload)
+
+    def _ask(self, opcode: Opcode, payload: bytes) -> AnswerFrame:
         self._sequence = (self._sequence + 1) % 256
         wire = encode_request(self._sequence, opcode, payload)
         self.traffic.requests += 1

@@ -190,13 +190,15 @@ class Board(Device):
 
     def _memory_report(self, bad: int, stores: Sequence[StoreContents]) -> str:
         found = self.read("check_found", count=len(STORES))
+        wrong = [store for store in stores if bad >> store.number & 1]
         parts = [
             f"store {store.name} has CRC-32 {found[store.number]:#010x}, must have {store.crc:#010x}"
-            + ("" if store.loadable else " (built into the bitstream, for another model)")
-            for store in stores
-            if bad >> store.number & 1
+            for store in wrong
         ]
-        return f"{self.name}: memory check failed: {'; '.join(parts)}: load again with force"
+        mend = "load again with force=True; if it fails again, the memory is faulty"
+        if fixed := [store.name for store in wrong if not store.loadable]:
+            mend = f"{', '.join(fixed)} came with the bitstream: build it for this model"
+        return f"{self.name}: memory check failed: {'; '.join(parts)}; {mend}"
 
     # ---- samples
 
@@ -215,6 +217,7 @@ class Board(Device):
         state = self.status()
         if state["busy"] or state["sample_open"]:
             self.reset()  # left over from somebody who broke off
+        self.wait(lambda now: now["memory_good"] or now["memory_error"], "the memory check")
         answers = []
         for number, image in enumerate(images):
             answer = self._classify(number, sample_bytes(self._loaded[0], np.asarray(image)).tobytes())
