@@ -11,7 +11,7 @@ find_python = for name in $(PYTHONS); do \
 	if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then found=$$name; break; fi; done; \
 	[ -n "$$found" ] || { echo "error: Python 3.11 or later is needed; none of these is: $(PYTHONS)" >&2; exit 2; }
 
-.PHONY: help verilog test sim lint train bench break bitstream flash clean distclean
+.PHONY: help verilog demo test sim lint train bench break bitstream flash clean distclean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -20,6 +20,9 @@ help:  ## list the targets
 
 verilog: $(VENV)/base.stamp  ## write the Verilog of the shipped accelerators to build/verilog/
 	@$(BIN)/ds2ta verilog --out build/verilog
+
+demo: $(VENV)/demo.stamp  ## classify 20 digits on a simulated board, through its UART, and compare with golden
+	@$(BIN)/ds2ta demo
 
 test: $(VENV)/test.stamp  ## run all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --durations 10
@@ -61,6 +64,11 @@ $(VENV)/bin/python:
 # the base package: enough for Verilog, no torch
 $(VENV)/base.stamp: pyproject.toml | $(VENV)/bin/python
 	$(PIP) install --editable .
+	@touch $@
+
+# the simulated board and the driver that talks to it; no torch
+$(VENV)/demo.stamp: pyproject.toml $(VENV)/base.stamp
+	$(PIP) install --editable '.[host,sim]'
 	@touch $@
 
 # bitstreams: synthesis, place and route, all from PyPI; no torch

@@ -20,7 +20,7 @@ ALLOWED = {
     "gateware": {"core", "hw", "gateware"},
     "golden": {"core", "golden"},
     "fpga": {"core", "hw", "gateware", "fpga"},
-    "sim": {"core", "hw", "gateware", "golden", "sim"},
+    "sim": {"core", "hw", "gateware", "golden", "fpga", "sim"},
     "core": {"core"},
 }
 FORBIDDEN = {
