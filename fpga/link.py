@@ -1,0 +1,360 @@
+"""The board's end of the host link: frames to register accesses, store words and sample bytes (docs/host-link.md)."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
+
+from ds2ta.fpga.frames import MAX_REGISTERS, Answer, Opcode
+from ds2ta.gateware.accelerator import load_layout, store_shapes
+from ds2ta.gateware.machine import Machine
+from ds2ta.gateware.register_file import bus_signature
+from ds2ta.gateware.registers import REGISTERS
+from ds2ta.hw.cobs import CobsDecoder, CobsEncoder
+from ds2ta.hw.store import SpikeBank
+from ds2ta.hw.uart import received_layout
+
+__all__ = ["PATIENCE", "HostLink"]
+
+PATIENCE = 16  # log2 of the cycles that the core may leave a sample byte waiting
+_CRC_BYTES = 4
+
+# The receive buffer has 512 bytes. A body begins where its first payload byte but four is byte 0, because then
+# the number of payload bytes and the place of every word can be read off the address.
+_HEADER = 512 - 4  # first payload byte
+_START = _HEADER - 2  # sequence, opcode
+
+
+class HostLink(wiring.Component):
+    """Takes requests, acts on them, answers.
+
+    A request is received into a buffer of one block RAM; its CRC is computed on the way. Only when the frame is whole
+    and good it is acted upon, one request at a time; bytes that come meanwhile, up to the next delimiter, are lost.
+    Everything is done bit by bit: one counter walks through the body, one 32-bit register shifts. A READ is made twice,
+    first without an answer, because the status goes before the data.
+
+    Latency: a request of n body bytes is verified 9 cycles after its delimiter was taken; then its bytes are walked
+    through once (SAMPLE: the header three times), 10 cycles each, then the answer, 10 cycles a byte, and what bus and
+    streams take. Throughput: a byte every 11 cycles while a request comes in. Back-pressure: `i` is ready but for the
+    11 cycles behind a byte, so a UART of 4 clocks a bit never waits; while a request is acted upon `i` is always
+    ready.
+
+    Parameters: `machine`: layout and sizes of its stores.
+
+    Members
+    -------
+    i: bytes from the line, `received_layout`. o: bytes to the line.
+    bus: the register bus; what describes an access stays until `done`.
+    load: store words (only for a machine with a loadable store); load_error: in the cycle after a word was taken: it
+      lies outside of its store.
+    sample: sample bytes.
+    busy: a sample is open or worked on; sample_full: all of its bytes were taken.
+    frame_good, frame_dropped: pulse for each frame that was received whole and good, and for each that was not.
+    """
+
+    def __init__(self, machine: Machine):
+        self._shapes = store_shapes(machine)
+        self._loads = any(shape.loadable for shape in self._shapes.values())
+        members = {
+            "i": In(stream.Signature(received_layout())),
+            "o": Out(stream.Signature(data.StructLayout({"value": 8}))),
+            "bus": Out(bus_signature()),
+            "sample": Out(stream.Signature(data.StructLayout({"value": 8}))),
+            "busy": In(1),
+            "sample_full": In(1),
+            "frame_good": Out(1),
+            "frame_dropped": Out(1),
+        }
+        if self._loads:
+            members |= {"load": Out(stream.Signature(load_layout(machine))), "load_error": In(1)}
+        super().__init__(members)
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.decoder = decoder = CobsDecoder()
+        m.submodules.encoder = encoder = CobsEncoder()
+        m.submodules.buffer = buffer = SpikeBank(width=8, depth=512, block=True)
+        m.submodules.crc = crc = CRC32_ISO_HDLC(data_width=1).create()
+        wiring.connect(m, wiring.flipped(self.i), decoder.i)
+        wiring.connect(m, encoder.o, wiring.flipped(self.o))
+        given, sent = decoder.o, encoder.i
+
+        # ---- the walk: byte `place` (bits 3 and up) and bit `bit` of the body
+        walk = Signal(12, init=_START << 3)
+        place, bit, low = walk[3:], walk[:3], walk[3:5]
+        header = place[8]  # of the payload, or what comes before it
+        end = Signal(9)  # behind the payload's last byte
+        word = Signal(32)
+        rewind, shift, ones = Signal(), Signal(), Signal()
+        receiving, answering, tail = Signal(init=1), Signal(), Signal()  # tail: sending the CRC
+        with m.If(rewind):
+            m.d.sync += walk.eq(_START << 3)
+        with m.Elif(shift):
+            m.d.sync += walk.eq(walk + 1)
+
+        # ---- registers of a request
+        opcode = Signal(3)
+        status = Signal(Answer)
+        address = Signal(max(PATIENCE, bits_for(max(shape.rows for shape in self._shapes.values()) - 1)) + 1)
+        is_read = opcode == Opcode.READ
+        is_write = opcode == Opcode.WRITE
+        is_load = opcode == Opcode.LOAD
+        is_sample = opcode == Opcode.SAMPLE
+        address_set, address_up, address_home = Signal(), Signal(), Signal()
+        home = REGISTERS["sample_bytes"].address  # a SAMPLE reads this register, and then the one behind it
+        assert REGISTERS["sample_length"].address == home + 1
+        with m.If(address_home):
+            m.d.sync += address.eq(home)
+        with m.Elif(address_set):
+            m.d.sync += address.eq(word[16:])
+        with m.Elif(address_up):
+            m.d.sync += address.eq(address + 1)
+
+        # ---- one bit of the walk
+        stored = Signal()
+        m.d.comb += stored.eq(buffer.read_data.bit_select(bit, 1))
+        with m.If(~answering):
+            m.d.comb += ones.eq(stored)
+        with m.Elif(header):
+            m.d.comb += ones.eq(
+                Mux(
+                    place == _HEADER + 3,
+                    status.bit_select(bit, 1),
+                    stored | ((place == _START + 1) & (bit == 7)),
+                )
+            )
+        with m.Else():
+            m.d.comb += ones.eq(Mux(tail, crc.crc[0], word[0]))
+        with m.If(shift):
+            m.d.sync += word.eq(Cat(word[1:], ones))
+        with m.Elif(self.bus.done):
+            m.d.sync += word.eq(self.bus.read_data)
+        skipped = header & place[2] & (place[:2] != 3)  # payload bytes, walked through but not answered
+        m.d.comb += [
+            # the register moves on undisturbed by what goes out
+            crc.data.eq(ones ^ (answering & tail)),
+            crc.valid.eq(shift & (receiving | (answering & ~skipped))),
+        ]
+
+        # ---- a SAMPLE's offset plus length against the word that leaves while the offset comes
+        count = Signal()
+        m.d.comb += count.eq((low == 0) & end.bit_select(bit, 1))
+        carry, more, other = Signal(), Signal(), Signal()
+        total = ones ^ count ^ carry
+        with m.If(rewind):
+            m.d.sync += [carry.eq(0), more.eq(0), other.eq(0)]
+        with m.Elif(shift & header & place[2]):
+            m.d.sync += [
+                carry.eq((ones & count) | (carry & (ones | count))),
+                more.eq(Mux(total ^ word[0], total, more)),
+                other.eq(other | (ones ^ word[0])),
+            ]
+        beyond = more | carry
+
+        # ---- frames: every one that has a beat is counted once
+        spoiled = Signal()
+        content, closing, good = Signal(), Signal(), Signal()
+        full = header & ~place[7]  # MAX_PAYLOAD bytes and the CRC
+        m.d.comb += [
+            content.eq(given.valid & given.ready & ~given.payload.last),
+            closing.eq(given.valid & given.ready & given.payload.last),
+            good.eq(receiving & ~given.payload.bad & ~spoiled & crc.match_detected & ~(header & place[7])),
+            buffer.write.address.eq(place),
+            buffer.write.row.eq(given.payload.value),
+            buffer.read_address.eq(place),
+        ]
+        with m.If(closing):
+            m.d.sync += spoiled.eq(0)
+        with m.Elif(content & (~receiving | full)):
+            m.d.sync += spoiled.eq(1)
+        m.d.sync += [self.frame_good.eq(closing & good), self.frame_dropped.eq(closing & ~good)]
+
+        m.d.comb += [
+            sent.payload.value.eq(word[24:]),
+            self.bus.address.eq(address),
+            self.bus.write.eq(is_write),
+            self.bus.write_data.eq(word),
+            self.sample.payload.value.eq(word[24:]),
+        ]
+
+        def answer(code: Answer = Answer.OK) -> None:
+            m.d.comb += [rewind.eq(1), crc.start.eq(1)]
+            m.d.sync += [status.eq(code), answering.eq(1)]
+            m.next = "fetch"
+
+        def proceed() -> None:
+            """Answer at the end of the payload, else go on."""
+            with m.If(place == end):
+                answer()
+            with m.Else():
+                m.next = "fetch"
+
+        # ---- where a LOAD's next word goes
+        rows = bits_for(max(shape.rows for shape in self._shapes.values()) - 1)
+        most = max(shape.chunks for shape in self._shapes.values())
+        store, chunk, chunk_last = Signal(2), Signal(range(most)), Signal(range(most))
+        place_set, chunk_up = Signal(), Signal()
+        with m.Switch(store):
+            for shape in self._shapes.values():
+                with m.Case(shape.number):
+                    m.d.comb += chunk_last.eq(shape.chunks - 1)
+        with m.If(place_set):
+            m.d.sync += [store.eq(word[16:24]), chunk.eq(word[24:])]
+        with m.Elif(chunk_up):
+            m.d.sync += chunk.eq(Mux(chunk == chunk_last, 0, chunk + 1))
+        if self._loads:
+            target = self.load.payload
+            m.d.comb += [
+                target.store.eq(store),
+                target.row.eq(address),
+                target.chunk.eq(chunk),
+                target.data.eq(word[16:]),
+            ]
+
+        m.d.comb += given.ready.eq(~receiving)
+        with m.FSM():
+            with m.State("receive"):
+                m.d.comb += given.ready.eq(1)
+                with m.If(content & ~spoiled & ~full):
+                    m.d.comb += buffer.write.enable.eq(1)
+                    m.next = "fetch"
+                with m.If(closing):
+                    m.d.comb += [rewind.eq(1), crc.start.eq(1), address_home.eq(1)]
+                    m.d.sync += [receiving.eq(~good), end.eq(place - _CRC_BYTES)]
+                    with m.If(good):
+                        m.next = "fetch"
+            with m.State("fetch"):
+                # a READ finds its count at the end of the header as often as it needs it
+                held = (answering | is_read) & (~header | (place == _HEADER + 3))
+                m.d.comb += buffer.read_enable.eq(receiving | ~held)
+                m.next = "shift"
+            with m.State("shift"):
+                m.d.comb += shift.eq(1)
+                with m.If(bit == 7):
+                    m.next = "act"
+            with m.State("act"):  # `place` is the next byte
+                m.next = "fetch"
+                with m.If(header & (place[:3] == 6)):
+                    m.d.comb += [address_set.eq(~is_sample), place_set.eq(1)]
+                with m.If(receiving):
+                    m.next = "receive"
+                with m.Elif(answering):
+                    m.d.comb += [
+                        sent.valid.eq(~(header & place[2] & (low != 0))),
+                        sent.payload.last.eq(tail & ~header & (low == 0)),
+                    ]
+                    with m.If(sent.valid & ~sent.ready):
+                        m.next = "act"
+                    with m.Elif(~header & (low == 0)):
+                        with m.If(tail):
+                            m.d.comb += [rewind.eq(1), crc.start.eq(1)]
+                            m.d.sync += [receiving.eq(1), answering.eq(0), tail.eq(0)]
+                            m.next = "receive"
+                        with m.Elif(is_read & (status == Answer.OK) & (walk[5:11] != buffer.read_data[:6])):
+                            m.next = "ask"
+                        with m.Else():
+                            m.d.sync += tail.eq(1)
+                with m.Elif(header):
+                    with m.If(place == _HEADER):
+                        m.d.sync += opcode.eq(word[24:])
+                        known = (word[24:] >= min(Opcode)) & (word[24:] <= max(Opcode))
+                        m.d.sync += status.eq(Mux(known, Answer.OK, Answer.OPCODE))
+                        m.next = "check"
+                    with m.If(place_set & is_load & (word[18:24].any() | word[24 + len(chunk) :].any())):
+                        answer(Answer.ADDRESS)
+                with m.Elif(is_read):
+                    count_bad = (buffer.read_data == 0) | (buffer.read_data > MAX_REGISTERS)
+                    with m.If(low == 0):
+                        with m.If((place == 0) & count_bad):
+                            answer(Answer.LENGTH)
+                        with m.Elif(walk[5:11] == buffer.read_data[:6]):
+                            answer()
+                        with m.Else():
+                            m.next = "ask"
+                with m.Elif(is_write), m.If(low == 2):
+                    m.next = "ask"
+                with m.Elif(is_load):
+                    with m.If(place == 0):
+                        m.d.comb += address_set.eq(1)
+                    with m.Elif(place == 2):
+                        upper = max(16, rows) - 16
+                        if upper:
+                            m.d.sync += address[16:rows].eq(word[16:])
+                        with m.If(word[16 + upper :].any()):
+                            answer(Answer.ADDRESS)
+                    with m.Elif(~place[0]):
+                        m.next = "load"
+                with m.Elif(place != 0):
+                    m.next = "sample"
+                with m.Elif(address[0]):  # both registers were compared
+                    with m.If(beyond):
+                        answer(Answer.OFFSET)
+                    with m.Else():
+                        m.d.comb += address_home.eq(1)
+                with m.Elif(~beyond):
+                    answer()  # a repeat
+                with m.Elif(other):
+                    answer(Answer.OFFSET)
+                with m.Else():
+                    m.d.comb += rewind.eq(1)
+            with m.State("check"):
+                right = Signal()
+                with m.Switch(opcode):
+                    with m.Case(Opcode.READ):
+                        m.d.comb += right.eq(end == (_HEADER + 3) % 512)
+                    with m.Case(Opcode.WRITE):
+                        m.d.comb += right.eq((end[7:] == 0) & (end[:2] == 2))
+                    with m.Case(Opcode.LOAD):
+                        m.d.comb += right.eq(~end[8] & end[2:].any() & ~end[0])
+                    with m.Default():
+                        m.d.comb += right.eq(~end[8] & end.any())
+                m.next = "fetch"
+                with m.If(status == Answer.OPCODE):
+                    answer(Answer.OPCODE)
+                with m.Elif(~right):
+                    answer(Answer.LENGTH)
+                with m.Elif(self.busy & (is_load | (is_sample & self.sample_full))):
+                    answer(Answer.BUSY)
+                with m.Elif(is_sample):
+                    m.next = "ask"
+            with m.State("ask"):
+                with m.If(address[len(self.bus.address) :].any() & ~answering):
+                    answer(Answer.ADDRESS)
+                with m.Else():
+                    m.d.comb += self.bus.enable.eq(1)
+                    m.next = "wait"
+            with m.State("wait"), m.If(self.bus.done):
+                m.d.comb += address_up.eq(1)
+                with m.If(self.bus.error & ~answering):
+                    answer(Answer.ADDRESS)
+                with m.Elif(is_write):
+                    proceed()
+                with m.Else():
+                    m.next = "fetch"
+            with m.State("load"):
+                if not self._loads:
+                    answer(Answer.ADDRESS)
+                else:
+                    with m.If(address[rows:].any()):
+                        answer(Answer.ADDRESS)
+                    with m.Else():
+                        m.d.comb += self.load.valid.eq(1)
+                        with m.If(self.load.ready):
+                            m.next = "loaded"
+            if self._loads:
+                with m.State("loaded"):
+                    m.d.comb += [chunk_up.eq(1), address_up.eq(chunk == chunk_last)]
+                    proceed()
+                    with m.If(self.load_error):
+                        answer(Answer.ADDRESS)
+            with m.State("sample"):
+                m.d.comb += self.sample.valid.eq(1)
+                with m.If(self.sample.ready):
+                    m.d.comb += address_home.eq(1)
+                    proceed()
+                with m.Elif(address[PATIENCE]):
+                    answer(Answer.STALLED)
+                with m.Else():
+                    m.d.comb += address_up.eq(1)
+        return m
