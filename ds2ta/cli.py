@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from ds2ta import cli_board
 from ds2ta.errors import EXIT_USAGE, Ds2taError, FitError, ModelFileError
 
-__all__ = ["app", "main"]
+__all__ = ["app", "machine_choices", "main"]
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = ("digits-tiny", "digits-small")
@@ -25,6 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(cli_board.app)
 _console = Console(width=None if sys.stdout.isatty() else 140)
 
 ModelOption = Annotated[
@@ -58,7 +60,7 @@ def _model_paths(paths: list[Path] | None) -> list[Path]:
     return list(paths) if paths else [ROOT / "models" / f"{name}.safetensors" for name in SHIPPED]
 
 
-def _choices(model_name: str | None, settings: list[str] | None) -> dict:
+def machine_choices(model_name: str | None, settings: list[str] | None) -> dict:
     """Machine choices: the preset of a shipped model (none: none), changed by --set."""
     from ds2ta.gateware.machine import Machine
     from ds2ta.gateware.presets import MACHINES
@@ -98,7 +100,7 @@ def verilog(
     for path in _model_paths(model):
         loaded = load_model(path)
         name = loaded.network.name
-        machine = fit(loaded, **_choices(name, settings))
+        machine = fit(loaded, **machine_choices(name, settings))
         program = compile_model(loaded, machine)
         samples = loaded.samples[:_PREDICTED_SAMPLES]
         predicted = [
@@ -126,6 +128,8 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     waves: Annotated[Path | None, typer.Option(help="Write a VCD of the RTL run.")] = None,
     settings: SetOption = None,
+    device: Annotated[str | None, typer.Option(help="Serial port of a board, instead of a backend.")] = None,
+    baud: cli_board.BaudOption = 1_000_000,
 ) -> None:
     """Classify samples: class, logits, and cycles where the backend has them."""
     from ds2ta.modelfile import load_model
@@ -135,9 +139,14 @@ def run(
         raise FitError(f"--backend {backend}: must be one of {', '.join(BACKENDS)}")
     if waves is not None and backend != "rtl":
         raise FitError(f"--waves {waves}: only the rtl backend has waves; add --backend rtl")
+    if device is not None and (backend, settings) != ("golden", None):
+        raise FitError(f"--device {device}: a board is what it is, leave out --backend and --set")
     loaded = load_model(model)
     samples = load_images(images, loaded)
-    answers = run_samples(loaded, samples, backend, machine=_machine(loaded, backend, settings), waves=waves)
+    if device is not None:
+        answers = cli_board.infer_on_device(loaded, samples, device, baud, hidden=as_json)
+    else:
+        answers = run_samples(loaded, samples, backend, machine=_machine(loaded, backend, settings), waves=waves)
     table = Table()
     for column in ("sample", "class", "cycles", "logits"):
         table.add_column(column)
@@ -158,7 +167,7 @@ def _machine(model, backend: str, settings: list[str] | None):
         return None
     from ds2ta.gateware.compiler import fit
 
-    return fit(model, **_choices(model.network.name, settings))
+    return fit(model, **machine_choices(model.network.name, settings))
 
 
 @app.command()
@@ -278,7 +287,7 @@ def build(
             item,
             folder=folder,
             model=model,
-            choices=_choices(None, settings),
+            choices=machine_choices(None, settings),
             clock_hz=None if clock is None else clock * 1e6,
             seed=seed,
             tries=tries,

@@ -1,0 +1,91 @@
+"""Commands around boards that are there, or simulated: `board`, `demo`, and the device of `run`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ds2ta.errors import FitError
+
+__all__ = ["app", "infer_on_device"]
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = ROOT / "models" / "digits-tiny.safetensors"
+CLOCK_MHZ = 24.0  # of the iCEBreaker, whose machine the virtual board has by default
+
+app = typer.Typer()
+
+ModelOption = Annotated[Path, typer.Option("--model", help="Integer model file that the machine is made for.")]
+SettingsOption = Annotated[
+    list[str] | None, typer.Option("--set", help="Machine parameter KEY=VALUE.", metavar="KEY=VALUE")
+]
+ClockOption = Annotated[float, typer.Option("--clock", min=1, help="Clock of the core in MHz.")]
+BaudOption = Annotated[int, typer.Option("--baud", min=1, help="Baud rate of the UART.")]
+
+
+def infer_on_device(model, samples, device: str, baud: int, *, hidden: bool) -> list:
+    """Answers of a board, loaded with `model` where it is not already; progress goes to stderr."""
+    from ds2ta.fpga.host import Board
+    from ds2ta.fpga.progress import Bars
+
+    with Board.open(device, baud=baud) as board, Bars(Console(stderr=True), hidden=hidden) as bars:
+        board.load(model, progress=bars)
+        return board.infer(samples, each=lambda number, _: bars("classifying", number + 1, len(samples)))
+
+
+def _machine(model, settings: list[str] | None):
+    """The machine of an iCE40 board: everything is loaded by the host."""
+    from ds2ta.cli import machine_choices
+    from ds2ta.gateware.compiler import fit
+    from ds2ta.gateware.presets import ICE40
+
+    return fit(
+        model,
+        **machine_choices(model.network.name, None) | ICE40 | {"tables": "ram"} | machine_choices(None, settings),
+    )
+
+
+@app.command()
+def board(
+    virtual: Annotated[bool, typer.Option("--virtual", help="Simulate it; the only kind there is here.")] = False,
+    model: ModelOption = TINY,
+    settings: SettingsOption = None,
+    clock: ClockOption = CLOCK_MHZ,
+    baud: BaudOption = 1_000_000,
+    link: Annotated[Path | None, typer.Option(help="Symbolic link to make to the device.")] = None,
+) -> None:
+    """Run a board that is simulated from its pins on; its device is printed. Ctrl-C ends it."""
+    if not virtual:
+        raise FitError("ds2ta board: add --virtual; a board on USB needs no command, give its port to run --device")
+    from ds2ta.fpga.top import BoardTop
+    from ds2ta.modelfile import load_model
+    from ds2ta.sim.virtual import VirtualBoard
+
+    machine = _machine(load_model(model), settings)
+    clock_hz = round(clock * 1e6)
+    with VirtualBoard(BoardTop(machine, clock_hz=clock_hz, baud=baud), clock_hz=clock_hz, link=link) as running:
+        print(running.device, flush=True)
+        try:
+            running.wait()
+        except KeyboardInterrupt:
+            return
+    raise FitError(f"virtual board {running.device}: it has ended by itself")
+
+
+@app.command()
+def demo(
+    images: Annotated[int, typer.Option(min=1, help="How many of the model's held-out samples.")] = 20,
+    model: ModelOption = TINY,
+    settings: SettingsOption = None,
+    clock: ClockOption = CLOCK_MHZ,
+    baud: BaudOption = 1_000_000,
+) -> None:
+    """Classify real images on a virtual board, show them, and compare with golden. Exit code 1 when one differs."""
+    from ds2ta.modelfile import load_model
+    from ds2ta.sim.demo import demo as show
+
+    loaded = load_model(model)
+    machine = _machine(loaded, settings)
+    if show(loaded, machine, count=images, clock_hz=round(clock * 1e6), baud=baud, console=Console()):
+        raise typer.Exit(1)

@@ -1,0 +1,130 @@
+"""The demonstration: real images through the pins of a simulated board, by the driver that serves real ones."""
+
+import numpy as np
+from rich.columns import Columns
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from ds2ta.errors import ImageError
+from ds2ta.fpga.host import DEFAULT_BAUD, Answer, Board
+from ds2ta.fpga.progress import Bars
+from ds2ta.fpga.top import BoardTop
+from ds2ta.gateware.machine import Machine
+from ds2ta.gateware.registers import STORES
+from ds2ta.golden import slow
+from ds2ta.modelfile import IntegerModel
+from ds2ta.sim.virtual import VirtualBoard
+
+__all__ = ["demo", "picture"]
+
+_SHADES = " ░▒▓█"
+_PLAIN_SHADES = " .+#@"
+_CAPTION = 26  # columns
+_BITS = 10  # of a byte on the line
+
+
+def picture(sample: np.ndarray, bits: int, console: Console) -> Text:
+    """A sample as text, two columns a pixel: the mean over its channels and, of frames, over time."""
+    values = sample.reshape(-1, *sample.shape[-2:]).mean(axis=0) / ((1 << bits) - 1)
+    shades = _SHADES if console.encoding.lower().startswith("utf") else _PLAIN_SHADES
+    text = Text(no_wrap=True)
+    for row in values:
+        for value in row:
+            if console.color_system:
+                grey = round(255 * value)
+                text.append("  ", style=f"on rgb({grey},{grey},{grey})")
+            else:
+                text.append(2 * shades[round(value * (len(shades) - 1))])
+        text.append("\n")
+    return text
+
+
+def _panel(number: int, answer: Answer, label: int, equal: bool, seconds: float, body: Text) -> Panel:
+    *_, second, first = sorted(answer.logits)
+    body.append(f"class {answer.class_index}", style="bold")
+    body.append(" = label\n" if answer.class_index == label else f", label {label}\n")
+    body.append(f"margin {first - second}\n{answer.cycles} cycles\nlink {1000 * seconds:.1f} ms\n")
+    style = "green" if equal else "bold red"
+    body.append("equals golden" if equal else "DIFFERS from golden", style=style)
+    return Panel(body, title=f"image {number}", border_style=style, width=max(_CAPTION, body.cell_len + 4))
+
+
+def demo(
+    model: IntegerModel,
+    machine: Machine,
+    *,
+    count: int,
+    clock_hz: float,
+    baud: int = DEFAULT_BAUD,
+    console: Console,
+) -> int:
+    """Classify the first `count` held-out samples of the model file on a virtual board, show each, and compare
+    class and logits with the slow golden model. Returns how many differ."""
+    if not 1 <= count <= len(model.samples):
+        raise ImageError(f"demo of {count} images: {model.network.name} carries 1..{len(model.samples)}")
+    with console.status("building the board (about a minute when the design is new)"):
+        virtual = VirtualBoard(BoardTop(machine, clock_hz=clock_hz, baud=baud), clock_hz=clock_hz)
+    with virtual, Board.open(virtual.device, baud=baud) as board:
+        found = board.identify()
+        console.print(
+            f"{virtual.device}: {found.machine.lanes} x {found.machine.time_steps} lanes at "
+            f"{found.clock_hz / 1e6:g} MHz, UART at {baud} baud, register map {found.version[0]}.{found.version[1]}"
+        )
+        with Bars(console) as bars:
+            board.load(model, progress=bars)
+        console.print(f"{model.network.name} loaded: {board.traffic.sent} bytes sent; memory check: good")
+        show = _Show(model, board, baud, console)
+        answers = board.infer(model.samples[:count], each=show)
+        show.flush()
+        scans = board.read("scans")[0]
+        crcs = board.read("check_found", count=len(STORES))
+    memories = ", ".join(f"{name} {crc:08x}" for name, crc in zip(STORES, crcs, strict=True))
+    cycles = [answer.cycles for answer in answers]
+    mean = sum(cycles) / count
+    table = Table(show_header=False)
+    for row in (
+        ("equal to golden (class and logits)", f"{count - show.different} of {count}"),
+        ("equal to the label", f"{show.right} of {count}"),
+        ("memories", f"good in {scans} scans: {memories}"),
+        ("cycles an image", f"{mean:.0f} ({min(cycles)} to {max(cycles)})"),
+        (f"images/s at {clock_hz / 1e6:g} MHz", f"{clock_hz / mean:.0f}; {count / show.wire:.0f} over this UART"),
+    ):
+        table.add_row(*row)
+    console.print(table)
+    return show.different
+
+
+class _Show:
+    """Shows answers as they come, in rows of panels as wide as the console."""
+
+    def __init__(self, model: IntegerModel, board: Board, baud: int, console: Console):
+        self._model, self._traffic, self._baud, self._console = model, board.traffic, baud, console
+        self._bytes = self._moved()
+        self._row: list[Panel] = []
+        self.different = self.right = 0
+        self.wire = 0.0  # seconds on the line
+
+    def _moved(self) -> int:
+        return self._traffic.sent + self._traffic.received
+
+    def __call__(self, number: int, answer: Answer) -> None:
+        sample, label = self._model.samples[number], int(self._model.labels[number])
+        seconds = (self._moved() - self._bytes) * _BITS / self._baud
+        self._bytes = self._moved()
+        logits = slow.run(self._model, sample)["logits"]
+        equal = answer.logits == tuple(logits.tolist()) and answer.class_index == int(logits.argmax())
+        self.wire += seconds
+        self.different += not equal
+        self.right += answer.class_index == label
+        image = picture(sample, self._model.network.input.bits, self._console)
+        panel = _panel(number, answer, label, equal, seconds, image)
+        if self._row and sum(one.width for one in self._row) + panel.width > self._console.width:
+            self.flush()
+        self._row.append(panel)
+
+    def flush(self) -> None:
+        if self._row:
+            self._console.print(Columns(self._row, padding=0))
+        self._row = []

@@ -1,0 +1,109 @@
+"""The virtual board: the Verilated board top behind a pseudo-terminal, for the unchanged host driver.
+
+Everything between the pins is the design that goes onto a board: UART with its clock divider, link, registers,
+memory check, accelerator. `board.cpp` plays the other end of the cable, bit by bit.
+"""
+
+import contextlib
+import re
+import subprocess
+from pathlib import Path
+
+from amaranth.lib import wiring
+
+from ds2ta.cache import build_folder, digest
+from ds2ta.errors import Ds2taError
+from ds2ta.gateware.verilog import WAIVERS, emit
+from ds2ta.sim.verilator import compile_simulator, primitives, verilate
+
+__all__ = ["VirtualBoard", "VirtualBoardError", "build_board"]
+
+_MAIN = Path(__file__).with_name("board.cpp")
+_MEMORY = re.compile(r"^  reg \[\d+:0\] (\w+) *\[\d+:0\];", re.M)
+_END = 10.0  # seconds
+
+
+class VirtualBoardError(Ds2taError):
+    """The simulated board does not start, or is gone."""
+
+
+def _published(*sources: str) -> str:
+    """Verilator control file that lets the main program find the memories."""
+    lines = ["`verilator_config"]
+    for text in sources:
+        for module in re.finditer(r"^module (\w+).*?^endmodule", text, re.M | re.S):
+            lines += [f'public_flat_rw -module "{module[1]}" -var "{name}"' for name in _MEMORY.findall(module[0])]
+    return "\n".join([*lines, ""])
+
+
+def build_board(verilog: str, name: str) -> Path:
+    """The program of a board top with ports rx, tx and busy, built at most once for equal Verilog."""
+    main = _MAIN.read_text()
+    cells = primitives(verilog)
+    control = _published(verilog, *(Path(path).read_text() for path in cells))
+    options = [
+        *("--cc", "--exe", "-Mdir", ".", "--prefix", "Vtop", "-o", "board", "--top-module", name),
+        *("-Wall", *(f"-Wno-{rule}" for rule in WAIVERS), "-O3", "--x-assign", "fast", "--x-initial", "fast"),
+        *("memories.vlt", "design.v", *cells, "board.cpp"),
+    ]
+    with build_folder("board", f"{name}-{digest(verilog, control, main, options)}") as folder:
+        program = folder / "board"
+        if not program.exists():
+            for file, text in (("design.v", verilog), ("memories.vlt", control), ("board.cpp", main)):
+                (folder / file).write_text(text)
+            verilate(options, folder)
+            compile_simulator(folder, optimize="-O2")
+    return program
+
+
+class VirtualBoard:
+    """A running board; a context manager. `device` is what the host driver opens: the pseudo-terminal, or `link`,
+    a symbolic link to it that goes with the board."""
+
+    def __init__(self, component: wiring.Component, *, clock_hz: float, link: Path | str | None = None):
+        program = build_board(emit(component, "board_top"), "board_top")
+        # The board ends with its standard input, and so with this process, however that ends.
+        self._process = subprocess.Popen(
+            [str(program), str(round(clock_hz)), *([str(link)] if link else [])],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.terminal = self._process.stdout.readline().strip()
+        if not self.terminal:
+            raise VirtualBoardError(f"virtual board: {self._process.communicate()[1].strip() or 'did not start'}")
+        self.device = str(link) if link else self.terminal
+
+    def __enter__(self) -> "VirtualBoard":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def flip(self, scope: str, memory: str, word: int, bit: int) -> None:
+        """Turn one bit of a memory over, as a particle does; `scope` is the path of its module below the top."""
+        try:
+            self._process.stdin.write(f"flip TOP.board_top.{scope} {memory} {word} {bit}\n")
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline().strip()
+        except OSError:
+            answer = ""
+        if answer != "flipped":
+            raise VirtualBoardError(f"virtual board: {scope}.{memory}[{word}], bit {bit}: {answer or 'it is gone'}")
+
+    def wait(self) -> int:
+        """Until the board ends by itself; its exit code."""
+        return self._process.wait()
+
+    def stop(self) -> None:
+        """End it; the link goes too."""
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(_END)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+        self._process.stderr.close()
