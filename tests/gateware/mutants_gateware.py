@@ -1,4 +1,4 @@
-"""Bugs planted into machine, compiler, layout, store images and sequencer."""
+"""Bugs planted into machine, compiler, layout, store images, sequencer and memory checker."""
 
 MUTANTS = [
     {
@@ -98,5 +98,26 @@ MUTANTS = [
         "new": "m.d.sync += cycles.eq(0)",
         "test": "tests/gateware/test_sequencer.py::test_bench[whole]",
         "why": "the first cycle of a fetch is not counted",
+    },
+    {
+        "file": "gateware/checker.py",
+        "old": "clean.eq(last_store | (clean & agrees))",
+        "new": "clean.eq(last_store | agrees)",
+        "test": "tests/gateware/test_checker.py::test_bench[wide]",
+        "why": "only the last two stores count",
+    },
+    {
+        "file": "gateware/checker.py",
+        "old": "with m.Elif(self.idle):",
+        "new": "with m.Else():",
+        "test": "tests/gateware/test_checker.py::test_bench[narrow]",
+        "why": "rows are read while the machine runs",
+    },
+    {
+        "file": "gateware/checker.py",
+        "old": "return ResetInserter(self.restart)(m)",
+        "new": "return m",
+        "test": "tests/gateware/test_checker.py::test_bench[narrow]",
+        "why": "changed contents do not begin a new scan",
     },
 ]

@@ -1,0 +1,122 @@
+"""The memory checker: reads the stores back while the machine is idle and compares their CRCs with expectations."""
+
+from amaranth.hdl import Module, Mux, ResetInserter, Signal
+from amaranth.lib import crc, wiring
+from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
+
+from ds2ta.gateware.accelerator import CHUNK, scan_signature, store_shapes
+from ds2ta.gateware.machine import Machine
+
+__all__ = ["StoreChecker"]
+
+_WORD = 32
+_SETTLE = 2  # cycles from the first with a row's address to its first chunk
+
+
+class StoreChecker(wiring.Component):
+    """CRC-32 (that of zlib) of each store over its first rows, over and over.
+
+    A store's CRC is that of the bytes of rows 0, 1, ... `check_rows` - 1, each row's chunks as little endian 16-bit
+    words. All four stores are one scan; the CRC of no rows is 0. A row takes chunks + 4 cycles, a store two
+    requests to the register file beside that. It stops between rows when `idle` falls and goes on where it was.
+
+    Members
+    -------
+    idle: a row may be begun. quiet: no row is being read; the machine may start in such a cycle if `idle` is low.
+    scan: to the accelerator.
+    restart: pulse, contents or expectations have changed: forget everything and begin again.
+    fetch, fetch_expected, fetch_store, fetched, word, found: the settings, asked for from the register file;
+      `fetch` is held up to the cycle of `fetched`, in which `word` is the setting and (with `fetch_expected`)
+      `found` is the store's CRC; a `restart` makes it void.
+    good: the last whole scan since `restart` agreed. bad: stores that disagreed, kept until `restart`.
+    agreed: pulse, a whole scan agreed.
+    """
+
+    def __init__(self, machine: Machine):
+        self._shapes = store_shapes(machine)
+        scan = scan_signature(machine)
+        super().__init__(
+            {
+                "idle": In(1),
+                "quiet": Out(1),
+                "scan": In(scan),
+                "restart": In(1),
+                "fetch": Out(1),
+                "fetch_expected": Out(1),
+                "fetch_store": Out(range(len(self._shapes))),
+                "fetched": In(1),
+                "word": In(_WORD),
+                "found": Out(_WORD),
+                "good": Out(1),
+                "bad": Out(len(self._shapes)),
+                "agreed": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.crc = unit = crc.Processor(CRC32_ISO_HDLC(data_width=CHUNK))
+        scan, store = self.scan, self.fetch_store
+        left = Signal(bits_for(max(shape.rows for shape in self._shapes.values())))  # rows of this store
+        chunk, settle = Signal.like(scan.chunk), Signal(range(_SETTLE))
+        last_chunk, last_store = Signal(), Signal()
+        clean = Signal(init=1)  # nothing in this scan has disagreed
+        arrives = Signal()  # `scan.data` is a chunk
+        lasts = [shape.chunks - 1 for shape in self._shapes.values()]
+        with m.Switch(store):
+            for number, last in enumerate(lasts):
+                with m.Case(number):
+                    m.d.comb += last_chunk.eq(chunk[: bits_for(max(lasts))] == last)
+        m.d.comb += [
+            scan.store.eq(store),
+            scan.chunk.eq(chunk),
+            last_store.eq(store == len(self._shapes) - 1),
+            unit.data.eq(scan.data),
+            unit.valid.eq(arrives),
+            self.found.eq(unit.crc),
+            self.quiet.eq(~scan.enable),
+        ]
+        m.d.sync += arrives.eq(0)
+
+        with m.FSM():
+            with m.State("BEGIN"):
+                m.d.comb += [self.fetch.eq(1), unit.start.eq(1)]
+                m.d.sync += [left.eq(self.word), scan.row.eq(0)]
+                with m.If(self.fetched):
+                    m.next = "WAIT"
+            with m.State("WAIT"):
+                m.d.sync += [chunk.eq(0), settle.eq(_SETTLE - 1)]
+                with m.If(~left.any()):
+                    m.next = "COMPARE"
+                with m.Elif(self.idle):
+                    m.next = "SETTLE"
+            with m.State("SETTLE"):
+                m.d.comb += scan.enable.eq(1)
+                m.d.sync += settle.eq(settle - 1)
+                with m.If(~settle.any()):
+                    m.next = "READ"
+            with m.State("READ"):
+                m.d.comb += scan.enable.eq(1)
+                m.d.sync += [arrives.eq(1), chunk.eq(chunk + 1)]
+                with m.If(last_chunk):
+                    m.d.sync += [scan.row.eq(scan.row + 1), left.eq(left - 1)]
+                    m.next = "LAST"
+            with m.State("LAST"):  # the last chunk arrives
+                m.next = "WAIT"
+            with m.State("COMPARE"):
+                m.d.comb += [self.fetch.eq(1), self.fetch_expected.eq(1)]
+                with m.If(self.fetched):
+                    agrees = self.word == self.found
+                    m.d.sync += [
+                        store.eq(Mux(last_store, 0, store + 1)),
+                        clean.eq(last_store | (clean & agrees)),
+                    ]
+                    with m.If(~agrees):
+                        m.d.sync += [self.bad.bit_select(store, 1).eq(1), self.good.eq(0)]
+                    with m.Elif(last_store & clean):
+                        m.d.sync += self.good.eq(1)
+                        m.d.comb += self.agreed.eq(~self.restart)
+                    m.next = "BEGIN"
+        return ResetInserter(self.restart)(m)
