@@ -1,4 +1,4 @@
-"""The board's end of the host link: frames to register accesses, store words and sample bytes (docs/host-link.md)."""
+"""The board's end of the host link: frames to register accesses, store words, sample bytes (docs/host-link.md)."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
@@ -29,16 +29,16 @@ _START = _HEADER - 2  # sequence, opcode
 class HostLink(wiring.Component):
     """Takes requests, acts on them, answers.
 
-    A request is received into a buffer of one block RAM; its CRC is computed on the way. Only when the frame is whole
-    and good it is acted upon, one request at a time; bytes that come meanwhile, up to the next delimiter, are lost.
-    Everything is done bit by bit: one counter walks through the body, one 32-bit register shifts. A READ is made twice,
-    first without an answer, because the status goes before the data.
+    A request is received into a buffer of one block RAM; its CRC is computed on the way. Only when the frame is
+    whole and good it is acted upon, one request at a time; bytes that come meanwhile, up to the next delimiter,
+    are lost. Everything is done bit by bit: one counter walks through the body, one 32-bit register shifts. A READ
+    is made twice, first without an answer, because the status goes before the data.
 
     Latency: a request of n body bytes is verified 9 cycles after its delimiter was taken; then its bytes are walked
-    through once (SAMPLE: the header three times), 10 cycles each, then the answer, 10 cycles a byte, and what bus and
-    streams take. Throughput: a byte every 11 cycles while a request comes in. Back-pressure: `i` is ready but for the
-    11 cycles behind a byte, so a UART of 4 clocks a bit never waits; while a request is acted upon `i` is always
-    ready.
+    through once (SAMPLE: the header three times), 10 cycles each, then the answer, 10 cycles a byte, and what bus
+    and streams take. Throughput: a byte every 11 cycles while a request comes in. Back-pressure: `i` is ready but
+    for the 11 cycles behind a byte, so a UART of 4 clocks a bit never waits; while a request is acted upon `i` is
+    always ready.
 
     Parameters: `machine`: layout and sizes of its stores.
 
@@ -46,7 +46,8 @@ class HostLink(wiring.Component):
     -------
     i: bytes from the line, `received_layout`. o: bytes to the line.
     bus: the register bus; what describes an access stays until `done`.
-    load: store words (only for a machine with a loadable store); load_error: in the cycle after a word was taken: it
+    load: store words (only for a machine with a loadable store); load_error: in the cycle after a word was taken:
+    it
       lies outside of its store.
     sample: sample bytes.
     busy: a sample is open or worked on; sample_full: all of its bytes were taken.

@@ -1,9 +1,9 @@
 """Consistent overhead byte stuffing (Cheshire and Baker, 1999): frames of any bytes over a line on which the byte 0
 ends a frame.
 
-A frame is cut into blocks, each the bytes up to a zero (which is left out), at most 254. A block goes out as a code,
-its length plus one, and its bytes; code 255 stands for 254 bytes that no zero follows. The last block has no zero
-of its own.
+A frame is cut into blocks, each the bytes up to a zero (which is left out), at most 254. A block goes out as a
+code, its length plus one, and its bytes; code 255 stands for 254 bytes that no zero follows. The last block has no
+zero of its own.
 """
 
 from amaranth.hdl import Module, Mux, Signal
@@ -87,12 +87,12 @@ class _State(enum.Enum, shape=2):
 class CobsEncoder(wiring.Component):
     """Frames to bytes for a line.
 
-    A block is collected in a block RAM of 256 bytes, because its length goes first; then it is sent, behind the last
-    one a zero. Frames of any length from one byte on.
+    A block is collected in a block RAM of 256 bytes, because its length goes first; then it is sent, behind the
+    last one a zero. Frames of any length from one byte on.
 
-    Latency: the code of a block is offered in the cycle after its last byte was taken. Throughput: a block of n bytes
-    takes n + 1 cycles to fill (with the zero that ends it) and n + 1 to send, the delimiter one more. Back-pressure:
-    `i` is not ready while a block is being sent.
+    Latency: the code of a block is offered in the cycle after its last byte was taken. Throughput: a block of n
+    bytes takes n + 1 cycles to fill (with the zero that ends it) and n + 1 to send, the delimiter one more.
+    Back-pressure: `i` is not ready while a block is being sent.
 
     Members: `i` stream of `plain_layout`; `o` stream of {value}.
     """

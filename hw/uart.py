@@ -1,4 +1,4 @@
-"""An asynchronous serial line, 8N1: one start bit (0), eight data bits, least significant first, one stop bit (1)."""
+"""An asynchronous serial line, 8N1: a start bit (0), eight data bits, least significant first, a stop bit (1)."""
 
 from amaranth.hdl import C, Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
@@ -45,15 +45,15 @@ def _check(divisor: int) -> None:
 class UartReceiver(wiring.Component):
     """A line to bytes.
 
-    A falling edge begins a byte; the line is looked at in the middle of each bit, `divisor` clocks apart, and an edge
-    whose bit is 1 in the middle was a glitch. A byte whose stop bit is 0 has `bad` set; then the line must have been 1
-    again before another byte can begin, so a line that is held at 0 makes one bad byte. The byte is kept in the
-    register that collects it: a byte that begins while `o` still offers the last one is lost, and the next one that is
-    received has `bad` set.
+    A falling edge begins a byte; the line is looked at in the middle of each bit, `divisor` clocks apart, and an
+    edge whose bit is 1 in the middle was a glitch. A byte whose stop bit is 0 has `bad` set; then the line must
+    have been 1 again before another byte can begin, so a line that is held at 0 makes one bad byte. The byte is
+    kept in the register that collects it: a byte that begins while `o` still offers the last one is lost, and the
+    next one that is received has `bad` set.
 
     Latency: `o` offers a byte 9 divisor + (divisor - 1) // 2 + 3 clocks after the falling edge reached the pin.
-    Throughput: what the line carries; baud rates off by 2 % and more are understood. Back-pressure: `o` must be ready
-    within half a bit, or the next byte is lost.
+    Throughput: what the line carries; baud rates off by 2 % and more are understood. Back-pressure: `o` must be
+    ready within half a bit, or the next byte is lost.
 
     Parameters: `divisor`, clocks per bit.
 
@@ -106,10 +106,10 @@ class UartReceiver(wiring.Component):
 class UartTransmitter(wiring.Component):
     """Bytes to a line that rests at 1.
 
-    Latency: bits begin on a free-running grid of `divisor` clocks, so the start bit of a byte that finds the line at
-    rest begins divisor + 2 to 2 divisor + 1 clocks after the cycle in which it is taken. Throughput: a byte every
-    10 divisor clocks, without pause while `i` is valid. Back-pressure: `i` is ready from the beginning of a byte's
-    last data bit on.
+    Latency: bits begin on a free-running grid of `divisor` clocks, so the start bit of a byte that finds the line
+    at rest begins divisor + 2 to 2 divisor + 1 clocks after the cycle in which it is taken. Throughput: a byte
+    every 10 divisor clocks, without pause while `i` is valid. Back-pressure: `i` is ready from the beginning of a
+    byte's last data bit on.
 
     Parameters: `divisor`, clocks per bit.
 
@@ -131,8 +131,8 @@ class UartTransmitter(wiring.Component):
         m.d.sync += timer.eq(timer + 1)
         with m.If(tick):
             m.d.sync += timer.eq(0)
-        # the stop bit of the byte before (or rest), the start bit, the byte, and its stop bit; when that one is left
-        # alone, it goes out with the next byte
+        # the stop bit of the byte before (or rest), the start bit, the byte, and its stop bit; when that one is
+        # left alone, it goes out with the next byte
         bits = Signal(11, init=1)
         m.d.comb += self.i.ready.eq(~bits[1:].any())
         with m.If(self.i.ready), m.If(self.i.valid):

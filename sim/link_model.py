@@ -30,8 +30,8 @@ def wire(body: bytes, *, crc: int = 0) -> bytes:
 
 @dataclass
 class CoreRules:
-    """A core for tests. Register `a` reads a multiple of a, four in sixteen do not exist, every eighth is read only;
-    the registers of the sample are what a test sets them to."""
+    """A core for tests. Register `a` reads a multiple of a, four in sixteen do not exist, every eighth is read
+    only; the registers of the sample are what a test sets them to."""
 
     shapes: Mapping[str, StoreShape]
     sample_bytes: int = 0
