@@ -21,13 +21,16 @@ __all__ = ["demo", "picture"]
 
 _SHADES = " ░▒▓█"
 _PLAIN_SHADES = " .+#@"
-_CAPTION = 26  # columns
+_CAPTION = 24  # columns of a panel, at least
+_FRAME = 4  # of them its sides
 _BITS = 10  # of a byte on the line
 
 
-def picture(sample: np.ndarray, bits: int, console: Console) -> Text:
-    """A sample as text, two columns a pixel: the mean over its channels and, of frames, over time."""
-    values = sample.reshape(-1, *sample.shape[-2:]).mean(axis=0) / ((1 << bits) - 1)
+def picture(sample: np.ndarray, console: Console) -> Text:
+    """A sample as text, two columns a pixel: the mean over its channels and, of frames, over time; the largest
+    value is white."""
+    values = sample.reshape(-1, *sample.shape[-2:]).mean(axis=0)
+    values = values / max(1, values.max())
     shades = _SHADES if console.encoding.lower().startswith("utf") else _PLAIN_SHADES
     text = Text(no_wrap=True)
     for row in values:
@@ -42,13 +45,14 @@ def picture(sample: np.ndarray, bits: int, console: Console) -> Text:
 
 
 def _panel(number: int, answer: Answer, label: int, equal: bool, seconds: float, body: Text) -> Panel:
+    width = max(_CAPTION, max(len(line) for line in body.plain.splitlines()) + _FRAME)
     *_, second, first = sorted(answer.logits)
     body.append(f"class {answer.class_index}", style="bold")
     body.append(" = label\n" if answer.class_index == label else f", label {label}\n")
     body.append(f"margin {first - second}\n{answer.cycles} cycles\nlink {1000 * seconds:.1f} ms\n")
     style = "green" if equal else "bold red"
     body.append("equals golden" if equal else "DIFFERS from golden", style=style)
-    return Panel(body, title=f"image {number}", border_style=style, width=max(_CAPTION, body.cell_len + 4))
+    return Panel(body, title=f"image {number}", border_style=style, width=width)
 
 
 def demo(
@@ -118,7 +122,7 @@ class _Show:
         self.wire += seconds
         self.different += not equal
         self.right += answer.class_index == label
-        image = picture(sample, self._model.network.input.bits, self._console)
+        image = picture(sample, self._console)
         panel = _panel(number, answer, label, equal, seconds, image)
         if self._row and sum(one.width for one in self._row) + panel.width > self._console.width:
             self.flush()
