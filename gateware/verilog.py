@@ -79,7 +79,7 @@ class _Emitter:
             _check_name(f"{kind}: port", port)
         domains: dict[str, ClockDomain] = {}
         design = fragment.prepare(
-            ports, hierarchy=("block@",), missing_domain=lambda name: domains.setdefault(name, ClockDomain(name))
+            ports, hierarchy=("block@",), missing_domain=lambda name: domains.setdefault(name, _domain(name))
         )
         own = {id(signal) for _, signal, _ in design.ports}
         used = {id(signal): signal for part in design.fragments.values() for signal in part.used_signals}
@@ -104,9 +104,10 @@ class _Emitter:
 
     def _inside(self, parent: Fragment, index: int, fragment: Fragment, name: str | None, place) -> None:
         """Replace a block below `parent` by an instance; look further inside of anything that is not a block."""
-        origin = fragment.origins[0] if fragment.origins else None
+        # a block whose domain was renamed originates from the renamer first
+        origin = next((one for one in fragment.origins or () if isinstance(one, wiring.Component)), None)
         library = type(origin).__module__.startswith("amaranth.")
-        if isinstance(origin, wiring.Component) and not library and not isinstance(fragment, Instance):
+        if origin is not None and not library and not isinstance(fragment, Instance):
             name = name or snake(origin)
             parent.subfragments[index] = (self.block(origin, fragment, name), name, place)
         else:
@@ -131,6 +132,13 @@ class _Emitter:
             # of two names of one signal yosys keeps the one with more attributes: prefer `count` to `port__address`
             modules.append(re.sub(r"^  wire (?!.*(__|[.$])).* \\", r"  attribute \\own 1\n\g<0>", text, flags=re.M))
         return "\n".join(modules), {names[f"block{n}"]: ports for n, (_, _, ports) in enumerate(self.blocks)}
+
+
+def _domain(name: str) -> ClockDomain:
+    """The one domain of a block. Its ports are `clk` and `rst` even if a parent has renamed it."""
+    domain = ClockDomain(name)
+    domain.clk.name, domain.rst.name = "clk", "rst"
+    return domain
 
 
 def _check_name(what: str, name: str) -> None:

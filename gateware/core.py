@@ -1,0 +1,270 @@
+"""The core that every shell wraps: accelerator, check of its memories, register file, result memory.
+
+bus <----> register file <-- logits, events -- accelerator <== load, sample
+                ^                                  ^
+                '-- settings, CRC -- checker -- scan
+"""
+
+import zlib
+from collections.abc import Mapping
+
+from amaranth.hdl import (
+    Array,
+    Cat,
+    ClockDomain,
+    ClockSignal,
+    Const,
+    DomainRenamer,
+    Module,
+    ResetSignal,
+    Signal,
+    Value,
+)
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
+
+from ds2ta.errors import FitError
+from ds2ta.gateware.accelerator import Accelerator, load_layout, store_images, store_shapes
+from ds2ta.gateware.checker import StoreChecker
+from ds2ta.gateware.compiler import Program
+from ds2ta.gateware.machine import Machine
+from ds2ta.gateware.register_file import RegisterFile, bus_signature
+from ds2ta.gateware.registers import REGISTERS, STORES, machine_words
+from ds2ta.gateware.sequencer import COUNTERS
+from ds2ta.hw.head import logit_layout
+
+__all__ = ["Core", "count_width", "sample_length", "store_crc"]
+
+_DIGEST_BYTES = 32
+
+
+def count_width(machine: Machine) -> int:
+    """Bits of the registers `sample_length`, `sample_bytes` and `check_rows`."""
+    steps = machine.time_steps if machine.samples == "any" else 1
+    most = machine.max_count * machine.max_channels * steps
+    return bits_for(max(most, *(shape.rows for shape in store_shapes(machine).values())))
+
+
+def sample_length(program: Program) -> int:
+    """Bytes of one sample of the compiled model."""
+    first = program.instructions[0]
+    return (first.positions_last + 1) * first.channels * (first.steps if first.frames else 1)
+
+
+def store_crc(rows: list[int], chunks: int) -> int:
+    """CRC-32 of the rows of a store, each as `chunks` little-endian 16-bit words, least significant first."""
+    return zlib.crc32(b"".join(row.to_bytes(2 * chunks, "little") for row in rows))
+
+
+def _contents(machine: Machine, program: Program | None, clock_hz: int, digest: bytes) -> Mapping[int, int]:
+    """What the register file holds at power-up."""
+    shapes = store_shapes(machine)
+    words: dict[str, list[int]] = {
+        "id": [REGISTERS["id"].reset],
+        "version": [REGISTERS["version"].reset],
+        "clock_hz": [clock_hz],
+        "store_rows": [shapes[name].rows for name in STORES],
+        "store_chunks": [shapes[name].chunks for name in STORES],
+        "model_digest": [int.from_bytes(digest[at : at + 4], "little") for at in range(0, len(digest), 4)],
+        "machine": machine_words(machine),
+    }
+    if program is not None:
+        if machine.tables == "rom":  # the program itself is built in
+            words["sample_length"] = [sample_length(program)]
+            words["classes"] = [program.instructions[-1].classes_last + 1]
+        built_in = {name: [] if shapes[name].loadable else image for name, image in store_images(program).items()}
+        words["check_rows"] = [len(built_in[name]) for name in STORES]
+        words["check_expected"] = [store_crc(built_in[name], shapes[name].chunks) for name in STORES]
+    return {REGISTERS[name].at(index): word for name, some in words.items() for index, word in enumerate(some)}
+
+
+class Core(wiring.Component):
+    """An accelerator that anything with a bus can use; `docs/registers.md` tells what the bus shows.
+
+    The memories are checked whenever nothing else wants them. Loading, and the first byte of a sample, wait for the
+    row that is being read (at most as many cycles as a row has chunks, and a few more).
+
+    Parameters: `machine`; `program` for its ROM stores; `clock_hz` (what `clock_hz` reads); `digest`: SHA-256 of
+    the built-in model, or nothing; `result_stream`: the shell takes the logits as a stream too; `trace`: pass on
+    the accelerator's trace ports.
+
+    Members
+    -------
+    bus: `register_file.bus_signature`; `done` 4 cycles after `enable`, or some more.
+    load (where a store is loadable): `accelerator.load_layout`; a word every 2 cycles, none while a sample is open
+      or worked on. load_error: pulse, the word taken in the cycle before is outside of the loadable stores and had
+      no effect.
+    sample: {value}. Bytes wait while `sample_bytes` is `sample_length`, so until the result of their predecessors
+      is complete. sample_bytes, sample_length: the registers, for shells that check them.
+    frame_good, frame_dropped: pulses from a link, counted in the registers of their names; the next of its kind 32
+      cycles later or more.
+    result (with `result_stream`): `hw.head.logit_layout`; its `ready` holds the accelerator.
+    busy: a sample is open or worked on. error: a store disagreed with its CRC.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        program: Program | None = None,
+        *,
+        clock_hz: int,
+        digest: bytes = b"",
+        result_stream: bool = False,
+        trace: bool = False,
+    ):
+        if type(clock_hz) is not int or not 0 < clock_hz < 1 << 32:
+            raise FitError(f"Clock frequency must be a whole number of Hz below 2**32, not {clock_hz!r}")
+        if len(digest) not in (0, _DIGEST_BYTES):
+            raise FitError(f"Digest must have {_DIGEST_BYTES} bytes or none, not {len(digest)}")
+        if machine.logit_width > 32:
+            raise FitError(
+                f"machine: logit_width: {machine.logit_width} must be at most 32, the width of a register"
+            )
+        self.machine = machine
+        self._shapes = store_shapes(machine)
+        self._accelerator = Accelerator(machine, program, trace=trace)
+        self._checker = StoreChecker(machine)
+        self._file = RegisterFile(
+            classes=machine.max_classes,
+            counters=COUNTERS * machine.instructions,
+            logit_width=machine.logit_width,
+            counter_width=machine.counter_width,
+            count_width=count_width(machine),
+            row_width=bits_for(max(shape.rows for shape in self._shapes.values())),
+            init=_contents(machine, program, clock_hz, digest),
+        )
+        ports = self._accelerator.signature.members
+        members = {
+            "bus": In(bus_signature()),
+            "sample": In(stream.Signature(data.StructLayout({"value": 8}))),
+            "sample_bytes": Out(count_width(machine)),
+            "sample_length": Out(count_width(machine)),
+            "frame_good": In(1),
+            "frame_dropped": In(1),
+            "busy": Out(1),
+            "error": Out(1),
+            **{name: member for name, member in ports.items() if name.startswith("trace_")},
+        }
+        if "load" in ports:
+            members |= {"load": In(stream.Signature(load_layout(machine))), "load_error": Out(1)}
+        if result_stream:
+            members["result"] = Out(stream.Signature(logit_layout(machine.logit_width, machine.max_classes)))
+        self._traces = [name for name in ports if name.startswith("trace_")]
+        super().__init__(members)
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        accelerator, checker, file = self._accelerator, self._checker, self._file
+        m.submodules.checker, m.submodules.file = checker, file
+        forget = Signal()  # core_reset
+        m.d.comb += forget.eq(file.command[0])
+        # the accelerator's reset is its own, its clock is not
+        m.domains.core = ClockDomain(local=True)
+        m.submodules.accelerator = DomainRenamer("core")(accelerator)
+        m.d.comb += [ClockSignal("core").eq(ClockSignal()), ResetSignal("core").eq(ResetSignal() | forget)]
+        m.d.comb += [getattr(self, name).eq(getattr(accelerator, name)) for name in self._traces]
+
+        loadable = "load" in self.signature.members
+        settled, restart = Signal(), Signal()  # the stores are free; their contents change
+        full, starts = Signal(), Signal()
+        taken = Signal.like(self.sample_bytes)
+        m.d.comb += settled.eq(checker.quiet & ~accelerator.busy)
+        word_waits = self._load(m, settled, restart) if loadable else Const(0)
+
+        # ---- the sample: its first byte starts the program
+        waits = Signal()
+        m.d.comb += [
+            full.eq(taken == file.sample_length),
+            waits.eq(self.sample.valid & ~full),
+            accelerator.sample.valid.eq(waits & (accelerator.busy | (checker.quiet & ~word_waits))),
+            accelerator.sample.payload.eq(self.sample.payload),
+            self.sample.ready.eq(accelerator.sample.ready & ~full),
+            starts.eq(accelerator.sample.valid & ~accelerator.busy),
+            self.sample_bytes.eq(taken),
+            self.sample_length.eq(file.sample_length),
+            self.busy.eq(accelerator.busy),
+        ]
+        with m.If(self.sample.valid & self.sample.ready):
+            m.d.sync += taken.eq(taken + 1)
+
+        # ---- its result
+        result = accelerator.result
+        m.d.comb += result.ready.eq(1)
+        if "result" in self.signature.members:
+            wiring.connect(m, result, wiring.flipped(self.result))
+        came, ends = Signal(), Signal()
+        valid, trusted, winner = Signal(), Signal(), Signal.like(file.result_class)
+        m.d.comb += [came.eq(result.valid & result.ready), ends.eq(came & result.payload.last)]
+        with m.If(starts):
+            m.d.sync += [valid.eq(0), trusted.eq(checker.good)]
+        with m.Elif(~checker.good & (accelerator.busy | self.error)):
+            m.d.sync += trusted.eq(0)
+        with m.If(ends):
+            m.d.sync += [valid.eq(1), winner.eq(result.payload.class_index)]
+        with m.If(ends | forget):
+            m.d.sync += taken.eq(0)
+        with m.If(forget):
+            m.d.sync += [valid.eq(0), winner.eq(0)]
+
+        # ---- the memories' check: it reads unless a byte or a word waits
+        m.d.comb += [
+            checker.idle.eq(~accelerator.busy & ~waits & ~word_waits),
+            checker.restart.eq(restart | file.changed | file.command[2]),
+            checker.fetched.eq(file.fetched),
+            checker.word.eq(file.word),
+            self.error.eq(checker.bad.any()),
+        ]
+        wiring.connect(m, checker.scan, accelerator.scan)
+
+        # ---- the registers
+        wiring.connect(m, wiring.flipped(self.bus), file.bus)
+        status = {
+            "busy": accelerator.busy | file.counting,
+            "sample_open": taken.any() & ~full,
+            "result_valid": valid,
+            "result_trusted": valid & trusted,
+            "memory_good": checker.good,
+            "memory_error": self.error,
+            "bad_stores": checker.bad,
+        }
+        for field in REGISTERS["status"].fields:
+            m.d.comb += file.status[field.low :][: field.width].eq(status[field.name])
+        m.d.comb += [
+            file.result_class.eq(winner),
+            file.sample_bytes.eq(taken),
+            file.pass_index.eq(accelerator.pass_index),
+            accelerator.counter_address.eq(file.counter_address),
+            file.counter_data.eq(accelerator.counter_data),
+            file.record.enable.eq(came),
+            file.record.index.eq(result.payload.index),
+            file.record.logit.eq(result.payload.logit),
+            file.events.eq(Cat(ends, checker.agreed, self.frame_good, self.frame_dropped)),
+            file.clear_scans.eq(checker.restart),
+            file.fetch.eq(checker.fetch),
+            file.fetch_expected.eq(checker.fetch_expected),
+            file.fetch_store.eq(checker.fetch_store),
+            file.found.eq(checker.found),
+            file.abandon.eq(checker.restart),
+        ]
+        return m
+
+    def _load(self, m: Module, settled: Signal, restart: Signal) -> Value:
+        """One cycle looks whether the word fits its store, the next, or a later one, hands it over."""
+        accelerator, word = self._accelerator, self.load.payload
+        rows = Array(shape.rows if shape.loadable else 0 for shape in self._shapes.values())
+        chunks = Array(shape.chunks for shape in self._shapes.values())
+        seen, fits, passes = Signal(), Signal(), Signal()
+        m.d.comb += [
+            self.load.ready.eq(seen & settled),
+            passes.eq(self.load.valid & self.load.ready),
+            accelerator.load.valid.eq(passes & fits),
+            accelerator.load.payload.eq(word),
+            restart.eq(passes & fits),
+        ]
+        m.d.sync += [
+            seen.eq(self.load.valid & ~passes),
+            fits.eq((word.row < rows[word.store]) & (word.chunk < chunks[word.store])),
+            self.load_error.eq(passes & ~fits),
+        ]
+        return self.load.valid
