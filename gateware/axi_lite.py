@@ -4,6 +4,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ds2ta.gateware.register_file import bus_signature
 from ds2ta.gateware.registers import ADDRESS_BITS
 
 __all__ = [
@@ -11,7 +12,6 @@ __all__ = [
     "BusArbiter",
     "Response",
     "access_signature",
-    "bus_signature",
     "read_layout",
     "write_layout",
 ]
@@ -42,22 +42,6 @@ def access_signature() -> wiring.Signature:
     return wiring.Signature(
         {
             "request": Out(1),
-            "write": Out(1),
-            "address": Out(ADDRESS_BITS),
-            "write_data": Out(32),
-            "read_data": In(32),
-            "done": In(1),
-            "error": In(1),
-        }
-    )
-
-
-def bus_signature() -> wiring.Signature:
-    """The register bus from the initiator's side: `enable` begins an access, `done` (with `read_data` and `error`)
-    ends it one or more cycles later; what describes the access stays in between."""
-    return wiring.Signature(
-        {
-            "enable": Out(1),
             "write": Out(1),
             "address": Out(ADDRESS_BITS),
             "write_data": Out(32),
@@ -156,8 +140,7 @@ class BusArbiter(wiring.Component):
     Latency: an access begins (`bus.enable`) in the cycle of its `request` when the bus is free, and ends in the
     cycle of the bus's `done`. Throughput: the bus is free again in the cycle after `done`.
 
-    Members: `first`, `second`: initiators; `bus`: {enable, write, address, write_data; read_data, done, error}, one
-    access at a time, its inputs stable from `enable` to `done`.
+    Members: `first`, `second`: initiators; `bus`: `register_file.bus_signature`.
     """
 
     def __init__(self):

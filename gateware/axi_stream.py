@@ -12,6 +12,7 @@ from ds2ta.hw.head import logit_layout
 __all__ = ["PacketStreams", "closing_layout", "packet_layout"]
 
 _WORD = 32
+_APART = 32  # cycles between two packets that the core counts
 _STATUS = {field.name: field for field in REGISTERS["status"].fields}
 
 
@@ -42,7 +43,8 @@ class PacketStreams(wiring.Component):
 
     Latency: the first byte is offered to the core 2 cycles after it was taken, and one bus access. A logit leaves
     one cycle after the core gave it, the closing word one bus access and 3 cycles after `busy` fell. Throughput: a
-    beat every other cycle on either stream. No path leads from an input to an output of a stream.
+    beat every other cycle on either stream, a packet every 40 cycles at most. No path leads from an input to an
+    output of a stream.
 
     Parameters: `logit_width` (at most 32), `max_classes`: those of the core's `result`.
 
@@ -87,6 +89,8 @@ class PacketStreams(wiring.Component):
         left = Signal(_WORD)  # bytes after the one at hand
         begun, ended = Signal(), Signal()  # the core has bytes of this packet; its TLAST has come
         closing = Signal(closing_layout())
+        rest = Signal(range(_APART))  # cycles until the core can count another packet
+        m.d.sync += rest.eq(rest - rest.any())
         m.d.comb += self.sample.payload.value.eq(beat.data)
 
         def send(word, *, last) -> list:
@@ -100,7 +104,7 @@ class PacketStreams(wiring.Component):
         with m.FSM():
             with m.State("IDLE"):
                 m.d.sync += [closing.eq(0), begun.eq(0), ended.eq(0)]
-                with m.If(full):
+                with m.If(full & ~rest.any()):
                     m.next = "LENGTH"
             with m.State("LENGTH"):
                 self._read(m, "sample_length")
@@ -180,7 +184,7 @@ class PacketStreams(wiring.Component):
                     self.good.eq(closing.valid),
                     self.dropped.eq(~closing.valid),
                 ]
-                m.d.sync += send(word.as_value(), last=1)
+                m.d.sync += [*send(word.as_value(), last=1), rest.eq(_APART - 1)]
                 m.next = "IDLE"
         return m
 

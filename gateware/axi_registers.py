@@ -1,0 +1,121 @@
+"""The registers that only the AXI shell has: loading of the stores, and events with their interrupt."""
+
+from amaranth.hdl import Array, Const, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ds2ta.gateware.accelerator import CHUNK, load_layout, store_shapes
+from ds2ta.gateware.machine import Machine
+from ds2ta.gateware.register_file import bus_signature
+from ds2ta.gateware.registers import REGISTERS, Register
+
+__all__ = ["SHELL", "AxiRegisters", "register_layout"]
+
+#: Registers of this file: name -> register.
+SHELL = {name: register for name, register in REGISTERS.items() if register.only == "AXI"}
+
+
+def register_layout(register: Register) -> data.FlexibleLayout:
+    """The fields of a register as gateware sees them."""
+    return data.FlexibleLayout(32, {field.name: data.Field(field.width, field.low) for field in register.fields})
+
+
+class AxiRegisters(wiring.Component):
+    """`load_address`, `load_data`, `events` and `event_enable` on the register bus.
+
+    A write of `load_data` becomes one word on `load` and moves the address on: chunk by chunk, then row by row. It
+    is refused with an error and changes nothing when the address lies outside of a store that can be loaded, when
+    one of its bits 31..16 is set, and while `refuse` is high, so that the bus never waits for a sample.
+
+    Latency: an access ends in the cycle after `bus.enable`; a good write of `load_data` in the cycle after the word
+    was taken. Throughput: the next access may begin with the cycle after `done`.
+
+    Parameters: `machine`; without a store that can be loaded there is no `load`, and its two registers are
+    unmapped.
+
+    Members: `bus` (only for addresses of `SHELL`); `load`: of the core; `refuse`: a sample is taken or worked on;
+    `answered`, `was_early`, `was_late`: pulses of `PacketStreams`; `memory_error`: level; `irq`: an enabled event
+    is set.
+    """
+
+    def __init__(self, machine: Machine):
+        self._shapes = store_shapes(machine)
+        self._loads = any(shape.loadable for shape in self._shapes.values())
+        members = {
+            "bus": In(bus_signature()),
+            "refuse": In(1),
+            **{name: In(1) for name in ("answered", "was_early", "was_late", "memory_error")},
+            "irq": Out(1),
+        }
+        if self._loads:
+            members["load"] = Out(stream.Signature(load_layout(machine)))
+        super().__init__(members)
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        layout = register_layout(SHELL["events"])
+        width = len(SHELL["events"].fields)
+        events, enabled, clear, new = Signal(width), Signal(width), Signal(width), Signal(layout)
+        before = Signal()  # memory_error, a cycle ago
+        m.d.comb += [
+            new.result.eq(self.answered),
+            new.tlast_early.eq(self.was_early),
+            new.tlast_late.eq(self.was_late),
+            new.memory_error.eq(self.memory_error & ~before),
+            self.irq.eq((events & enabled).any()),
+        ]
+        m.d.sync += [
+            self.bus.done.eq(self.bus.enable),
+            self.bus.error.eq(0),
+            events.eq(events & ~clear | new.as_value()),
+            before.eq(self.memory_error),
+        ]
+        with m.If(self.bus.enable), m.Switch(self.bus.address):
+            with m.Case(SHELL["events"].address):
+                m.d.sync += self.bus.read_data.eq(events)
+                with m.If(self.bus.write):
+                    m.d.comb += clear.eq(self.bus.write_data)
+            with m.Case(SHELL["event_enable"].address):
+                m.d.sync += self.bus.read_data.eq(enabled)
+                with m.If(self.bus.write):
+                    m.d.sync += enabled.eq(self.bus.write_data)
+            with m.Default():  # those of loading, or there are none
+                m.d.sync += self.bus.error.eq(1)
+        if self._loads:
+            self._loading(m)
+        return m
+
+    def _loading(self, m: Module) -> None:
+        address = Signal(register_layout(SHELL["load_address"]))
+        entry = self.load.payload
+        rows = Array(Const(shape.rows if shape.loadable else 0, 23) for shape in self._shapes.values())
+        last = Array(Const(shape.chunks - 1, 8) for shape in self._shapes.values())
+        inside, taken = Signal(), Signal()
+        m.d.comb += [
+            inside.eq((address.row < rows[address.store]) & (address.chunk <= last[address.store])),
+            taken.eq(self.load.valid & self.load.ready),
+            entry.store.eq(address.store),
+            entry.row.eq(address.row),
+            entry.chunk.eq(address.chunk),
+        ]
+        with m.If(self.bus.enable):
+            with m.If(self.bus.address == SHELL["load_address"].address):
+                m.d.sync += [self.bus.read_data.eq(address.as_value()), self.bus.error.eq(0)]
+                with m.If(self.bus.write):
+                    m.d.sync += address.as_value().eq(self.bus.write_data)
+            good = self.bus.write & inside & ~self.bus.write_data[CHUNK:].any() & ~self.refuse
+            with m.If((self.bus.address == SHELL["load_data"].address) & good):
+                m.d.sync += [
+                    self.load.valid.eq(1),
+                    entry.data.eq(self.bus.write_data),
+                    self.bus.done.eq(0),
+                    self.bus.error.eq(0),
+                ]
+        with m.If(taken):
+            end = address.chunk == last[address.store]
+            m.d.sync += [
+                self.load.valid.eq(0),
+                self.bus.done.eq(1),
+                address.chunk.eq(Mux(end, 0, address.chunk + 1)),
+                address.row.eq(address.row + end),
+            ]

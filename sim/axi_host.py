@@ -1,0 +1,203 @@
+"""A host on AXI, for the benches of the AXI shell: cocotbext-axi's masters and streams, with seeded stalls on every
+channel, and the steps that each integrator's driver makes too: load, configure, wait, send a sample, take its
+answer.
+"""
+
+import logging
+import random
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import cocotb
+from cocotb.clock import Clock
+from cocotb.triggers import ClockCycles, Timer
+from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp, AxiStreamBus, AxiStreamSink, AxiStreamSource
+
+from ds2ta.gateware.accelerator import CHUNK, store_images, store_shapes
+from ds2ta.gateware.axi_stream import closing_layout
+from ds2ta.gateware.compiler import compile_model
+from ds2ta.gateware.machine import Machine
+from ds2ta.gateware.registers import REGISTERS
+from ds2ta.gateware.samples import sample_bytes
+from ds2ta.modelfile import IntegerModel, model_digest
+from ds2ta.sim.stream import unpack
+
+__all__ = ["Answer", "AxiError", "AxiHost", "chunks", "store_words"]
+
+_PERIOD = 10  # ns
+_AT_ONCE = 8  # writes in flight
+_POLL = 200  # cycles
+
+
+class AxiError(Exception):
+    """A register access was answered with SLVERR."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One packet of `m_axis`: the logits before the closing word, and its fields."""
+
+    logits: list[int]
+    closing: Mapping[str, int]
+
+
+def chunks(row: int, count: int) -> list[int]:
+    """A row of a store in words of the load register, first the least significant."""
+    return [row >> CHUNK * index & (1 << CHUNK) - 1 for index in range(count)]
+
+
+def store_words(model: IntegerModel, machine: Machine) -> dict[str, list[int]]:
+    """Store -> the words that load a model into it from row 0 on; loadable stores alone."""
+    images = store_images(compile_model(model, machine))
+    return {
+        name: [word for row in images[name] for word in chunks(row, shape.chunks)]
+        for name, shape in store_shapes(machine).items()
+        if shape.loadable
+    }
+
+
+def _stalls(chance: float, seed: str) -> Iterator[bool]:
+    generator = random.Random(seed)
+    while True:
+        yield generator.random() < chance
+
+
+class AxiHost:
+    """`stall`: the chance of a stalled cycle on each of the seven channels."""
+
+    def __init__(self, dut, model: IntegerModel, machine: Machine, *, stall: float = 0.0, limit: int = 2_000_000):
+        self.dut, self.model, self.machine = dut, model, machine
+        logging.getLogger("cocotb").setLevel(logging.WARNING)  # cocotbext-axi tells of every transfer
+        around = {"clock": dut.aclk, "reset": dut.aresetn, "reset_active_level": False}
+        self._limit = limit
+        self.registers = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), **around)
+        self.samples = AxiStreamSource(AxiStreamBus.from_prefix(dut, "s_axis"), **around)
+        self.results = AxiStreamSink(AxiStreamBus.from_prefix(dut, "m_axis"), **around)
+        write, read = self.registers.write_if, self.registers.read_if
+        self.channels = {
+            "aw": write.aw_channel,
+            "w": write.w_channel,
+            "b": write.b_channel,
+            "ar": read.ar_channel,
+            "r": read.r_channel,
+            "samples": self.samples,
+            "results": self.results,
+        }
+        if stall:
+            for name, channel in self.channels.items():
+                channel.set_pause_generator(_stalls(stall, name))
+
+    async def start(self, *, clock: bool = True) -> None:
+        """Clock, reset, and a watchdog over the whole test."""
+        if clock:
+            Clock(self.dut.aclk, _PERIOD, unit="ns").start()
+
+            async def watchdog() -> None:
+                await Timer(self._limit * _PERIOD, unit="ns")
+                raise AssertionError(f"watchdog: no end within {self._limit} cycles")
+
+            cocotb.start_soon(watchdog())
+        await self.reset()
+
+    async def reset(self) -> None:
+        self.dut.aresetn.value = 0
+        await self.cycles(2)
+        self.dut.aresetn.value = 1
+        await self.cycles(2)
+
+    async def cycles(self, count: int) -> None:
+        await ClockCycles(self.dut.aclk, count)
+
+    # ---- registers
+
+    async def write_bytes(self, address: int, data: bytes) -> AxiResp:
+        return (await self.registers.write(address, data)).resp
+
+    async def write_at(self, address: int, value: int) -> AxiResp:
+        """Write at a word address; the response."""
+        return await self.write_bytes(4 * address, value.to_bytes(4, "little"))
+
+    async def read_at(self, address: int) -> tuple[int, AxiResp]:
+        answer = await self.registers.read(4 * address, 4)
+        return int.from_bytes(answer.data, "little"), answer.resp
+
+    async def write(self, register: str, value: int, index: int = 0) -> None:
+        if await self.write_at(REGISTERS[register].at(index), value) != AxiResp.OKAY:
+            raise AxiError(register)
+
+    async def read(self, register: str, index: int = 0) -> int:
+        value, response = await self.read_at(REGISTERS[register].at(index))
+        if response != AxiResp.OKAY:
+            raise AxiError(register)
+        return value
+
+    async def fields(self, register: str) -> dict[str, int]:
+        return REGISTERS[register].decode(await self.read(register))
+
+    async def command(self, **bits: int) -> None:
+        await self.write("command", REGISTERS["command"].encode(**bits))
+
+    async def seek(self, store: str, *, row: int = 0, chunk: int = 0) -> None:
+        number = store_shapes(self.machine)[store].number
+        await self.write("load_address", REGISTERS["load_address"].encode(store=number, row=row, chunk=chunk))
+
+    # ---- a model
+
+    async def load(self) -> None:
+        """Fill the stores, then `configure`."""
+        for store, words in store_words(self.model, self.machine).items():
+            await self.seek(store)
+            await self.stream_words(words)
+        await self.configure()
+
+    async def stream_words(self, words: Sequence[int]) -> None:
+        """Words for `load_data`, some at once."""
+        for place in range(0, len(words), _AT_ONCE):
+            writes = [cocotb.start_soon(self.write("load_data", word)) for word in words[place : place + _AT_ONCE]]
+            for one in writes:
+                await one
+
+    async def configure(self) -> None:
+        """What a reset forgets, but not the stores."""
+        images, shapes = store_images(compile_model(self.model, self.machine)), store_shapes(self.machine)
+        for number, (name, shape) in enumerate(shapes.items()):
+            data = b"".join(
+                word.to_bytes(2, "little") for row in images[name] for word in chunks(row, shape.chunks)
+            )
+            await self.write("check_rows", len(images[name]), number)
+            await self.write("check_expected", zlib.crc32(data), number)
+        digest = bytes.fromhex(model_digest(self.model))
+        for number in range(len(digest) // 4):
+            await self.write("model_digest", int.from_bytes(digest[4 * number :][:4], "little"), number)
+        await self.write("sample_length", self.model.samples[0].size)
+        await self.write("classes", self.model.network.classes)
+
+    async def wait_for(self, field: str) -> None:
+        """Until a bit of `status` is 1."""
+        await self.until(REGISTERS["status"].address, REGISTERS["status"].encode(**{field: 1}))
+
+    async def until(self, address: int, mask: int, *, limit: int = 200_000) -> None:
+        for _ in range(0, limit, _POLL):
+            if (await self.read_at(address))[0] & mask:
+                return
+            await self.cycles(_POLL)
+        raise AssertionError(f"word {address:#x}: no bit of {mask:#x} is set after {limit} cycles")
+
+    # ---- samples
+
+    def packet(self, number: int) -> bytes:
+        """Bytes of one of the model's samples, in the machine's order."""
+        return sample_bytes(self.model, self.model.samples[number]).tobytes()
+
+    async def send(self, packet: Sequence[int]) -> None:
+        await self.samples.send(bytes(packet))
+
+    async def words(self) -> list[int]:
+        """The next packet of `m_axis`."""
+        data = bytes((await self.results.recv()).tdata)
+        return [int.from_bytes(data[place : place + 4], "little") for place in range(0, len(data), 4)]
+
+    async def answer(self) -> Answer:
+        *logits, closing = await self.words()
+        return Answer([word - (word >> 31 << 32) for word in logits], unpack(closing_layout(), closing))

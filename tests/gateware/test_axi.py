@@ -1,0 +1,94 @@
+# amaranth: UnusedElaboratable=no
+"""Drives the bench of the AXI shell; its ports and emitted Verilog; the document's example."""
+
+import functools
+import re
+
+import pytest
+from verilog_tools import icarus_accepts, needs_icarus, verilator_accepts, yosys_accepts
+
+from ds2ta.cli import ROOT
+from ds2ta.errors import FitError
+from ds2ta.gateware.axi import AxiAccelerator
+from ds2ta.gateware.axi_registers import AxiRegisters
+from ds2ta.gateware.axi_stream import PacketStreams
+from ds2ta.gateware.compiler import compile_model, fit
+from ds2ta.gateware.presets import MACHINES
+from ds2ta.gateware.verilog import emit, port_widths
+from ds2ta.modelfile import load_model
+from ds2ta.sim import axi_example
+from ds2ta.sim.build import run_bench
+
+CLOCK_HZ = 100_000_000
+# as AMBA names them: AXI4-Lite with 32 bits, AXI4-Stream with TLAST
+PORTS = {
+    "input": """aclk aresetn s_axil_awaddr:16 s_axil_awprot:3 s_axil_awvalid s_axil_wdata:32 s_axil_wstrb:4
+        s_axil_wvalid s_axil_bready s_axil_araddr:16 s_axil_arprot:3 s_axil_arvalid s_axil_rready
+        s_axis_tdata:8 s_axis_tvalid s_axis_tlast m_axis_tready""",
+    "output": """s_axil_awready s_axil_wready s_axil_bresp:2 s_axil_bvalid s_axil_arready s_axil_rdata:32
+        s_axil_rresp:2 s_axil_rvalid s_axis_tready m_axis_tdata:32 m_axis_tvalid m_axis_tlast irq""",
+}
+
+
+@functools.cache
+def tiny():
+    return load_model(axi_example.MODEL)
+
+
+@functools.cache
+def built_in() -> str:
+    """Verilog of a shell whose model is in ROM."""
+    machine = fit(tiny(), **MACHINES["digits-tiny"])
+    return emit(AxiAccelerator(machine, compile_model(tiny(), machine), clock_hz=CLOCK_HZ, digest=bytes(32)))
+
+
+def test_bench():
+    machine = axi_example.machine(tiny())
+    parameters = {"machine": machine.model_dump(), "clock_hz": CLOCK_HZ, "samples": 3}
+    run_bench(AxiAccelerator(machine, clock_hz=CLOCK_HZ), module="ds2ta.sim.test_axi", parameters=parameters)
+
+
+def test_ports():
+    wanted = {}
+    for way, names in PORTS.items():
+        for item in names.split():
+            name, _, width = item.partition(":")
+            wanted[name] = (way, int(width or 1))
+    assert port_widths(built_in(), "axi_accelerator") == wanted
+
+
+def test_tools_accept_the_verilog(tmp_path):
+    verilator_accepts(built_in(), tmp_path)
+    yosys_accepts(built_in(), tmp_path)
+    top = re.search(r"^module axi_accelerator\b.*?^endmodule", built_in(), re.M | re.S)[0]
+    assert "__" not in re.search(r"\((.*?)\)", top, re.S)[1]
+    assert not re.search(r"^  (reg|always)\b", top, re.M), "the top is wires alone"
+
+
+@needs_icarus
+def test_icarus(tmp_path):
+    icarus_accepts(built_in(), tmp_path)
+
+
+def test_a_machine_of_rom_has_nothing_to_load():
+    machine = fit(tiny(), **MACHINES["digits-tiny"])
+    assert not hasattr(AxiRegisters(machine), "load")
+    assert hasattr(AxiRegisters(axi_example.machine(tiny())), "load")
+
+
+def test_limits():
+    PacketStreams(logit_width=32, max_classes=2)
+    with pytest.raises(FitError, match="logit_width: 33 is too wide for result words of 32 bits"):
+        PacketStreams(logit_width=33, max_classes=2)
+
+
+def test_the_documented_example_is_current():
+    """`python -m ds2ta.sim.axi_example` mends a failure. That it is true is the bench's matter."""
+    lines = "\n".join(axi_example.example(tiny(), axi_example.machine(tiny())))
+    assert axi_example.block(axi_example.DOCUMENT.read_text()) == f"{lines}\n"
+
+
+def test_the_document_names_every_register_of_the_shell():
+    text = (ROOT / "docs" / "axi.md").read_text()
+    for name in ("load_address", "load_data", "events", "event_enable"):
+        assert f"`{name}`" in text
