@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +21,7 @@ from ds2ta.fpga.boards import Board
 from ds2ta.fpga.design import TIMING, TOP, Design, design
 from ds2ta.fpga.report import RESOURCES, Blocks, critical_path, packed, resources, timing
 from ds2ta.gateware.machine import Machine
-from ds2ta.gateware.synthesis import Netlist, synthesize_rtlil
+from ds2ta.gateware.synthesis import synthesize_rtlil
 from ds2ta.modelfile import IntegerModel, load_model, model_digest
 
 __all__ = ["TimingError", "build", "build_board", "check_fit", "up_to_date"]
@@ -91,24 +90,27 @@ def build(
     if (found := up_to_date(folder, wanted)) is not None:
         return found
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (board.bitstream, _REPORT):
+    for name in (board.bitstream, _REPORT, TIMING, f"{TOP}.tim"):
         (folder / name).unlink(missing_ok=True)
     progress("synthesis")
     netlist = synthesize_rtlil(wanted.rtlil, TOP, board.family)
-    blocks, counts = _mapped(netlist, board)
+    mapped = json.loads(netlist.json.read_text())
+    blocks = Blocks(mapped, top=TOP)
+    counts, needs = blocks.counts(board.family), resources(board.family, netlist.cells)
+    check_fit(board, needs, counts)  # what no packing can make fit
     progress(f"place and route, seed {wanted.seed}")
     for name, text in wanted.constraints.items():
         (folder / name).write_text(text)
-    shutil.copyfile(netlist.json, folder / f"{TOP}.json")
+    (folder / f"{TOP}.json").write_text(_without_places(mapped))
     place, pack = wanted.commands
     done = _tool(place, folder)
-    used = packed(board.family, (folder / f"{TOP}.tim").read_text())
+    log = folder / f"{TOP}.tim"
+    used = packed(board.family, log.read_text()) if log.exists() else {}
     check_fit(board, used, counts)
     if done.returncode:
         raise Ds2taError(f"{board.name}: {place[0]} failed in {folder}: {_last_line(done)}")
     routed = json.loads((folder / TIMING).read_text())
     fmax_hz, held = timing(routed, wanted.clock_hz)
-    mapped = resources(board.family, netlist.cells)
     report = {
         "board": board.name,
         "title": board.title,
@@ -117,7 +119,7 @@ def build(
         "machine": wanted.machine.model_dump(),
         "operations_per_cycle": wanted.machine.lanes * wanted.machine.time_steps,
         "resources": {
-            name: {"used": used.get(name, mapped[name]), "mapped": mapped[name], "available": board.limits[name]}
+            name: {"used": used.get(name, needs[name]), "mapped": needs[name], "available": board.limits[name]}
             for name in RESOURCES
         },
         "blocks": counts,
@@ -177,12 +179,12 @@ def build_board(
     raise FitError(f"tries: {tries} must be at least 1")
 
 
-def _mapped(netlist: Netlist, board: Board) -> tuple[Blocks, dict[str, dict[str, int]]]:
-    """The blocks of the netlist and their cells. Raises `FitError` for what no packing can make fit."""
-    blocks = Blocks(json.loads(netlist.json.read_text()), top=netlist.name)
-    counts = blocks.counts(board.family)
-    check_fit(board, resources(board.family, netlist.cells), counts)
-    return blocks, counts
+def _without_places(netlist: dict) -> str:
+    """A netlist as nextpnr shall read it: without `src`, which tells where the packages are installed."""
+    for kind in ("cells", "netnames"):
+        for item in netlist["modules"][TOP][kind].values():
+            item["attributes"].pop("src", None)
+    return json.dumps(netlist)
 
 
 def _miss(report: Mapping) -> str:

@@ -154,9 +154,9 @@ class StartReset(wiring.Component):
 
 
 class ClockGenerator(Elaboratable):
-    """Makes the domain `sync`: its clock from the crystal at `port` (a pin as requested with `dir="-"`) by `pll`,
-    or by nothing where that is None, and its reset, high from configuration until the PLL has been locked for 15
-    us, and again whenever it loses the lock."""
+    """Drives the domain `sync`, which its parent defines: the clock from the crystal at `port` (a pin as requested
+    with `dir="-"`) by `pll`, or by nothing where that is None, and the reset, high from configuration until the PLL
+    has been locked for 15 us, and again whenever it loses the lock."""
 
     def __init__(self, *, family: str, port: io.PortLike, crystal_hz: int, pll: Pll | None):
         self._family, self._port, self._pll = family, port, pll
@@ -164,7 +164,6 @@ class ClockGenerator(Elaboratable):
 
     def elaborate(self, platform):
         m = Module()
-        m.domains.sync = ClockDomain()
         m.domains.start = ClockDomain(reset_less=True, local=True)
         m.submodules.start = start = DomainRenamer("start")(self._start)
         core_clock, lock = Signal(), Signal()

@@ -3,11 +3,15 @@ and the command lines of the tools that follow, all from Amaranth's platform of 
 
 import hashlib
 import importlib.metadata
+import inspect
 import json
+import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from amaranth.hdl import Elaboratable, Module
+from amaranth.hdl import ClockDomain, Elaboratable, Module
 from amaranth.lib import io
 
 from ds2ta.errors import FitError
@@ -17,6 +21,8 @@ from ds2ta.fpga.report import RESOURCES
 from ds2ta.fpga.top import BoardTop
 from ds2ta.gateware.compiler import fit
 from ds2ta.gateware.machine import Machine
+from ds2ta.gateware.synthesis import TARGETS, synthesize_rtlil
+from ds2ta.hw.store import without_collision_logic
 from ds2ta.modelfile import IntegerModel, load_model, model_digest
 
 __all__ = ["TIMING", "TOP", "Design", "design"]
@@ -44,6 +50,7 @@ class _Wrapper(Elaboratable):
 
     def elaborate(self, platform):
         m = Module()
+        m.domains.sync = ClockDomain()
         groups = {}
 
         def port(pin: Pin, part: str | None = None):
@@ -89,9 +96,14 @@ class Design:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the design, its constraints, the tools and their options, and the model that its report
-        speaks of. Two designs of one digest have the same bits."""
-        parts = [self.rtlil, self.constraints, self.commands, self.tools, model_digest(self.model)]
+        """SHA-256 over the design, how it is synthesized, its constraints, the tools and their options, and the
+        model that its report speaks of. Two designs of one digest have the same bits."""
+        with tempfile.TemporaryDirectory() as folder:
+            script = TARGETS[self.board.family][0](self.rtlil, TOP, Path(folder))
+            sides = {path.name: path.read_text() for path in sorted(Path(folder).iterdir())}
+        flow = [inspect.getsource(part) for part in (synthesize_rtlil, without_collision_logic)]
+        flow += [script, sides, self.constraints, self.commands, self.tools]
+        parts = [self.rtlil, flow, model_digest(self.model)]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -125,10 +137,22 @@ def design(
         machine=machine,
         clock_hz=clock_hz,
         seed=seed,
-        rtlil=plan.files[f"{TOP}.il"],
+        rtlil=_with_blocks(plan.files[f"{TOP}.il"]),
         constraints={name: text for name, text in plan.files.items() if name.endswith((".pcf", ".lpf"))},
         commands=[command for command in commands if command[0].startswith(("nextpnr", "icepack", "ecppack"))],
     )
+
+
+def _with_blocks(text: str) -> str:
+    """RTLIL whose cells say in their `src`, which synthesis hands on, what module they are of."""
+    lines, module = [], ""
+    for line in text.split("\n"):
+        if line.startswith("module "):
+            module = line.removeprefix("module \\")
+        elif re.match(r"  (cell|process) ", line):
+            lines.append(f'  attribute \\src "{module}"')
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def _check_memories(board: Board, machine: Machine) -> None:

@@ -65,35 +65,61 @@ def resources(family: str, cells: Mapping[str, int]) -> dict[str, int]:
 
 
 class Blocks:
-    """The blocks of a flat mapped netlist, told by the hierarchy that yosys keeps in the cells' names.
+    """The blocks of a flat mapped netlist.
 
     A block is a part of the accelerator or of one of the modules around it; those modules themselves stand for the
-    cells that lie in none of their parts. What the names do not tell (a few cells made of several blocks' logic)
-    belongs to the top.
+    cells that lie in none of their parts. Registers, carries, memories and multipliers tell their module in their
+    `src`. A LUT is that of the register behind it, or else of the signal that yosys has named it after: logic of
+    several blocks in one LUT has no better home.
     """
 
     def __init__(self, netlist: Mapping, *, top: str = "top"):
-        self._cells = netlist["modules"][top]["cells"]
-        scopes = {name for name, cell in self._cells.items() if cell["type"] == "$scopeinfo"}
+        cells = netlist["modules"][top]["cells"]
+        self._top = top
+        self._types = {name: cell["type"] for name, cell in cells.items() if cell["type"] != "$scopeinfo"}
+        scopes = {name for name, cell in cells.items() if cell["type"] == "$scopeinfo"}
         chain = next((scope.split(".") for scope in sorted(scopes) if scope.split(".")[-1] == _INNERMOST), [])
         self._chain = {".".join(chain[:depth]) for depth in range(len(chain) + 1)}
         self._scopes = {scope for scope in scopes if scope.rpartition(".")[0] in self._chain} - {""}
+        sinks: dict[int, list[tuple[str, str]]] = {}
+        for name in self._types:
+            cell = cells[name]
+            for port, bits in cell["connections"].items():
+                if cell["port_directions"][port] == "input":
+                    for bit in bits:
+                        sinks.setdefault(bit, []).append((name, port))
+        self._homes = {}
+        for name, cell_type in self._types.items():
+            cell, owner = cells[name], name
+            if "LUT" in cell_type and "src" not in cell["attributes"]:
+                (driven,) = (cell["connections"][port][0] for port in ("O", "Z") if port in cell["connections"])
+                behind = sinks.get(driven, [])
+                if len(behind) == 1 and behind[0][1] in ("D", "DI"):
+                    owner = behind[0][0]
+            # yosys adds places in its own files
+            places = [place for place in cells[owner]["attributes"].get("src", "").split("|") if place]
+            found = {self._scope(f"{place[len(top) + 1 :]}.") for place in places if place.split(".")[0] == top}
+            self._homes[name] = found.pop() if len(found) == 1 else self._scope(name)
 
-    def of(self, cell: str) -> str:
-        """The block of a cell, by its own name or by that of a cell that nextpnr made of it."""
-        parts = cell.split(".")
+    def _scope(self, path: str) -> str:
+        parts = path.split(".")
         for depth in range(len(parts) - 1, 0, -1):
             if (scope := ".".join(parts[:depth])) in self._scopes:
                 # a module on the way to the accelerator is spelled out, its parts go by their own name
                 return scope if scope in self._chain else parts[depth - 1]
-        return "top"
+        return self._top
+
+    def of(self, cell: str) -> str:
+        """The block of a cell of the netlist, or of one that nextpnr made of it by packing."""
+        if cell not in self._homes:
+            cell = re.sub(r"(_DFFLC|_LC|_RAM|_FF|\$nextpnr.*)$", "", cell)
+        return self._homes.get(cell) or self._scope(cell)
 
     def counts(self, family: str) -> dict[str, dict[str, int]]:
         """Block -> its mapped cells, the largest first."""
         cells: dict[str, Counter] = {}
-        for name, cell in self._cells.items():
-            if cell["type"] != "$scopeinfo":
-                cells.setdefault(self.of(name), Counter())[cell["type"]] += 1
+        for name, cell_type in self._types.items():
+            cells.setdefault(self._homes[name], Counter())[cell_type] += 1
         found = {block: resources(family, own) for block, own in cells.items()}
         return {
             block: own

@@ -1,0 +1,214 @@
+"""Bitstreams: the flow on a small top, refusals before place and route, and the iCEBreaker's bits made again."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from toy_top import toy
+
+from ds2ta import cli
+from ds2ta.errors import Ds2taError, FitError
+from ds2ta.fpga import design as designing
+from ds2ta.fpga.boards import BOARDS, find_board
+from ds2ta.fpga.build import TimingError, build, build_board, check_fit, up_to_date
+from ds2ta.fpga.design import design
+from ds2ta.fpga.report import read_record
+from ds2ta.modelfile import load_model
+
+ICEBREAKER = find_board("icebreaker")
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(designing, "BoardTop", toy(2))
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    monkeypatch.setattr(designing, "BoardTop", toy(24))
+
+
+@pytest.mark.parametrize(("name", "pll_cells"), [("icebreaker", "SB_PLL40_PAD"), ("orangecrab", "EHXPLLL")])
+def test_a_build(name, pll_cells, quick, tmp_path):
+    board = find_board(name)
+    wanted = design(board)
+    report = build(wanted, cycles=[900, 1100], folder=tmp_path)
+    bits = (tmp_path / board.bitstream).read_bytes()
+    assert report == json.loads((tmp_path / "report.json").read_text())
+    assert report["sha256"] == hashlib.sha256(bits).hexdigest()
+    assert (report["digest"], report["seed"]) == (wanted.digest, board.seed)
+    clock = report["timing"]
+    assert clock["held"]
+    assert clock["clock_hz"] == board.core_hz, "the PLL reaches what the board asks for"
+    assert clock["fmax_hz"] >= clock["clock_hz"]
+    assert report["cycles_per_image"] == 1000
+    assert report["images_per_second"] == board.core_hz / 1000
+    assert pll_cells in wanted.rtlil
+    # 16 + 16 registers and those of the reset, all found in their blocks
+    blocks = report["blocks"]
+    assert (blocks["top"]["registers"], blocks["top.accelerator"]["registers"]) == (16, 16)
+    assert sum(block["registers"] for block in blocks.values()) == report["resources"]["registers"]["mapped"]
+    path = clock["critical_path"]
+    assert path["blocks"][-1] in ("top.accelerator", "clock")
+    assert path["logic_ns"] + path["routing_ns"] == pytest.approx(1e9 / clock["fmax_hz"], abs=0.1)
+
+    before = (tmp_path / board.bitstream).stat().st_mtime_ns
+    assert build(wanted, cycles=[1], folder=tmp_path) == report
+    assert (tmp_path / board.bitstream).stat().st_mtime_ns == before, "built again for nothing"
+    again = tmp_path / "again"
+    assert build(wanted, cycles=[900, 1100], folder=again) == report
+    assert (again / board.bitstream).read_bytes() == bits, "the same design, other bits"
+    (again / board.bitstream).write_bytes(bits[:-1])
+    assert up_to_date(again, wanted) is None, "a damaged bitstream counts as built"
+
+
+def test_a_missed_clock_fails_the_build(slow, tmp_path):
+    (tmp_path / ICEBREAKER.bitstream).write_text("of an older design")
+    with pytest.raises(TimingError) as missed:
+        build(design(ICEBREAKER), cycles=[1], folder=tmp_path)
+    report = json.loads((tmp_path / "report.json").read_text())
+    fmax = report["timing"]["fmax_hz"]
+    assert not report["timing"]["held"]
+    assert fmax < 24e6
+    assert f"missed by {1e9 / fmax - 1e9 / 24e6:.1f} ns: {fmax / 1e6:.2f} MHz routed, 24 MHz wanted" in str(
+        missed.value
+    )
+    assert not (tmp_path / ICEBREAKER.bitstream).exists(), "bits that do not work"
+
+
+def test_a_slower_clock_or_other_seeds_are_tried_when_asked(slow, tmp_path):
+    steps = []
+    options = {"cycles": lambda *_: [1], "folder": tmp_path, "progress": steps.append}
+    with pytest.raises(TimingError):
+        build_board(ICEBREAKER, tries=2, seed=5, **options)
+    assert [step for step in steps if step.startswith("place")] == [
+        "place and route, seed 5",
+        "place and route, seed 6",
+    ]
+    report = build_board(ICEBREAKER, clock_hz=ICEBREAKER.crystal_hz, **options)
+    assert (report["timing"]["clock_hz"], report["seed"]) == (12e6, ICEBREAKER.seed)
+
+
+def test_a_tool_that_fails_is_one_line(quick, tmp_path):
+    wanted = design(ICEBREAKER)
+    moved = {name: text.replace(" 35", " 99") for name, text in wanted.constraints.items()}
+    with pytest.raises(Ds2taError, match=r"icebreaker: nextpnr-ice40 failed in .*ERROR: .*99"):
+        build(dataclasses.replace(wanted, constraints=moved), cycles=[1], folder=tmp_path)
+
+
+@pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
+def test_pins_and_crystal_reach_the_tools(board, quick):
+    (text,) = design(board).constraints.values()
+    ports = ["uart_0__rx__io", "uart_0__tx__io", f"{board.crystal.resource}_0__io"]
+    assert all(port in text for port in ports)
+    hz = f"{board.crystal_hz / 1e6}" if board.family == "ice40" else f"{board.crystal_hz / 1.0} HZ"
+    assert hz in text
+
+
+def test_the_digest_is_of_all_that_decides(quick, monkeypatch):
+    first = design(ICEBREAKER)
+    assert design(ICEBREAKER).digest == first.digest
+    others = [
+        design(ICEBREAKER, seed=2),
+        design(ICEBREAKER, clock_hz=18e6),
+        design(find_board("ulx3s_25f")),
+        design(find_board("orangecrab")),
+        design(ICEBREAKER, model=dataclasses.replace(first.model, provenance={"note": "another"})),
+        dataclasses.replace(first, constraints={}),
+    ]
+    monkeypatch.setattr(designing, "BoardTop", toy(3))
+    others.append(design(ICEBREAKER))
+    monkeypatch.setattr(designing, "BoardTop", toy(2))
+    monkeypatch.setattr(designing.Design, "tools", {"pyosys": "0.1"})
+    others.append(design(ICEBREAKER))
+    digests = [other.digest for other in others]
+    assert len({first.digest, *digests}) == len(others) + 1
+
+
+def test_hash_seeds_make_no_difference():
+    code = (
+        "from ds2ta.fpga.boards import find_board; from ds2ta.fpga.design import design; "
+        "print(design(find_board('icebreaker')).digest)"
+    )
+    found = set()
+    for seed in "123":
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        found.add(done.stdout)
+    assert found == {design(ICEBREAKER).digest + "\n"}
+
+
+@pytest.mark.parametrize(
+    ("board", "choices", "model", "words"),
+    [
+        ("icebreaker", {"weights": "ram"}, None, r"block RAM needed for weight_rows .*has 30: set weights=spram"),
+        ("icebreaker", {}, "digits-small", r"SPRAM needed .* it has 4: take a smaller model"),
+        ("ulx3s_85f", {"weights": "spram"}, None, r"SPRAM needed .* it has 0: set weights=ram"),
+    ],
+)
+def test_memories_are_refused_before_synthesis(board, choices, model, words):
+    board = find_board(board)
+    model = load_model(cli.ROOT / "models" / f"{model}.safetensors") if model else None
+    with pytest.raises(FitError, match=f"{board.name}: [0-9]+ {words}"):
+        design(board, choices=choices, model=model)
+
+
+def test_a_machine_that_is_too_large_is_refused_before_place_and_route(tmp_path):
+    with pytest.raises(FitError, match=r"icebreaker: needs [0-9]+ LUT, has 5280: lower lanes \(engine takes"):
+        build(design(ICEBREAKER, choices={"lanes": 32}), cycles=[1], folder=tmp_path)
+    assert not (tmp_path / "top.tim").exists(), "place and route has run"
+
+
+def test_fit():
+    """The limit is accepted, one more is refused, with the parameter of the block that takes most."""
+    blocks = {"engine": {"luts": 10, "registers": 10}, "attention": {"luts": 20, "block_rams": 9}}
+    for name, limit in ICEBREAKER.limits.items():
+        check_fit(ICEBREAKER, {name: limit}, blocks)
+        with pytest.raises(FitError, match=f"needs {limit + 1} .* has {limit}"):
+            check_fit(ICEBREAKER, {name: limit + 1}, blocks)
+    for name, mend in {"luts": "score_channels", "registers": "lanes", "block_rams": "score_channels"}.items():
+        with pytest.raises(FitError, match=f"lower {mend}"):
+            check_fit(ICEBREAKER, {name: 99_999}, blocks)
+    with pytest.raises(FitError, match="set shifters=logic"):
+        check_fit(ICEBREAKER, {"multipliers": 9}, blocks)
+
+
+def test_the_icebreaker_again(tmp_path):
+    """The whole build, anew and in another folder, gives the recorded bits: another day, another machine."""
+    recorded = read_record()["icebreaker"]
+    report = build(design(ICEBREAKER), cycles=[1], folder=tmp_path)
+    assert report["sha256"] == recorded["sha256"], "run `ds2ta build --board all --record`"
+    for key in ("timing", "resources", "blocks", "machine"):
+        assert report[key] == recorded[key]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--board", "icestick"], f"board 'icestick': must be one of {', '.join(BOARDS)}"),
+        (
+            ["--board", "icebreaker", "--record", "--seed", "2"],
+            "--record: boards are recorded as they are by default",
+        ),
+        (["--board", "all", "--out", "x"], "--out x: takes one board"),
+        (["--board", "icebreaker", "--clock", "300"], "clock: 300 MHz is out of reach"),
+        (["--board", "icebreaker", "--set", "lane=8"], "KEY one of lanes"),
+        (["--board", "icebreaker", "--model", "nowhere.safetensors"], "no such model file"),
+    ],
+)
+def test_mistakes(words, message, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["ds2ta", "build", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    out, err = capsys.readouterr()
+    assert (ended.value.code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert message in err
+    assert err.count("\n") == 1
+    assert not any(tmp_path.iterdir())
