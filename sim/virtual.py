@@ -19,7 +19,7 @@ from ds2ta.sim.verilator import compile_simulator, primitives, verilate
 __all__ = ["VirtualBoard", "VirtualBoardError", "build_board"]
 
 _MAIN = Path(__file__).with_name("board.cpp")
-_MEMORY = re.compile(r"^  reg \[\d+:0\] (\w+) *\[\d+:0\];", re.M)
+_MEMORY = re.compile(r"^  reg \[\d+:0\] (\w+) *\[\d+:\d+\];", re.M)
 _END = 10.0  # seconds
 
 
@@ -81,13 +81,18 @@ class VirtualBoard:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    @property
+    def process_id(self) -> int:
+        """Of the simulator."""
+        return self._process.pid
+
     def flip(self, scope: str, memory: str, word: int, bit: int) -> None:
         """Turn one bit of a memory over, as a particle does; `scope` is the path of its module below the top."""
         try:
             self._process.stdin.write(f"flip TOP.board_top.{scope} {memory} {word} {bit}\n")
             self._process.stdin.flush()
             answer = self._process.stdout.readline().strip()
-        except OSError:
+        except (OSError, ValueError):  # the pipe is broken, or closed
             answer = ""
         if answer != "flipped":
             raise VirtualBoardError(f"virtual board: {scope}.{memory}[{word}], bit {bit}: {answer or 'it is gone'}")
