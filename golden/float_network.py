@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from ds2ta.golden.fused import Neurons, fire
 from ds2ta.golden.lif import Grid, lif
 from ds2ta.golden.nsad import Denoiser
 from ds2ta.golden.recipe import TrainingConfig
@@ -39,9 +40,9 @@ class Head(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.quantized:
-            return functional.linear(x.mean((0, 2)), self.weight, self.bias)
+            return functional.linear(x.mean((0, 2), dtype=self.weight.dtype), self.weight, self.bias)
         weight, bias, unit = self.integer()
-        return functional.linear(x.sum((0, 2)), weight, bias) * unit
+        return functional.linear(x.sum((0, 2), dtype=self.weight.dtype), weight, bias) * unit
 
 
 class FloatNetwork(nn.Module):
@@ -51,6 +52,7 @@ class FloatNetwork(nn.Module):
         super().__init__()
         self.network, self.config = network, config
         self.attention_threshold = config.attention_threshold(network.leak_shift)
+        self.fused = config.fused
         self.synapses = nn.ModuleDict()
         self.windows = nn.ModuleDict()
         self.denoisers = nn.ModuleList()
@@ -69,6 +71,7 @@ class FloatNetwork(nn.Module):
                     head_dim=network.head_dim,
                     bits=network.denoiser_bits,
                     initial_threshold=config.initial_denoiser_threshold,
+                    compiled=config.compiled,
                 )
             )
         head = network.layers()[-1]
@@ -106,10 +109,11 @@ class FloatNetwork(nn.Module):
         self.head.quantized = on
         return self
 
-    def forward(self, samples: torch.Tensor, *, taps: dict | None = None) -> torch.Tensor:
+    def forward(self, samples: torch.Tensor, *, taps: dict | None = None, steps: int | None = None) -> torch.Tensor:
         """Logits of uint8 samples `[B, *sample_shape]`; `taps` is filled with every layer's spikes, batch first,
-        still attached to the graph."""
+        still attached to the graph. `steps`: time steps of an image, where they are to be fewer."""
         network = self.network
+        steps = network.time_steps if steps is None else steps
 
         def keep(name: str, value: torch.Tensor) -> torch.Tensor:
             if taps is not None:
@@ -117,16 +121,19 @@ class FloatNetwork(nn.Module):
             return value
 
         def fire(name: str, x: torch.Tensor) -> torch.Tensor:
-            return keep(name, self.synapse(name)(x, tasa=self.tasa(name), steps=network.time_steps))
+            dtype = self._activations(x.dtype)  # pixels and event counts are never rounded
+            return keep(name, self.synapse(name)(x, tasa=self.tasa(name), steps=steps, dtype=dtype))
 
         x = samples.to(self.head.weight.dtype)
         x = x.transpose(0, 1) if network.input.kind == "frames" else x[None]
+        if self.fused and x.dtype == torch.float32:  # channels last, as its neurons want the sums
+            x = x.movedim(-3, -1).contiguous().movedim(-1, -3)
         for index, conv in enumerate(network.stem):
             x = fire(f"stem.{index}", x)
             if conv.pool:
                 pooled = functional.max_pool2d(x.flatten(0, 1), 3, stride=2, padding=1)
                 x = keep(f"stem.{index}.pool", pooled.unflatten(0, x.shape[:2]))
-        rpe = self.synapse("rpe")(x, tasa=self._plain, steps=network.time_steps)
+        rpe = self.synapse("rpe")(x, tasa=self._plain, steps=steps)
         x, rpe = (value.flatten(3).transpose(2, 3) for value in (x, rpe))
         x = keep("embed", self._residual(x, keep("rpe", rpe)))
         for block in range(network.depth):
@@ -136,6 +143,10 @@ class FloatNetwork(nn.Module):
             x = keep(at + "x1", self._residual(x, fire(at + "proj", attn)))
             x = keep(at + "x2", self._residual(x, fire(at + "fc2", fire(at + "fc1", x))))
         return self.head(x)
+
+    def _activations(self, given: torch.dtype) -> torch.dtype:
+        low = given == torch.float32 and self.config.low_precision
+        return torch.bfloat16 if low else given
 
     def _residual(self, x: torch.Tensor, spikes: torch.Tensor) -> torch.Tensor:
         """Sum, or the OR of binary spikes written as a polynomial so that both sides have a gradient."""
@@ -153,6 +164,22 @@ class FloatNetwork(nn.Module):
             one = torch.ones((), dtype=current.dtype)
             grid = Grid(torch.round(current.detach()), one * self.attention_threshold, one)
         slope = self.config.surrogate_slope * self.config.attention_scale / 2**self.network.leak_shift
+        if self.fused and self.head.weight.dtype == torch.float32:
+            neurons = Neurons(
+                steps=len(current),
+                theta=float(self.attention_threshold),
+                slope=slope,
+                keep=1.0 - 2.0**-self.network.leak_shift,
+                compiled=self.config.compiled,
+            )
+
+            def fold(mean: torch.Tensor, _variance: torch.Tensor) -> tuple[torch.Tensor, ...]:
+                one = torch.ones_like(mean)
+                return one, torch.zeros_like(mean), one * self.attention_threshold, one
+
+            whole = fold if self.head.quantized else None
+            spikes, _, _ = fire(current, neurons=neurons, dtype=q.dtype, fold=whole)
+            return keep(f"block.{block}.attn", spikes)
         spikes = lif(
             current,
             threshold=float(self.attention_threshold),

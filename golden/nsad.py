@@ -9,6 +9,7 @@ gradient is that of the formula, with a sigmoid for the step and straight throug
 import torch
 from torch import nn
 
+from ds2ta.golden.fused import compiled_pass
 from ds2ta.golden.rounding import round_half_up
 
 __all__ = ["Denoiser"]
@@ -50,9 +51,19 @@ class Denoiser(nn.Module):
     """The denoisers of one block, `heads` of them over scores 0..head_dim. It starts as a thresholded identity:
     a = 1, b = c = d = 0, e = head_dim / 2."""
 
-    def __init__(self, *, heads: int, head_dim: int, bits: int, initial_threshold: float, slope: float = 1.0):
+    def __init__(
+        self,
+        *,
+        heads: int,
+        head_dim: int,
+        bits: int,
+        initial_threshold: float,
+        slope: float = 1.0,
+        compiled: bool = False,
+    ):
         super().__init__()
         self.heads, self.head_dim, self.bits, self.slope = heads, head_dim, bits, slope
+        self.compiled = compiled
         for name, value in {
             "a": 1.0,
             "b": 0.0,
@@ -73,15 +84,23 @@ class Denoiser(nn.Module):
     @torch.no_grad()
     def table(self) -> torch.Tensor:
         """Frozen entries for s = 1..head_dim, whole numbers, float64 `[heads, head_dim]`."""
-        score = torch.arange(1, self.head_dim + 1, dtype=torch.float64).expand(self.heads, 1, -1)
+        score = torch.arange(1, self.head_dim + 1, dtype=torch.float64, device=self.a.device)
+        score = score.expand(self.heads, 1, -1)
         return round_half_up(self.formula(score))[:, 0]
 
     def forward(self, score: torch.Tensor) -> torch.Tensor:
         """Denoised map of `score` `[T, B, heads, N, N]`."""
-        entries = torch.cat([torch.zeros(self.heads, 1, dtype=torch.float64), self.table()], dim=1).to(score.dtype)
-        row = torch.arange(self.heads)[:, None, None] * (self.head_dim + 1)
-        frozen = entries.flatten()[score.detach().to(torch.int64) + row]
-        if not torch.is_grad_enabled():
-            return frozen
-        soft = self.formula(score)
-        return soft + (frozen - soft).detach()
+        zero = torch.zeros(self.heads, 1, dtype=torch.float64, device=score.device)
+        entries = torch.cat([zero, self.table()], dim=1).to(score.dtype)
+        one_pass = compiled_pass(_map, self.compiled and score.dtype != torch.float64)
+        return one_pass(self, score, entries, torch.is_grad_enabled())
+
+
+def _map(denoiser: Denoiser, score: torch.Tensor, entries: torch.Tensor, learning: bool) -> torch.Tensor:
+    row = torch.arange(denoiser.heads, device=score.device)[:, None, None] * (denoiser.head_dim + 1)
+    frozen = entries.flatten()[score.detach().to(torch.int64) + row]
+    if not learning:
+        return frozen
+    # bfloat16 carries scores exactly, but not the six parameters
+    soft = denoiser.formula(score.float() if score.dtype == torch.bfloat16 else score)
+    return (soft + (frozen - soft).detach()).to(score.dtype)

@@ -6,7 +6,50 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ds2ta.modelrules import MAX_TAU
 
-__all__ = ["TrainingConfig"]
+__all__ = ["Arithmetic", "EventAugmentation", "ImageAugmentation", "ShortStart", "TrainingConfig"]
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Arithmetic(_Group):
+    """Fused neurons (`golden/fused.py`): the same function with other roundings, several times faster."""
+
+    compiled: bool = True  # their passes through torch.compile, where there is a compiler
+    precision: Literal["float32", "bfloat16"] = "bfloat16"  # of activations and products; weights are float32
+
+
+class ShortStart(_Group):
+    """The first epochs of the float phase see fewer time steps of an image: most of what is learned by then does
+    not depend on their number, and their cost is in proportion to it."""
+
+    epochs: int = Field(ge=1)
+    steps: int = Field(ge=1, le=16)
+
+
+class ImageAugmentation(_Group):
+    """Random changes of images; see `golden/augment.py` for the operations."""
+
+    crop: int = Field(4, ge=0)  # largest shift, pixels, black outside
+    flip: bool = True  # left to right, every other image
+    operations: int = Field(0, ge=0, le=4)  # of RandAugment's kind, on each image
+    strength: float = Field(0.3, ge=0, le=1)  # of their full range
+    erase: int = Field(0, ge=0)  # side of a square that is made grey
+    mixup: float = Field(0.0, ge=0)  # alpha of the beta distribution, 0: off
+    cutmix: float = Field(0.0, ge=0)
+    mixed: float = Field(1.0, ge=0, le=1)  # share of batches that are mixed, by one or the other
+
+
+class EventAugmentation(_Group):
+    """Random changes of event frames, after Li et al. 2022 (neuromorphic data augmentation)."""
+
+    flip: bool = False
+    roll: int = Field(3, ge=0)  # largest shift, pixels
+    rotation: float = Field(15.0, ge=0)  # degrees
+    shear: float = Field(0.15, ge=0)
+    erase: int = Field(0, ge=0)  # side of a square without events
+    drop: float = Field(0.0, ge=0, lt=1)  # largest share of events that are dropped
 
 
 class TrainingConfig(BaseModel):
@@ -45,6 +88,24 @@ class TrainingConfig(BaseModel):
     initial_denoiser_threshold: float = Field(3.0, ge=0)
     attention_scale: float = Field(0.125, gt=0)  # of Q K^T, folded into the threshold after A x V
     attention_firing: float = Field(0.5, gt=0)
+
+    # groups that small networks do without: absent, training is the plain way
+    arithmetic: Arithmetic | None = None
+    short_start: ShortStart | None = None
+    images: ImageAugmentation | None = None  # instead of shift, rotation and zoom
+    events: EventAugmentation | None = None
+
+    @property
+    def fused(self) -> bool:
+        return self.arithmetic is not None
+
+    @property
+    def compiled(self) -> bool:
+        return self.arithmetic is not None and self.arithmetic.compiled
+
+    @property
+    def low_precision(self) -> bool:
+        return self.arithmetic is not None and self.arithmetic.precision == "bfloat16"
 
     def attention_threshold(self, leak_shift: int) -> int:
         """Whole threshold of the LIF after A x V, in counts: 8 for tau_m = 2, scale 1/8 and firing at 0.5."""

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from ds2ta.golden.fused import Neurons, fire
 from ds2ta.golden.lif import Grid, lif
 from ds2ta.golden.recipe import TrainingConfig
 from ds2ta.golden.rounding import round_through
@@ -66,6 +67,7 @@ class SpikingSynapse(nn.Module):
         self.register_buffer("variance", torch.ones(spec.outputs))
         self.quantized = False
         self.frozen_statistics = False
+        self.fused, self.compiled = config.fused, config.compiled
 
     def integer_weight(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Whole weights with the sign of gamma inside, and the scale of each channel."""
@@ -96,17 +98,21 @@ class SpikingSynapse(nn.Module):
         scaled = scale.double()
         return self.fold(self.mean.double() * sign / scaled, self.variance.double() / scaled**2, scale, guard)
 
-    def forward(self, x: torch.Tensor, *, tasa: Tasa, steps: int) -> torch.Tensor:
-        """Spikes `[steps, B, ...]` of inputs `[steps or 1, B, ...]` (1: the same at every step)."""
+    def forward(self, x: torch.Tensor, *, tasa: Tasa, steps: int, dtype: torch.dtype | None = None) -> torch.Tensor:
+        """Spikes `[steps, B, ...]` of inputs `[steps or 1, B, ...]` (1: the same at every step), of type `dtype`
+        (default: that of the inputs, which is also that of the synaptic sums)."""
         if self.quantized:
             weight, scale = self.integer_weight()
         else:
             weight, scale = self.weight * self._sign(self.weight.ndim), torch.ones_like(self.gamma)
+        weight = weight.to(x.dtype)
         wide = (slice(None), None, None) if self.spec.kernel == 3 else (slice(None),)
         if self.spec.kernel == 3:
             P = functional.conv2d(x.flatten(0, 1), weight, padding=1).unflatten(0, x.shape[:2])
         else:
             P = functional.linear(x, weight)
+        if self.fused and self.weight.dtype == torch.float32:
+            return self._fire(P, scale, tasa=tasa, steps=steps, dtype=dtype or x.dtype)
         if len(P) < steps:
             P = P.expand(steps, *P.shape[1:])
         I = tasa(P)  # noqa: E741
@@ -125,13 +131,54 @@ class SpikingSynapse(nn.Module):
                 grid = Grid(I * 2.0**guard + bias, threshold, unit)
         return lif(current, threshold=self.theta, slope=self.slope, leak_shift=self.leak_shift, grid=grid)
 
+    def _fire(
+        self, P: torch.Tensor, scale: torch.Tensor, *, tasa: Tasa, steps: int, dtype: torch.dtype
+    ) -> torch.Tensor:
+        """The rest of `forward` in the fused passes of `golden/fused.py`."""
+        live = self.training and not self.frozen_statistics
+        known = None if live else (self.mean * self._sign(1) / scale, self.variance / scale**2)
+        gain, guard = self._gain(), tasa.whole_tau() * (tasa.window - 1)
+
+        def fold(mean: torch.Tensor, variance: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            folded = self.fold(mean, variance, scale, guard) if live else self.running_fold(tasa)
+            bias, threshold, unit = (value.to(mean.dtype) for value in (folded.bias, folded.threshold, folded.unit))
+            return torch.full_like(bias, 2.0**guard), bias, threshold, unit
+
+        neurons = Neurons(
+            steps=steps,
+            theta=self.theta,
+            slope=self.slope,
+            keep=1.0 - 2.0**-self.leak_shift,
+            epsilon=EPSILON,
+            compiled=self.compiled,
+        )
+        last = P.movedim(2, -1) if self.spec.kernel == 3 else P
+        spikes, mean, variance = fire(
+            last,
+            neurons=neurons,
+            dtype=dtype,
+            gain=gain,
+            beta=self.beta,
+            factors=tasa.factors(),
+            known=known,
+            scale=scale,
+            fold=fold if self.quantized else None,
+        )
+        if live:
+            self._follow(mean, variance, scale)
+        return spikes.movedim(-1, 2) if self.spec.kernel == 3 else spikes
+
+    def _follow(self, mean: torch.Tensor, variance: torch.Tensor, scale: torch.Tensor) -> None:
+        """Running statistics, stored for the real weights: float and quantized phases share them."""
+        with torch.no_grad():
+            self.mean.lerp_(mean * scale * self._sign(1), MOMENTUM)
+            self.variance.lerp_(variance * scale**2, MOMENTUM)
+
     def _statistics(self, I: torch.Tensor, scale: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: E741
         """Mean and variance of the sums, in their own units: of this batch, or the running ones."""
         if not self.training or self.frozen_statistics:
             return self.mean * self._sign(1) / scale, self.variance / scale**2
         axes = (0, 1, 3, 4) if self.spec.kernel == 3 else (0, 1, 2)
         variance, mean = torch.var_mean(I, axes, correction=0)
-        with torch.no_grad():  # stored for the real weights: float and quantized phases share them
-            self.mean.lerp_(mean * scale * self._sign(1), MOMENTUM)
-            self.variance.lerp_(variance * scale**2, MOMENTUM)
+        self._follow(mean, variance, scale)
         return mean, variance

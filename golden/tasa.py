@@ -34,6 +34,12 @@ class Tasa(nn.Module):
         """The same number, as the hardware gets it."""
         return int(self.integer_tau().detach())
 
+    def factors(self) -> torch.Tensor | None:
+        """`2**(-tau m)` of lags m = 1 .. window-1, differentiable; None without a window."""
+        if self.window == 1:
+            return None
+        return torch.exp2(-self.integer_tau() * torch.arange(1, self.window, device=self.tau.device))
+
     def forward(self, P: torch.Tensor) -> torch.Tensor:
         """`P` `[T, ...]` to I of the same shape."""
         if self.window == 1:

@@ -1,0 +1,206 @@
+"""The neurons of a layer as one node of the graph: temporal window, batch norm and LIF in four passes over memory.
+
+The same function as `SpikingSynapse` computes step by step (`tests/golden/test_fused.py` compares them), for
+networks that are too large to train that way. Sums lie channels-last, `[T, M, K]` with M = places of the whole batch,
+and may be bfloat16; everything inside a pass is float32, and only the sums are kept for the way back: currents,
+potentials and spikes are computed again. Each pass is a plain function that `torch.compile` turns into one loop.
+
+With several processes (torch.distributed) the statistics are those of the whole batch, so that the number of
+processes does not change the result.
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import distributed
+
+__all__ = ["Neurons", "compiled_pass", "fire", "world"]
+
+Fold = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
+
+
+@dataclass(frozen=True)
+class Neurons:
+    """What the neurons of a layer are, apart from what is learned."""
+
+    steps: int  # T
+    theta: float
+    slope: float  # of the surrogate sigmoid(slope (U - theta))
+    keep: float  # 1 - 2**-k
+    epsilon: float = 0.0  # of batch norm
+    compiled: bool = False
+
+
+def compiler_found(device: torch.device) -> bool:
+    """Whether torch.compile has what it needs: a C++ compiler for a CPU; a GPU's torch brings Triton."""
+    return device.type != "cpu" or any(map(shutil.which, ("c++", "g++", "clang++", "cl")))
+
+
+def world() -> int:
+    """Number of processes that train together."""
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
+@cache
+def compiled_pass(function: Callable, compiled: bool) -> Callable:
+    """`function`, through torch.compile where that is wanted."""
+    return torch.compile(function, dynamic=False) if compiled else function
+
+
+def _currents(P: torch.Tensor, factors: torch.Tensor | None, steps: int) -> list[torch.Tensor]:
+    """I of every step, float32: `sum_m factors[m-1] P[t-m]`, the factor of lag 0 being 1. One sum serves all steps
+    of a static input."""
+    taps = [P[step].float() for step in range(P.shape[0])]
+    if len(taps) < steps:
+        taps = taps * steps
+    if factors is None:
+        return taps
+    found = []
+    for step in range(steps):
+        total = taps[step]
+        for lag in range(1, min(factors.shape[0], step) + 1):
+            total = total + factors[lag - 1] * taps[step - lag]
+        found.append(total)
+    return found
+
+
+def _moments(P: torch.Tensor, factors: torch.Tensor | None, steps: int) -> torch.Tensor:
+    """Sums of I and of its square over places and time, `[2, K]`."""
+    currents = _currents(P, factors, steps)
+    return torch.stack([sum(currents).sum(0), sum(current * current for current in currents).sum(0)])
+
+
+def _membranes(currents, gain, offset, threshold, keep: float, exact: bool) -> tuple[list, list]:
+    V, potentials, fired = None, [], []
+    for current in currents:
+        I = current * gain + offset  # noqa: E741
+        U = I if V is None else I + (torch.floor(V * keep) if exact else V * keep)
+        spike = threshold <= U
+        V = torch.where(spike, 0.0, U)
+        potentials.append(U)
+        fired.append(spike)
+    return potentials, fired
+
+
+def _spikes(P, factors, gain, offset, threshold, steps: int, keep: float, exact: bool, dtype) -> torch.Tensor:
+    _, fired = _membranes(_currents(P, factors, steps), gain, offset, threshold, keep, exact)
+    return torch.stack([spike.to(dtype) for spike in fired])
+
+
+def _deltas(gradient, P, factors, gain, offset, threshold, unit, mean, rate, neurons: tuple, exact: bool):
+    """d loss / d current of every step, its sum by channel, and that of its product with the normalized current."""
+    steps, slope, keep = neurons
+    currents = _currents(P, factors, steps)
+    potentials, fired = _membranes(currents, gain, offset, threshold, keep, exact)
+    late, found = None, [None] * steps
+    for step in reversed(range(steps)):
+        sigmoid = torch.sigmoid((potentials[step] - threshold) * (unit * slope))
+        delta = gradient[step].float() * sigmoid * (1.0 - sigmoid) * slope
+        late = delta if late is None else delta + torch.where(fired[step], 0.0, late) * keep
+        found[step] = late
+    normal = sum(delta * (current - mean) for delta, current in zip(found, currents, strict=True)) * rate
+    return torch.stack(found).to(gradient.dtype), torch.stack([sum(found).sum(0), normal.sum(0)])
+
+
+def _sums(deltas, P, factors, mean, rate, gain, pulled, steps: int) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """d loss / d P, and that of the window's factors. `pulled`: by channel, what batch statistics take back of the
+    gradient, constant and per normalized current."""
+    currents = _currents(P, factors, steps)
+    back = [
+        gain * (delta.float() - pulled[0] - (current - mean) * rate * pulled[1])
+        for delta, current in zip(deltas.unbind(), currents, strict=True)
+    ]
+    if P.shape[0] < steps:
+        return sum(back)[None].to(P.dtype), None
+    if factors is None:
+        return torch.stack(back).to(P.dtype), None
+    lags = range(1, min(factors.shape[0], steps - 1) + 1)
+    shares = [sum((back[step] * P[step - lag].float()).sum() for step in range(lag, steps)) for lag in lags]
+    shares += [torch.zeros_like(factors[0])] * (factors.shape[0] - len(shares))
+    found = []
+    for step in range(steps):
+        total = back[step]
+        for lag in lags:
+            if step + lag < steps:
+                total = total + factors[lag - 1] * back[step + lag]
+        found.append(total)
+    return torch.stack(found).to(P.dtype), torch.stack(shares)
+
+
+class _Fire(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, P, gain, beta, factors, known, scale, fold, neurons, dtype):
+        steps, channels = neurons.steps, P.shape[-1]
+        compiled = neurons.compiled
+        ones = torch.ones(channels, dtype=torch.float32, device=P.device)
+        ctx.normed, ctx.live = gain is not None, gain is not None and known is None
+        mean, variance, rate = torch.zeros_like(ones), ones, ones
+        if ctx.live:
+            moments = compiled_pass(_moments, compiled)(P, factors, steps)
+            if world() > 1:
+                distributed.all_reduce(moments)
+            moments /= steps * P.shape[1] * world()
+            mean, variance = moments[0], (moments[1] - moments[0] ** 2).clamp(min=0.0)
+        elif ctx.normed:
+            mean, variance = known
+        threshold, unit, exact = ones * neurons.theta, ones, fold is not None
+        step, offset = ones, torch.zeros_like(ones)
+        if ctx.normed:
+            rate = scale / torch.sqrt(variance * scale**2 + neurons.epsilon)
+            step = gain * rate
+            offset = beta - step * mean
+        inner = step
+        if exact:
+            inner, offset, threshold, unit = fold(mean, variance)
+        spikes = compiled_pass(_spikes, compiled)(
+            P, factors, inner, offset, threshold, steps, neurons.keep, exact, dtype
+        )
+        ctx.save_for_backward(P, factors, inner, offset, threshold, unit, mean, rate, step)
+        ctx.neurons, ctx.exact = neurons, exact
+        ctx.mark_non_differentiable(mean, variance)
+        return spikes, mean, variance
+
+    @staticmethod
+    def backward(ctx, gradient, _mean, _variance):
+        P, factors, inner, offset, threshold, unit, mean, rate, step = ctx.saved_tensors
+        neurons = ctx.neurons
+        shape = (neurons.steps, neurons.slope, neurons.keep)
+        deltas, totals = compiled_pass(_deltas, neurons.compiled)(
+            gradient.contiguous(), P, factors, inner, offset, threshold, unit, mean, rate, shape, ctx.exact
+        )
+        pulled = torch.zeros_like(totals)
+        if ctx.live:
+            pulled = totals.clone()
+            if world() > 1:
+                distributed.all_reduce(pulled)
+            pulled /= neurons.steps * P.shape[1] * world()
+        back, shares = compiled_pass(_sums, neurons.compiled)(
+            deltas, P, factors, mean, rate, step, pulled, neurons.steps
+        )
+        d_gain, d_beta = (totals[1], totals[0]) if ctx.normed else (None, None)
+        return back, d_gain, d_beta, shares, None, None, None, None, None
+
+
+def fire(
+    P: torch.Tensor,
+    *,
+    neurons: Neurons,
+    dtype: torch.dtype,
+    gain: torch.Tensor | None = None,
+    beta: torch.Tensor | None = None,
+    factors: torch.Tensor | None = None,
+    known: tuple[torch.Tensor, torch.Tensor] | None = None,
+    scale: torch.Tensor | None = None,
+    fold: Fold | None = None,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Spikes `[T, ..., K]` of type `dtype` from sums `P` `[T or 1, ..., K]`, and the mean and variance used.
+
+    `gain`, `beta`: of batch norm (absent: none, P is the current); `known`: mean and variance to use instead of
+    those of this batch; `scale`: value of one unit of P, per channel; `factors`: of lags 1, 2, ... of the window;
+    `fold`: mean and variance to (2**G, bias, threshold, unit) of the integer neuron, which then decides."""
+    flat = P.flatten(1, -2).contiguous()
+    spikes, mean, variance = _Fire.apply(flat, gain, beta, factors, known, scale, fold, neurons, dtype)
+    return spikes.unflatten(1, P.shape[1:-1]), mean, variance
