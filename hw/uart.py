@@ -24,8 +24,8 @@ def baud_divisor(*, clock_hz: float, baud: float) -> int:
             f"Baud rate must be at most 1/{_LEAST} of the clock, {clock_hz / _LEAST:.0f}, not {baud!r}: "
             f"lower it or raise the clock"
         )
-    error = clock_hz / divisor / baud - 1
-    if abs(error) > _WORST:
+    if abs(clock_hz - divisor * baud) > _WORST * divisor * baud:
+        error = clock_hz / divisor / baud - 1
         raise FitError(
             f"Baud rate {baud!r}: {clock_hz:.0f} Hz divided by {divisor} is off by {error:+.1%}, the limit is "
             f"{_WORST:.0%}: choose {clock_hz / divisor:.0f} baud or another clock"
@@ -51,7 +51,7 @@ class UartReceiver(wiring.Component):
     kept in the register that collects it: a byte that begins while `o` still offers the last one is lost, and the
     next one that is received has `bad` set.
 
-    Latency: `o` offers a byte 9 divisor + (divisor - 1) // 2 + 3 clocks after the falling edge reached the pin.
+    Latency: a byte can be taken 9 divisor + (divisor - 1) // 2 + 3 clocks after the first that saw its start bit.
     Throughput: what the line carries; baud rates off by 2 % and more are understood. Back-pressure: `o` must be
     ready within half a bit, or the next byte is lost.
 
@@ -98,8 +98,8 @@ class UartReceiver(wiring.Component):
             m.d.sync += self.o.valid.eq(done)
         with m.If(done):
             m.d.sync += self.o.payload.bad.eq(~line | missed)
-        with m.If(done | edge):
-            m.d.sync += missed.eq(edge & ~begin)
+        with m.If(done | (edge & ~begin)):
+            m.d.sync += missed.eq(~done)
         return m
 
 

@@ -1,0 +1,12 @@
+"""Drives the cocotb bench of the byte stuffing."""
+
+from ds2ta.hw.cobs import CobsDecoder, CobsEncoder
+from ds2ta.sim.build import run_bench
+
+
+def test_decoder_bench():
+    run_bench(CobsDecoder(), module="ds2ta.sim.test_cobs", parameters={"encodes": False})
+
+
+def test_encoder_bench():
+    run_bench(CobsEncoder(), module="ds2ta.sim.test_cobs", parameters={"encodes": True})
