@@ -94,8 +94,8 @@ class AxiLiteBridge(wiring.Component):
                 m.d.sync += [full.eq(1), kept.eq(channel.payload)]
             held[name] = full, kept
         (aw_full, target), (w_full, word), (ar_full, source) = held["aw"], held["w"], held["ar"]
-        active, reading, wrote = Signal(), Signal(), Signal()  # wrote: the last transaction was a write
-        can_write, can_read = Signal(), Signal()
+        active, reading = (Signal(name=name) for name in ("active", "reading"))
+        can_write, can_read = (Signal(name=name) for name in ("can_write", "can_read"))
         m.d.comb += [
             can_write.eq(aw_full & w_full & ~self.b.valid),
             can_read.eq(ar_full & ~self.r.valid),
@@ -111,7 +111,7 @@ class AxiLiteBridge(wiring.Component):
 
         def answer_write(failed) -> list:
             response = Mux(failed, Response.SLVERR, Response.OKAY)
-            return [self.b.valid.eq(1), self.b.payload.eq(response), aw_full.eq(0), w_full.eq(0), wrote.eq(1)]
+            return [self.b.valid.eq(1), self.b.payload.eq(response), aw_full.eq(0), w_full.eq(0)]
 
         with m.If(active), m.If(self.bus.done):
             m.d.sync += active.eq(0)
@@ -121,11 +121,10 @@ class AxiLiteBridge(wiring.Component):
                     self.r.payload.data.eq(Mux(self.bus.error, 0, self.bus.read_data)),
                     self.r.payload.resp.eq(Mux(self.bus.error, Response.SLVERR, Response.OKAY)),
                     ar_full.eq(0),
-                    wrote.eq(0),
                 ]
             with m.Else():
                 m.d.sync += answer_write(self.bus.error)
-        with m.Elif(can_read & (wrote | ~can_write)):
+        with m.Elif(can_read):  # never right after a read, whose answer is still there: a write goes then
             m.d.sync += [active.eq(1), reading.eq(1)]
         with m.Elif(can_write & word.strb.all()):
             m.d.sync += [active.eq(1), reading.eq(0)]
@@ -149,7 +148,8 @@ class BusArbiter(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        active, owner, chosen = Signal(), Signal(), Signal()  # owner, chosen: 0 first, 1 second
+        active = Signal()
+        owner, chosen = (Signal(name=name) for name in ("owner", "chosen"))  # 0 first, 1 second
         with m.If(active):
             m.d.comb += chosen.eq(owner)
             with m.If(self.bus.done):

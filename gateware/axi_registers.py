@@ -55,7 +55,8 @@ class AxiRegisters(wiring.Component):
         m = Module()
         layout = register_layout(SHELL["events"])
         width = len(SHELL["events"].fields)
-        events, enabled, clear, new = Signal(width), Signal(width), Signal(width), Signal(layout)
+        events, enabled, clear = (Signal(width, name=name) for name in ("events", "enabled", "clear"))
+        new = Signal(layout)
         before = Signal()  # memory_error, a cycle ago
         m.d.comb += [
             new.result.eq(self.answered),
@@ -90,7 +91,7 @@ class AxiRegisters(wiring.Component):
         entry = self.load.payload
         rows = Array(Const(shape.rows if shape.loadable else 0, 23) for shape in self._shapes.values())
         last = Array(Const(shape.chunks - 1, 8) for shape in self._shapes.values())
-        inside, taken = Signal(), Signal()
+        inside, taken = (Signal(name=name) for name in ("inside", "taken"))
         m.d.comb += [
             inside.eq((address.row < rows[address.store]) & (address.chunk <= last[address.store])),
             taken.eq(self.load.valid & self.load.ready),

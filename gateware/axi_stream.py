@@ -79,7 +79,8 @@ class PacketStreams(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        full, beat = Signal(), Signal.like(self.i.payload)
+        full = Signal()
+        beat = Signal.like(self.i.payload)
         m.d.comb += self.i.ready.eq(~full)
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += [full.eq(1), beat.eq(self.i.payload)]
@@ -87,7 +88,8 @@ class PacketStreams(wiring.Component):
             m.d.sync += self.o.valid.eq(0)
 
         left = Signal(_WORD)  # bytes after the one at hand
-        begun, ended = Signal(), Signal()  # the core has bytes of this packet; its TLAST has come
+        begun = Signal()  # the core has bytes of this packet
+        ended = Signal()  # its TLAST has come
         closing = Signal(closing_layout())
         rest = Signal(range(_APART))  # cycles until the core can count another packet
         m.d.sync += rest.eq(rest - rest.any())

@@ -6,11 +6,13 @@ from functools import reduce
 from operator import or_
 
 import pytest
-from amaranth.hdl import Assert, Assume, Elaboratable, Fragment, Module, Signal, Value
+from amaranth.hdl import Assert, Assume, Cat, Elaboratable, Fragment, Module, Signal, Value
 from prove import planted, prove
 
 from ds2ta.gateware.axi_lite import AxiLiteBridge
+from ds2ta.gateware.axi_registers import AxiRegisters
 from ds2ta.gateware.axi_stream import PacketStreams
+from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.registers import REGISTERS
 
 STREAMS = {"logit_width": 3, "max_classes": 2}
@@ -98,6 +100,138 @@ def test_bridge(tmp_path):
 def test_a_planted_bug_in_the_bridge_is_refuted(old, new, tmp_path):
     dut = planted(AxiLiteBridge, old, new)()
     assert prove(tmp_path, _Bridge(dut), _bridge_inputs(dut)) == "refuted"
+
+
+class _Turns(Elaboratable):
+    """While a transaction could go, at most one of the other kind goes before it."""
+
+    def __init__(self, block):
+        self.block = block
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.dut = dut = self.block
+        m.d.comb += Assume(dut.bus.request | ~dut.bus.done)
+        write_waits = ~dut.aw.ready & ~dut.w.ready & ~dut.b.valid
+        read_waits = ~dut.ar.ready & ~dut.r.valid
+        write_ends, read_ends = Signal(), Signal()  # the first cycle of an answer
+        before = Signal(2)
+        m.d.sync += before.eq(Cat(dut.b.valid & ~dut.b.ready, dut.r.valid & ~dut.r.ready))
+        m.d.comb += [write_ends.eq(dut.b.valid & ~before[0]), read_ends.eq(dut.r.valid & ~before[1])]
+        # an answer that is new in the first cycle of waiting was for an access before it
+        for name, waits, other, at_work in (
+            ("write", write_waits, read_ends, dut.bus.request & ~dut.bus.write),
+            ("read", read_waits, write_ends, dut.bus.request & dut.bus.write),
+        ):
+            passed, waited = Signal(2, name=f"{name}_passed"), Signal(name=f"{name}_waited")
+            now = Signal(2, name=f"{name}_now")
+            m.d.comb += now.eq(passed + (waited & other))
+            m.d.sync += waited.eq(waits)
+            with m.If(waits):
+                m.d.sync += passed.eq(now)
+                m.d.comb += Assert(now <= 1)
+                with m.If(now == 1):
+                    m.d.comb += Assert(~at_work)
+            with m.Else():
+                m.d.sync += passed.eq(0)
+        return m
+
+
+def test_writes_and_reads_take_turns(tmp_path):
+    dut = AxiLiteBridge()
+    assert prove(tmp_path, _Turns(dut), _bridge_inputs(dut)) == "proved"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (
+            "can_write.eq(aw_full & w_full & ~self.b.valid)",
+            "can_write.eq(aw_full & w_full & ~self.b.valid & ~self.r.valid)",
+        ),
+        ("can_read.eq(ar_full & ~self.r.valid)", "can_read.eq(ar_full & ~self.r.valid & ~self.b.valid & ~aw_full)"),
+    ],
+)
+def test_a_planted_favourite_is_refuted(old, new, tmp_path):
+    dut = planted(AxiLiteBridge, old, new)()
+    assert prove(tmp_path, _Turns(dut), _bridge_inputs(dut), steps=12) == "refuted"
+
+
+class _Registers(Elaboratable):
+    """The bus keeps its contract; the sink of `load` and the events are free."""
+
+    def __init__(self, block):
+        self.block = block
+        self.events, self.enabled = Signal(4, name="peek_events"), Signal(4, name="peek_enabled")
+        self.peek = {"dut.events": self.events, "dut.enabled": self.enabled}
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.dut = dut = self.block
+        bus = dut.bus
+        # one access at a time, unchanged while it lasts
+        lasts = Signal()
+        access = [bus.write, bus.address, bus.write_data]
+        before = [Signal.like(value, name=f"access_{index}") for index, value in enumerate(access)]
+        m.d.sync += [lasts.eq((lasts | bus.enable) & ~bus.done)]
+        m.d.sync += [old.eq(new) for old, new in zip(before, access, strict=True)]
+        m.d.comb += Assume(~(lasts & bus.enable))
+        with m.If(lasts):
+            m.d.comb += [Assume(old == new) for old, new in zip(before, access, strict=True)]
+        # it ends once, and if it takes longer, then because of `load`
+        m.d.comb += Assert(~bus.done | lasts)
+        with m.If(lasts):
+            m.d.comb += Assert(bus.done | dut.load.valid)
+        m.d.comb += Assert(~dut.load.valid | (lasts & ~bus.done))
+        _offers(m, dut.load, "load")
+        # an event is never lost, and stays until it is cleared by name
+        happens, stays = Signal(4), Signal(4)
+        rose = Signal()
+        clears = bus.enable & bus.write & (bus.address == REGISTERS["events"].address)
+        m.d.sync += [
+            rose.eq(dut.memory_error),
+            happens.eq(Cat(dut.answered, dut.was_early, dut.was_late, dut.memory_error & ~rose)),
+            stays.eq(self.events & ~(bus.write_data[:4] & clears.replicate(4))),
+        ]
+        m.d.comb += [
+            Assert(self.events == happens | stays),
+            Assert(dut.irq == (self.events & self.enabled).any()),
+        ]
+        return m
+
+
+def _register_inputs(dut):
+    return [
+        dut.bus.enable,
+        dut.bus.write,
+        dut.bus.address,
+        dut.bus.write_data,
+        dut.load.ready,
+        dut.refuse,
+        dut.answered,
+        dut.was_early,
+        dut.was_late,
+        dut.memory_error,
+    ]
+
+
+def test_registers(tmp_path):
+    dut = AxiRegisters(Machine(weights="ram"))
+    assert prove(tmp_path, _Registers(dut), _register_inputs(dut)) == "proved"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("events.eq(events & ~clear | new.as_value())", "events.eq((events | new.as_value()) & ~clear)"),
+        ("self.memory_error & ~before", "self.memory_error"),
+        ("self.bus.done.eq(0),\n", "self.bus.done.eq(1),\n"),
+        ("self.load.valid.eq(0),\n                self.bus.done.eq(1),", "self.load.valid.eq(0),"),
+    ],
+)
+def test_a_planted_bug_in_the_registers_is_refuted(old, new, tmp_path):
+    dut = planted(AxiRegisters, old, new)(Machine(weights="ram"))
+    assert prove(tmp_path, _Registers(dut), _register_inputs(dut), steps=12) == "refuted"
 
 
 class _Packets(Elaboratable):
