@@ -25,10 +25,11 @@ from ds2ta.gateware.load_adder import ecp5_script
 from ds2ta.gateware.verilog import signature_ports, snake
 from ds2ta.hw.store import without_collision_logic
 
-__all__ = ["TARGETS", "Area", "Netlist", "area", "synthesize", "synthesize_rtlil"]
+__all__ = ["TARGETS", "Area", "Netlist", "area", "netlist_digest", "synthesize", "synthesize_rtlil"]
 
 _OUTPUTS = """tee -q -o cells.json stat -json
 write_json netlist.json
+splitnets
 write_verilog -noattr -norename netlist.v
 """
 _RUN = "import sys; from pyosys import libyosys; libyosys.run_pass('script script.ys')"
@@ -113,7 +114,7 @@ class Netlist:
 
     @property
     def verilog(self) -> Path:
-        """The netlist as Verilog: instances of the family's cells and `assign` alone."""
+        """The netlist as Verilog: instances of the family's cells and `assign` alone, on wires of one bit."""
         return self.folder / "netlist.v"
 
     @property
@@ -128,9 +129,8 @@ class Netlist:
         return TARGETS[self.target][1](self.cells)
 
 
-def synthesize_rtlil(text: str, name: str, target: str) -> Netlist:
-    """Map RTLIL `text` of Amaranth (converted with `emit_src=False`) whose top module is `name` to the cells of a
-    family. Kept under `build/synthesis/`."""
+def _prepared(text: str, name: str, target: str) -> tuple[str, str]:
+    """RTLIL fit for synthesis, and the digest of all that its netlist depends on."""
     if target not in TARGETS:
         raise Ds2taError(f"target must be one of {', '.join(TARGETS)}, not {target!r}")
     commands, _ = TARGETS[target]
@@ -138,12 +138,18 @@ def synthesize_rtlil(text: str, name: str, target: str) -> Netlist:
     # a wire named `\port[0]` clashes with the name that yosys gives to bit 0 of `\port`
     text = re.sub(r"\\\S+", lambda found: re.sub(r"\[(\d+)\]", r".\1", found[0]), text)
     sources = [inspect.getsource(part) for part in (load_adder, commands)]
-    key = digest(text, name, target, *sources, _OUTPUTS, importlib.metadata.version("pyosys"))
+    return text, digest(text, name, target, *sources, _OUTPUTS, importlib.metadata.version("pyosys"))
+
+
+def synthesize_rtlil(text: str, name: str, target: str) -> Netlist:
+    """Map RTLIL `text` of Amaranth (converted with `emit_src=False`) whose top module is `name` to the cells of a
+    family. Kept under `build/synthesis/`."""
+    text, key = _prepared(text, name, target)
     with build_folder("synthesis", f"{name}-{target}-{key}") as folder:
         netlist = Netlist(name, target, folder, key)
         if not (folder / "done").exists():
             (folder / "design.il").write_text(text)
-            script = commands(text, name, folder)
+            script = TARGETS[target][0](text, name, folder)
             (folder / "script.ys").write_text(f"read_rtlil design.il\n{script}{_OUTPUTS}")
             # in a process of its own: an error of yosys ends the process that it runs in
             done = subprocess.run([sys.executable, "-c", _RUN], cwd=folder, capture_output=True, text=True)
@@ -154,6 +160,11 @@ def synthesize_rtlil(text: str, name: str, target: str) -> Netlist:
     return netlist
 
 
+def _rtlil(component: wiring.Component, name: str, unused: Sequence[str]) -> str:
+    ports = {key: port for key, port in signature_ports(component).items() if not key.startswith(tuple(unused))}
+    return rtlil.convert(component, name=name, ports=ports, emit_src=False)
+
+
 def synthesize(
     component: wiring.Component, target: str, *, name: str | None = None, unused: Sequence[str] = ("trace_",)
 ) -> Netlist:
@@ -161,8 +172,15 @@ def synthesize(
     name starts with one of `unused` are left open, so the logic behind them goes, as in a board design that
     connects none."""
     name = name or snake(component)
-    ports = {key: port for key, port in signature_ports(component).items() if not key.startswith(tuple(unused))}
-    return synthesize_rtlil(rtlil.convert(component, name=name, ports=ports, emit_src=False), name, target)
+    return synthesize_rtlil(_rtlil(component, name, unused), name, target)
+
+
+def netlist_digest(
+    component: wiring.Component, target: str, *, name: str | None = None, unused: Sequence[str] = ("trace_",)
+) -> str:
+    """The `digest` of what `synthesize` would give, without synthesis."""
+    name = name or snake(component)
+    return _prepared(_rtlil(component, name, unused), name, target)[1]
 
 
 def area(component: wiring.Component, target: str = "ice40", *, unused: Sequence[str] = ("trace_",)) -> Area:

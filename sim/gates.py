@@ -22,7 +22,7 @@ from ds2ta.gateware.verilog import WAIVERS
 from ds2ta.sim.rtl import Rtl
 from ds2ta.sim.verilator import PRIMITIVES, ToolError
 
-__all__ = ["Gates", "gate_verilog"]
+__all__ = ["Gates", "gate_verilog", "with_faults"]
 
 _CELLS = Path(__file__).with_name("cells")
 #: Family -> files of vendor models below the `share` folder of yosys, and what they want defined.
@@ -43,6 +43,7 @@ _GATE_WAIVERS = {
     "GENUNNAMED": "vendor models do not name their generate blocks",
     "UNDRIVEN": "bits of the ports that the mapping leaves open",
     "SYNCASYNCNET": "vendor flip-flops have both resets as branches of one model",
+    "UNOPTFLAT": "bits of a port that repeat others; a real loop fails the RTL, which has no such waiver",
 }
 
 
@@ -79,12 +80,48 @@ def gate_verilog(netlist: Netlist) -> str:
     return "".join([directives, *(modules[cell] for cell in sorted(wanted)), text])
 
 
+def with_faults(verilog: str, name: str, count: int) -> str:
+    """Module `name` of a netlist with one more input, `fault`. At 0 all is well; at k = 1..`count` one LUT, another
+    for each k and spread over the design, gives the inverse of what it should."""
+    outputs = list(re.finditer(r"(?<=^    \.)([OZ])\((.+)\)(?=\n  \);$)", verilog, re.M))
+    if len(outputs) < count:
+        raise ValueError(f"{name} has {len(outputs)} LUTs, less than {count} faults")
+    parts, at, assigns = [], 0, []
+    for number in range(1, count + 1):
+        output = outputs[(2 * number - 1) * len(outputs) // (2 * count)]
+        parts += [verilog[at : output.start()], f"{output[1]}(faulty_{number})"]
+        at = output.end()
+        assigns.append(f"  wire faulty_{number};\n  assign {output[2]} = faulty_{number} ^ fault == {number};\n")
+    text = "".join([*parts, verilog[at:]])
+    head = re.search(rf"^module {name}\((.*)\);\n", text, re.M)
+    ports = f"module {name}({head[1]}, fault);\n  input [{count.bit_length() - 1}:0] fault;\n"
+    rest, end, after = text[head.end() :].partition("endmodule")
+    return "".join([text[: head.start()], ports, rest, *assigns, end, after])
+
+
 class Gates(Rtl):
     """A running simulation of the netlist of `component` for a family; used like `Rtl`. Outputs whose names start
-    with `trace_` are not there."""
+    with `trace_` are not there. With `faults` it has an input `fault`, see `with_faults`."""
 
-    def __init__(self, component: wiring.Component, target: str, *, name: str | None = None):
+    def __init__(
+        self,
+        component: wiring.Component,
+        target: str,
+        *,
+        name: str | None = None,
+        waves: Path | str | None = None,
+        faults: int = 0,
+        optimize: str = "-O0",
+    ):
         self.netlist = synthesize(component, target, name=name)
+        verilog = gate_verilog(self.netlist)
+        if faults:
+            verilog = with_faults(verilog, self.netlist.name, faults)
         super().__init__(
-            component, name=self.netlist.name, verilog=gate_verilog(self.netlist), waivers=_GATE_WAIVERS
+            component,
+            name=self.netlist.name,
+            waves=waves,
+            verilog=verilog,
+            waivers=_GATE_WAIVERS,
+            optimize=optimize,
         )

@@ -14,9 +14,12 @@ from ds2ta.gateware.program import Opcode, Residual
 from ds2ta.gateware.samples import sample_bytes
 from ds2ta.gateware.sequencer import COUNTERS, PassCounters
 from ds2ta.modelfile import IntegerModel
+from ds2ta.sim.gates import Gates
 from ds2ta.sim.rtl import Records, Rtl, RtlError
 
 __all__ = ["Decoder", "RtlNetwork", "RtlResult", "expected_entries", "load_words"]
+
+_LONGEST_END = 1000  # cycles of `busy` after the last logit
 
 
 @dataclass(frozen=True)
@@ -57,16 +60,29 @@ class RtlNetwork:
     """A simulated machine with a model on it; a context manager.
 
     `machine` with ROM stores is built for this model; with RAM stores the same simulator serves any model that
-    fits, through `load`; its first model may then be None.
+    fits, through `load`; its first model may then be None. `gates` simulates the netlist for that family in place
+    of the Verilog: the same answers and counters, no taps; `faults` as `Gates` has them.
     """
 
-    def __init__(self, model: IntegerModel | None, machine: Machine, *, waves: Path | str | None = None):
+    def __init__(
+        self,
+        model: IntegerModel | None,
+        machine: Machine,
+        *,
+        waves: Path | str | None = None,
+        gates: str | None = None,
+        faults: int = 0,
+    ):
         self.machine = machine
         self._loadable = machine.weights != "rom" or machine.tables != "rom"
         # a machine of RAM stores alone is the same for every model
         every = machine.weights != "rom" and machine.tables != "rom"
-        component = Accelerator(machine, None if every else compile_model(model, machine), trace=True)
-        self._rtl = Rtl(component, name="accelerator", waves=waves)
+        component = Accelerator(machine, None if every else compile_model(model, machine), trace=gates is None)
+        if gates:
+            self._rtl = Gates(component, gates, name="accelerator", waves=waves, faults=faults)
+            self.netlist = self._rtl.netlist
+        else:
+            self._rtl = Rtl(component, name="accelerator", waves=waves)
         if model is not None:
             self.load(model)
 
@@ -87,17 +103,25 @@ class RtlNetwork:
         """Reset the machine; loaded stores keep their contents."""
         self._rtl.reset()
 
+    def inject(self, fault: int) -> None:
+        """Choose one of the `faults` of a netlist; 0 is none."""
+        self._rtl.set("fault", fault)
+
     def run(self, sample: np.ndarray, *, taps: bool = False, limit: int = 20_000_000) -> RtlResult:
         """Classify one sample. Raises `RtlError` when no answer comes within `limit` cycles."""
         data = sample_bytes(self.model, sample)
         self._rtl.collect()
         self._rtl.send("sample", data.astype(np.uint64), limit=limit)
         self._rtl.run("result", limit=limit)
-        while self._rtl.get("busy"):
+        for _ in range(_LONGEST_END):
+            if not self._rtl.get("busy"):
+                break
             self._rtl.step()
+        else:
+            raise RtlError(f"still busy {_LONGEST_END} cycles after the result")
         self._rtl.step(3)  # the counters of the last pass are written
         records = self._rtl.collect()
-        if len(records["trace_collision"]):
+        if len(records.get("trace_collision", ())):
             raise RtlError(
                 f"spike bank: row read while written, first in cycle {records['trace_collision'].cycle[0]}"
             )

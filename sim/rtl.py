@@ -173,7 +173,13 @@ class _Interface:
 
 
 def build_rtl(
-    verilog: str, name: str, header: str, *, waves: bool = False, waivers: Iterable[str] = WAIVERS
+    verilog: str,
+    name: str,
+    header: str,
+    *,
+    waves: bool = False,
+    waivers: Iterable[str] = WAIVERS,
+    optimize: str = "-O2",
 ) -> Path:
     """The simulator program of module `name`, built at most once for equal arguments."""
     harness = _HARNESS.read_text()
@@ -183,13 +189,13 @@ def build_rtl(
         *(["--trace"] if waves else []),
         *("design.v", *primitives(verilog), "harness.cpp"),
     ]
-    with build_folder("rtl", f"{name}-{digest(verilog, header, harness, options)}") as folder:
+    with build_folder("rtl", f"{name}-{digest(verilog, header, harness, options, optimize)}") as folder:
         simulator = folder / "simulator"
         if not simulator.exists():
             for file, text in (("design.v", verilog), ("ports.h", header), ("harness.cpp", harness)):
                 (folder / file).write_text(text)
             verilate(options, folder)
-            compile_simulator(folder, optimize="-O2")
+            compile_simulator(folder, optimize=optimize)
     return simulator
 
 
@@ -197,7 +203,8 @@ class Rtl:
     """A running simulation of `component`; a context manager. `waves` names a VCD file to write.
 
     `verilog` is simulated in place of the emitted one: its module `name` must have the same ports, but for outputs
-    outside of streams, which it may lack. `waivers` are the rules of Verilator's lint that it may break."""
+    outside of streams, which it may lack. `waivers` are the rules of Verilator's lint that it may break.
+    `optimize` goes to the compiler."""
 
     def __init__(
         self,
@@ -207,12 +214,13 @@ class Rtl:
         waves: Path | str | None = None,
         verilog: str | None = None,
         waivers: Iterable[str] = WAIVERS,
+        optimize: str = "-O2",
     ):
         name = name or snake(component)
         verilog = verilog or emit(component, name)
         self._interface = _Interface(component, port_widths(verilog, name))
         header = self._interface.header()
-        simulator = build_rtl(verilog, name, header, waves=waves is not None, waivers=waivers)
+        simulator = build_rtl(verilog, name, header, waves=waves is not None, waivers=waivers, optimize=optimize)
         self.simulator = simulator
         self._process = subprocess.Popen(
             [str(simulator), *([str(Path(waves).resolve())] if waves else [])],

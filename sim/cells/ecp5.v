@@ -1,13 +1,13 @@
-// ECP5 block RAM and multiplier, which yosys has as black boxes: behaviour of what its mapping uses. A parameter
-// that is not modelled stops the simulation.
+// ECP5 block RAM and multiplier, which yosys has as black boxes: behaviour of what its mapping uses. Anything
+// else is refused: parameters when the simulator is built, signals when they come.
 
 // 18 kbit of two-port RAM, for each port 16384 x 1, 8192 x 2, 4096 x 4, 2048 x 9 or 1024 x 18, or 512 x 36 with A
 // the write port and B the read port, sharing their data pins. Bytes are of 9 bits; from 18 bits on the lowest
 // address pins are byte enables. A port that writes keeps its output, or shows the old or the new word (WRITEMODE).
 //
 // What the real one leaves open is wrong here: bits that one port reads in the cycle in which the other one writes
-// them are inverted, half of them against the old and half against the new word; bits that both write are stored
-// inverted. Both clocks must be one clock, or one of them constant.
+// them are inverted, half of them against the old and half against the new word. Both clocks must be one clock, or one
+// of them constant. Output registers, chip selects, inverted clocks, resets and two writers of one word are refused.
 module DP16KD #(
     parameter DATA_WIDTH_A = 18, DATA_WIDTH_B = 18,
     parameter REGMODE_A = "NOREG", REGMODE_B = "NOREG",
@@ -43,12 +43,12 @@ module DP16KD #(
     input wire CLKA, CEA, OCEA, WEA, RSTA, CSA0, CSA1, CSA2,
     input wire CLKB, CEB, OCEB, WEB, RSTB, CSB0, CSB1, CSB2
 );
-  initial
+  generate
     if (REGMODE_A != "NOREG" || REGMODE_B != "NOREG" || CSDECODE_A != "0b000" || CSDECODE_B != "0b000"
-        || CLKAMUX != "CLKA" || CLKBMUX != "CLKB") begin
-      $display("DP16KD: output registers, chip selects and inverted clocks are not modelled");
-      $stop;
+        || CLKAMUX != "CLKA" || CLKBMUX != "CLKB" || DATA_WIDTH_B == 36 && DATA_WIDTH_A != 36) begin : refused
+      $error("DP16KD: parameters that are not modelled");
     end
+  endgenerate
 
   // 64 x 16 rows of 18 bits, each in 20
   localparam [20479:0] INIT = {
@@ -117,27 +117,25 @@ module DP16KD #(
   wire [35:0] clean_b = write_b && WRITEMODE_B == "WRITETHROUGH" ? old_b & ~mask_b | new_b & mask_b : old_b;
   wire [35:0] read_a = ((clean_a & ~other_a | wrong_a & other_a) >> place_a) & ONES_A;
   wire [35:0] read_b = ((clean_b & ~other_b | wrong_b & other_b) >> place_b) & ONES_B;
-  wire [35:0] both = mask_a & other_a;
-  wire [35:0] next_a = old_a & ~(mask_a | other_a) | (new_a & mask_a | new_b & other_a) ^ both;
-  wire [35:0] next_b = old_b & ~(mask_b | other_b) | (new_b & mask_b | new_a & other_b) ^ mask_b & other_b;
 
-  /* verilator lint_off MULTIDRIVEN */
-  always @(posedge CLKA) begin
-    if (RSTA) begin
-      $display("DP16KD: the reset of port A is not modelled");
+  task refuse(input [8*40-1:0] what);
+    begin
+      $fdisplay(32'h8000_0002, "DP16KD: %0s: not modelled", what);
       $stop;
     end
-    if (write_a) words[address_a[13:5]] <= next_a;
+  endtask
+
+  always @(posedge CLKA) begin
+    if (RSTA | RSTB) refuse("reset of an output");
+    if (write_a & write_b & meet) refuse("both ports write one word");
     if (DATA_WIDTH_A != 36 && DATA_WIDTH_B != 36 && enable_a && (!WEA || WRITEMODE_A != "NORMAL"))
       out_a <= read_a[17:0];
     flip <= flip ^ |{other_a, other_b};
   end
+  /* verilator lint_off MULTIDRIVEN */
+  always @(posedge CLKA) if (write_a) words[address_a[13:5]] <= old_a & ~mask_a | new_a & mask_a;
   always @(posedge CLKB) begin
-    if (RSTB) begin
-      $display("DP16KD: the reset of port B is not modelled");
-      $stop;
-    end
-    if (write_b) words[address_b[13:5]] <= next_b;
+    if (write_b) words[address_b[13:5]] <= old_b & ~mask_b | new_b & mask_b;
     if (enable_b && (!WEB || WRITEMODE_B != "NORMAL")) begin
       out_b <= DATA_WIDTH_B == 36 ? read_b[35:18] : read_b[17:0];
       if (DATA_WIDTH_B == 36) out_a <= read_b[17:0];
@@ -146,7 +144,7 @@ module DP16KD #(
   /* verilator lint_on MULTIDRIVEN */
 endmodule
 
-// 18 x 18 multiplier without registers.
+// 18 x 18 multiplier; its registers are not modelled, so a netlist that connects their pins is refused.
 module MULT18X18D (
     input wire A0, A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14, A15, A16, A17,
     input wire B0, B1, B2, B3, B4, B5, B6, B7, B8, B9, B10, B11, B12, B13, B14, B15, B16, B17,
@@ -163,8 +161,8 @@ module MULT18X18D (
   assign {P35, P34, P33, P32, P31, P30, P29, P28, P27, P26, P25, P24, P23, P22, P21, P20, P19, P18, P17, P16,
     P15, P14, P13, P12, P11, P10, P9, P8, P7, P6, P5, P4, P3, P2, P1, P0} = product[35:0];
   always @*
-    if (SOURCEA || SOURCEB) begin
-      $display("MULT18X18D: shift inputs are not modelled");
+    if (SOURCEA | SOURCEB) begin
+      $fdisplay(32'h8000_0002, "MULT18X18D: shift inputs: not modelled");
       $stop;
     end
 endmodule

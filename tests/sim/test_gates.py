@@ -1,0 +1,161 @@
+# amaranth: UnusedElaboratable=no
+"""Netlists equal the RTL: cell models against the memories and products that they stand for, a whole network on the
+cells of an iCE40 UP5K, and the record of the networks that take too long for every day (`make gatesim`)."""
+
+import random
+
+import pytest
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from gate_designs import MEMORIES, Memories, Multipliers, collided, traffic
+
+from ds2ta.golden import slow
+from ds2ta.hw.store import SpikeBank
+from ds2ta.sim import gates
+from ds2ta.sim.gates import Gates, gate_verilog, with_faults
+from ds2ta.sim.gatesim import GatesError, case, compare
+from ds2ta.sim.network import RtlNetwork
+from ds2ta.sim.rtl import Rtl, RtlError
+from ds2ta.sim.verilator import ToolError
+
+BEATS = 3000
+IMAGES = 5
+FAULTS = 24
+BLOCK_RAM = {"ice40": "SB_RAM40_4K", "ecp5": "DP16KD"}
+
+
+def _play(simulation: Rtl, payloads: list[int]) -> list[int]:
+    """The output stream in the cycle after each payload."""
+    with simulation:
+        simulation.collect()
+        simulation.send("i", payloads)
+        simulation.step()
+        return simulation.collect()["o"].values["o__payload"][1:]
+
+
+@pytest.fixture(scope="module")
+def memory_traffic():
+    """Commands for all memories, packed, and what the RTL answers."""
+    component = Memories()
+    beats = {shape: traffic(shape, BEATS) for shape in MEMORIES}
+    payloads = [0] * BEATS
+    for shape in MEMORIES:
+        fields, start = Memories.fields(shape), component.command[shape.name].offset
+        for number, beat in enumerate(beats[shape]):
+            for name, value in beat.items():
+                payloads[number] |= value << start + fields[name].offset
+    return beats, payloads, _play(Rtl(component), payloads)
+
+
+@pytest.mark.parametrize("family", BLOCK_RAM)
+def test_memories(family, memory_traffic):
+    """Every read that meets no write equals the RTL's; of those that do, the written bits alone may differ, and in
+    each memory they do."""
+    beats, payloads, expected = memory_traffic
+    simulation = Gates(Memories(), family)
+    assert simulation.netlist.cells[BLOCK_RAM[family]] >= len(MEMORIES)
+    found = _play(simulation, payloads)
+    layout = Memories().shown
+    for shape in MEMORIES:
+        field = layout[shape.name]
+        open_bits = collided(shape, beats[shape])
+        differences = [(ours ^ theirs) >> field.offset & (1 << shape.width) - 1
+                       for ours, theirs in zip(found, expected, strict=True)]  # fmt: skip
+        promised = [index for index, bits in enumerate(differences) if bits & ~open_bits[index]]
+        assert not promised, f"{shape.name} differs {len(promised)} times, first in beat {promised[0]}"
+        if shape.chunk and not shape.shared:
+            spoiled = sum(map(bool, differences))
+            assert spoiled > sum(map(bool, open_bits)) / 2, f"{shape.name}: {spoiled} collisions seen"
+
+
+def test_multipliers():
+    component = Multipliers()
+    generator = random.Random(18)
+    ends = (0, 1, 0x1FFFF, 0x20000, 0x3FFFF, 0xFFFFFFFF, 0x80000000)
+    pairs = [(a, b) for a in ends for b in ends]
+    pairs += [(generator.getrandbits(32), generator.getrandbits(32)) for _ in range(1000)]
+    simulation = Gates(component, "ecp5")
+    assert simulation.netlist.cells["MULT18X18D"] >= len(component.shapes)
+    words = _play(simulation, [a | b << 32 for a, b in pairs])
+
+    def end(value, shape):
+        value &= (1 << shape.width) - 1
+        return value - (1 << shape.width) if shape.signed and value >> shape.width - 1 else value
+
+    for (a, b), word in zip(pairs, words, strict=True):
+        for index, (first, second) in enumerate(component.shapes):
+            product = end(a, first) * end(b, second)
+            assert word >> 64 * index & (1 << 64) - 1 == product & (1 << 64) - 1, (a, b, first, second)
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "message"),
+    [
+        ('REGMODE_B("NOREG")', 'REGMODE_B("OUTREG")', "parameters that are not modelled"),
+        ('CLKAMUX("CLKA")', 'CLKAMUX("INV")', "parameters that are not modelled"),
+        (".OCEB(", ".RSTC(), .OCEB(", "RSTC"),
+    ],
+)
+def test_cells_refuse_what_they_do_not_model(good, bad, message, monkeypatch):
+    monkeypatch.setattr(
+        gates, "gate_verilog", lambda netlist: gate_verilog(netlist).replace(good, bad), raising=True
+    )
+    with pytest.raises(ToolError, match=message):
+        Gates(SpikeBank(width=36, depth=512), "ecp5")
+
+
+class Inverters(wiring.Component):
+    """One LUT for each bit."""
+
+    def __init__(self):
+        super().__init__({"a": In(8), "b": In(8), "y": Out(8)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.sync += self.y.eq(self.a & ~self.b)
+        return m
+
+
+def test_faults():
+    """Each fault inverts one output, all of them another one."""
+    with Gates(Inverters(), "ice40", faults=8) as simulation:
+        seen = []
+        for fault in range(9):
+            simulation.set("fault", fault)
+            for a, b in [(0x5A, 0), (0x5A, 0x33), (0xFF, 0x0F)]:
+                simulation.set("a", a)
+                simulation.set("b", b)
+                simulation.step()
+                seen.append(simulation.get("y") ^ a & ~b)
+    assert seen[:3] == [0, 0, 0]
+    assert seen[3::3] == seen[4::3] == seen[5::3]
+    assert sorted(seen[3::3]) == [1 << bit for bit in range(8)]
+    with pytest.raises(ValueError, match="less than 9 faults"):
+        with_faults(gate_verilog(simulation.netlist), "inverters", 9)
+
+
+def test_network_on_ice40():
+    """digits-tiny as the iCEBreaker holds it: real images, bit for bit; then broken cells, which the same
+    comparison must see."""
+    model, machine, family = case("icebreaker")
+    with RtlNetwork(model, machine, gates=family, faults=FAULTS) as network:
+        expected = [slow.run(model, sample) for sample in model.samples[:IMAGES]]
+        for sample, wanted in zip(model.samples, expected, strict=False):
+            found = network.run(sample)
+            compare(network, sample, wanted, found)
+        seen = []
+        for fault in range(1, FAULTS + 1):
+            network.inject(fault)
+            network.reset()
+            try:
+                compare(
+                    network, model.samples[0], expected[0], network.run(model.samples[0], limit=3 * found.cycles)
+                )
+            except (GatesError, RtlError):
+                seen.append(fault)
+            network.inject(0)
+            network.reset()
+            network.load(model)
+        assert len(seen) >= 2 * FAULTS / 3, f"{len(seen)} of {FAULTS} broken cells seen"
+        compare(network, model.samples[0], expected[0], network.run(model.samples[0]))
