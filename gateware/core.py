@@ -157,12 +157,17 @@ class Core(wiring.Component):
         m = Module()
         accelerator, checker, file = self._accelerator, self._checker, self._file
         m.submodules.checker, m.submodules.file = checker, file
-        forget = Signal()  # core_reset
-        m.d.comb += forget.eq(file.command[0])
+        # core_reset: the accelerator lets the checker finish its row before it resets
+        resets, forget = Signal(), Signal()
+        m.d.comb += forget.eq(file.command[0] | resets)
+        m.d.sync += resets.eq(file.command[0] | (resets & ~checker.quiet))
         # the accelerator's reset is its own, its clock is not
         m.domains.core = ClockDomain(local=True)
         m.submodules.accelerator = DomainRenamer("core")(accelerator)
-        m.d.comb += [ClockSignal("core").eq(ClockSignal()), ResetSignal("core").eq(ResetSignal() | forget)]
+        m.d.comb += [
+            ClockSignal("core").eq(ClockSignal()),
+            ResetSignal("core").eq(ResetSignal() | (resets & checker.quiet)),
+        ]
         m.d.comb += [getattr(self, name).eq(getattr(accelerator, name)) for name in self._traces]
 
         loadable = "load" in self.signature.members
@@ -195,7 +200,7 @@ class Core(wiring.Component):
             wiring.connect(m, result, wiring.flipped(self.result))
         came, ends = Signal(), Signal()
         valid, trusted, winner = Signal(), Signal(), Signal.like(file.result_class)
-        m.d.comb += [came.eq(result.valid & result.ready), ends.eq(came & result.payload.last)]
+        m.d.comb += [came.eq(result.valid & result.ready), ends.eq(came & result.payload.last & ~forget)]
         with m.If(starts):
             m.d.sync += [valid.eq(0), trusted.eq(checker.good)]
         with m.Elif(~checker.good & (accelerator.busy | self.error)):
@@ -209,7 +214,7 @@ class Core(wiring.Component):
 
         # ---- the memories' check: it reads unless a byte or a word waits
         m.d.comb += [
-            checker.idle.eq(~accelerator.busy & ~waits & ~word_waits),
+            checker.idle.eq(~accelerator.busy & ~waits & ~word_waits & ~resets),
             checker.restart.eq(restart | file.changed | file.command[2]),
             checker.fetched.eq(file.fetched),
             checker.word.eq(file.word),

@@ -1,0 +1,452 @@
+"""Bench of Core: a host on the bus identifies, loads, classifies, resets; memories that change are noticed."""
+
+import random
+import zlib
+
+import cocotb
+import numpy as np
+from cocotb.triggers import RisingEdge
+
+from ds2ta.gateware.accelerator import CHUNK, load_layout, store_images, store_shapes
+from ds2ta.gateware.compiler import compile_model
+from ds2ta.gateware.cycles import predict
+from ds2ta.gateware.machine import machine_from_dict
+from ds2ta.gateware.registers import REGISTERS, STORES, machine_from_words
+from ds2ta.gateware.samples import sample_bytes
+from ds2ta.golden import slow
+from ds2ta.modelfile import load_model
+from ds2ta.sim.build import bench_parameters
+from ds2ta.sim.bus import Bus
+from ds2ta.sim.network import load_words
+from ds2ta.sim.stream import StreamSource, reset
+
+_BUILT_IN = bench_parameters()["built_in"]
+
+
+class _Bench:
+    def __init__(self, dut, stall: str = "never", seed: int = 0):
+        given = bench_parameters()
+        self.dut, self.model = dut, load_model(given["model"])
+        self.machine = machine_from_dict(given["machine"])
+        self.program = compile_model(self.model, self.machine)
+        self.shapes = store_shapes(self.machine)
+        self.images = store_images(self.program)
+        self.samples = [np.array(sample, dtype=np.uint8) for sample in np.load(given["samples"])]
+        self.bus = Bus(dut)
+        self.bytes = StreamSource(dut, "sample", stall=stall, seed=seed)
+        self.words = None if _BUILT_IN else StreamSource(dut, "load")
+        self.length = len(self.sample(0))
+        for port in ("sample__valid", "frame_good", "frame_dropped", *(() if _BUILT_IN else ("load__valid",))):
+            getattr(dut, port).value = 0
+        self._wanted: dict[int, tuple] = {}
+
+    def sample(self, number: int) -> list[int]:
+        return [int(value) for value in sample_bytes(self.model, self.samples[number])]
+
+    def crc(self, name: str, rows: list[int] | None = None) -> int:
+        image = self.images[name] if rows is None else rows
+        size = 2 * self.shapes[name].chunks
+        return zlib.crc32(b"".join(row.to_bytes(size, "little") for row in image))
+
+    async def start(self) -> None:
+        """Reset; the built-in model is there, another is loaded as a host does it."""
+        await reset(self.dut, limit=20_000_000)
+        if not _BUILT_IN:
+            await self.words.send(load_words(self.machine, self.program))
+            await self.expect()
+            await self.bus.write("sample_length", self.length)
+            await self.bus.write("classes", self.model.network.classes)
+        await self.good()
+
+    async def expect(self) -> None:
+        for number, name in enumerate(STORES):
+            await self.bus.write("check_rows", len(self.images[name]), number)
+            await self.bus.write("check_expected", self.crc(name), number)
+
+    async def put(self, name: str, row: int, value: int) -> None:
+        """Load one row of a store."""
+        layout = load_layout(self.machine)
+        for chunk in range(self.shapes[name].chunks):
+            word = {"store": self.shapes[name].number, "row": row, "chunk": chunk}
+            word["data"] = value >> CHUNK * chunk & (1 << CHUNK) - 1
+            await self.words.send([layout.const(word).as_value().value])
+
+    async def until(self, **wanted: int) -> dict[str, int]:
+        """Poll `status` until its fields have these values."""
+        for _ in range(20_000):
+            status = await self.bus.fields("status")
+            if all(status[name] == value for name, value in wanted.items()):
+                return status
+        raise AssertionError(f"status does not come to {wanted}, it is {status}")
+
+    async def good(self) -> None:
+        status = await self.until(memory_good=1)
+        assert not status["memory_error"]
+        assert not status["bad_stores"]
+
+    def wanted(self, number: int) -> tuple:
+        """Logits and counters of a sample, from the slow golden model and the cycle model."""
+        if number not in self._wanted:
+            taps = slow.run(self.model, self.samples[number])
+            passes = predict(self.program, self.machine, self.samples[number], taps)
+            self._wanted[number] = taps["logits"].tolist(), passes
+        return self._wanted[number]
+
+    async def check(self, number: int, *, count: int, trusted: int = 1, counters: bool = True) -> None:
+        """The registers hold the result of a sample, the `count`-th since the reset."""
+        logits, passes = self.wanted(number)
+        status = await self.bus.fields("status")
+        assert (status["result_valid"], status["result_trusted"]) == (1, trusted)
+        assert await self.bus.read("result_number") == count
+        assert await self.bus.read("result_class") == int(np.argmax(logits))
+        for index, logit in enumerate(logits):
+            assert REGISTERS["logits"].decode(await self.bus.read("logits", index))["logits"] == logit
+        if counters:
+            for index, expected in enumerate(passes):
+                found = [await self.bus.read("counters", 4 * index + place) for place in range(4)]
+                assert found == [expected.cycles, expected.events, expected.rows, 0], expected
+
+    async def classify(self, number: int, *, count: int, trusted: int = 1, counters: bool = True) -> None:
+        self.bytes.start(self.sample(number))
+        await self.until(busy=1)
+        await self.until(busy=0)
+        await self.check(number, count=count, trusted=trusted, counters=counters)
+
+    async def wait(self, cycles: int) -> None:
+        for _ in range(cycles):
+            await RisingEdge(self.dut.clk)
+
+
+@cocotb.test()
+async def power_up(dut):
+    """The first test: what a core reads before anything was written. The machine comes back from its words."""
+    bench = _Bench(dut)
+    await reset(dut, limit=20_000_000)
+    given, bus = bench_parameters(), bench.bus
+    words = [await bus.read("machine", index) for index in range(REGISTERS["machine"].count)]
+    assert machine_from_words(words) == bench.machine
+    assert await bus.read("clock_hz") == given["clock_hz"]
+    for name, register in REGISTERS.items():
+        if register.reset is not None and not register.only and name not in ("command", "check_found", "scans"):
+            for index in range(register.count):
+                assert await bus.read(name, index) == register.reset, name
+    built_in = len(STORES) * [0] if not _BUILT_IN else [len(bench.images[name]) for name in STORES]
+    crcs = len(STORES) * [0] if not _BUILT_IN else [bench.crc(name) for name in STORES]
+    await bench.good()
+    for number, name in enumerate(STORES):
+        assert await bus.read("store_rows", number) == bench.shapes[name].rows
+        assert await bus.read("store_chunks", number) == -(-bench.shapes[name].width // 16)
+        assert await bus.read("check_rows", number) == built_in[number]
+        assert await bus.read("check_expected", number) == crcs[number]
+        assert await bus.read("check_found", number) == crcs[number]
+    assert await bus.read("sample_length") == (bench.length if _BUILT_IN else 0)
+    assert await bus.read("classes") == (bench.model.network.classes if _BUILT_IN else 0)
+    digest = b"".join([(await bus.read("model_digest", index)).to_bytes(4, "little") for index in range(8)])
+    assert digest.hex() == given["digest"]
+    status = await bus.fields("status")
+    assert {name: value for name, value in status.items() if value} == {"memory_good": 1}
+    for beyond in (bench.machine.max_classes, 1023):
+        assert (await bus.access(REGISTERS["logits"].at(beyond)))[1] or beyond < bench.machine.max_classes
+    assert (await bus.access(REGISTERS["counters"].address + 4 * bench.machine.instructions))[1]
+
+
+@cocotb.test(skip=_BUILT_IN)
+async def nothing_loaded(dut):
+    """Without a sample_length no byte is taken, and the memories are read all the same."""
+    bench = _Bench(dut)
+    await reset(dut)
+    await bench.bus.write("sample_length", 0)
+    bench.bytes.start([1, 2, 3])
+    await bench.wait(50)
+    assert not bench.bytes.cycles
+    scans = await bench.bus.read("scans")
+    await bench.wait(400)
+    assert await bench.bus.read("scans") > scans
+
+
+@cocotb.test()
+async def samples(dut):
+    """Class, logits and counters of every sample, the first again at the end; bytes are counted as they come."""
+    bench = _Bench(dut)
+    await bench.start()
+    for number, name in enumerate(STORES):
+        assert await bench.bus.read("check_found", number) == bench.crc(name)
+    for count, number in enumerate([*range(len(bench.samples)), 0], 1):
+        await bench.classify(number, count=count)
+    total = count + 1
+    data = bench.sample(1)
+    await bench.bytes.send(data[:1])
+    assert await bench.bus.read("sample_bytes") == 1
+    status = await bench.bus.fields("status")
+    assert (status["busy"], status["sample_open"], status["result_valid"]) == (1, 1, 0)
+    assert int(dut.sample_bytes.value) == 1
+    assert dut.busy.value
+    await bench.bytes.send(data[1:])
+    status = await bench.bus.fields("status")
+    assert (status["busy"], status["sample_open"], status["result_valid"]) == (1, 0, 0)
+    await bench.until(busy=0)
+    assert await bench.bus.read("sample_bytes") == 0
+    await bench.check(1, count=total, counters=False)
+
+
+@cocotb.test()
+async def one_after_another(dut):
+    """Two samples and a piece in one stream of bytes: a byte too many waits for the result."""
+    bench = _Bench(dut, stall="random:0.2", seed=3)
+    await bench.start()
+    taken, piece, length = bench.bytes.cycles, 2, bench.length
+    bench.bytes.start([*bench.sample(0), *bench.sample(1), *bench.sample(0)[:piece]])
+    for count in (1, 2):
+        while await bench.bus.read("result_number") < count:
+            assert len(taken) <= count * length or await bench.bus.read("result_number") == count
+        if count == 1:
+            logits, _ = bench.wanted(0)
+            found = [await bench.bus.read("logits", index) for index in range(len(logits))]
+            assert [REGISTERS["logits"].decode(word)["logits"] for word in found] == logits
+    while len(taken) < 2 * length + piece:
+        await RisingEdge(dut.clk)
+    status = await bench.bus.fields("status")
+    assert (status["sample_open"], status["result_valid"]) == (1, 0)
+    assert await bench.bus.read("sample_bytes") == piece
+    logits, _ = bench.wanted(1)
+    found = [await bench.bus.read("logits", index) for index in range(len(logits))]
+    assert [REGISTERS["logits"].decode(word)["logits"] for word in found] == logits
+    await bench.bytes.send(bench.sample(0)[piece:])
+    await bench.until(busy=0)
+    await bench.check(0, count=3, counters=False)
+
+
+@cocotb.test()
+async def core_reset(dut):
+    """A core_reset at any time leaves no sample and no result, but model, settings and check as they were."""
+    bench = _Bench(dut)
+    await bench.start()
+    generator = random.Random(5)
+    total = sum(item.cycles for item in bench.wanted(1)[1])
+    await bench.classify(0, count=1)
+    for cut in [
+        2,
+        bench.length,
+        total // 2,
+        total - 3,
+        total + 5,
+        *(generator.randrange(1, total) for _ in range(6)),
+    ]:
+        scans = await bench.bus.read("scans")
+        task = bench.bytes.start(bench.sample(1))
+        await bench.wait(cut)
+        task.cancel()
+        dut.sample__valid.value = 0
+        await bench.bus.write("command", REGISTERS["command"].encode(core_reset=1))
+        status = await bench.bus.fields("status")
+        assert {name: value for name, value in status.items() if value} == {"memory_good": 1}
+        for name in ("result_class", "result_number", "sample_bytes", "pass"):
+            assert await bench.bus.read(name) == 0, name
+        assert await bench.bus.read("sample_length") == bench.length
+        assert await bench.bus.read("scans") >= scans > 0
+        await bench.classify(0, count=1)
+
+
+@cocotb.test()
+async def reset_pin(dut):
+    """The reset of the shell also begins the check anew; settings stay."""
+    bench = _Bench(dut)
+    await bench.start()
+    await bench.bus.write("model_digest", 0x12345678, 3)
+    dut.frame_good.value = 1
+    await RisingEdge(dut.clk)
+    dut.frame_good.value = 0
+    bench.bytes.start(bench.sample(0))
+    await bench.wait(bench.length + 20)
+    assert await bench.bus.read("frames_good") == 1
+    dut.sample__valid.value = 0
+    dut.rst.value = 1
+    await RisingEdge(dut.clk)
+    dut.rst.value = 0
+    await RisingEdge(dut.clk)
+    assert (await bench.bus.fields("status"))["memory_good"] == 0
+    for name in ("frames_good", "result_number", "scans", "sample_bytes"):
+        assert await bench.bus.read(name) == 0
+    assert await bench.bus.read("sample_length") == bench.length
+    assert await bench.bus.read("model_digest", 3) == 0x12345678
+    await bench.good()
+    await bench.classify(0, count=1)
+
+
+@cocotb.test()
+async def frames(dut):
+    """Frames of a link are counted, good and bad ones apart, and cleared together."""
+    bench = _Bench(dut)
+    await reset(dut)
+    for good, dropped in [(1, 0), (1, 1), (0, 1), (0, 1)]:
+        dut.frame_good.value, dut.frame_dropped.value = good, dropped
+        await RisingEdge(dut.clk)
+        dut.frame_good.value, dut.frame_dropped.value = 0, 0
+        await bench.wait(32)
+    assert [await bench.bus.read(name) for name in ("frames_good", "frames_dropped")] == [2, 3]
+    await bench.bus.write("command", REGISTERS["command"].encode(clear_frames=1))
+    assert [await bench.bus.read(name) for name in ("frames_good", "frames_dropped")] == [0, 0]
+
+
+@cocotb.test()
+async def bus_at_work(dut):
+    """Reading anything while a sample is worked on changes neither result nor counters; the passes go by."""
+    bench = _Bench(dut)
+    await bench.start()
+    generator = random.Random(6)
+    readable = [name for name, item in REGISTERS.items() if not item.only and name not in ("command", "logits")]
+    for count, number in enumerate((0, 1), 1):
+        bench.bytes.start(bench.sample(number))
+        seen = set()
+        await bench.until(busy=1)
+        while (await bench.bus.fields("status"))["busy"]:
+            name = generator.choice([*readable, "pass", "pass"])
+            most = {"counters": 4 * bench.machine.instructions}.get(name, REGISTERS[name].count)
+            word = await bench.bus.read(name, generator.randrange(most))
+            if name == "pass":
+                seen.add(word)
+        assert len(seen) >= 3
+        assert seen <= set(range(len(bench.program.instructions)))
+        await bench.check(number, count=count)
+
+
+@cocotb.test()
+async def between_rows(dut):
+    """A sample that comes at any moment of a scan costs the scan nothing: it goes on and stays good."""
+    bench = _Bench(dut)
+    await bench.start()
+    generator = random.Random(7)
+    for count in range(1, 9):
+        await bench.wait(generator.randrange(60))
+        await bench.classify(count % 2, count=count)
+        assert (await bench.bus.fields("status"))["memory_good"]
+    scans = await bench.bus.read("scans")
+    await bench.until(memory_error=0)
+    while await bench.bus.read("scans") < scans + 2:
+        pass
+    await bench.good()
+
+
+@cocotb.test(skip=_BUILT_IN)
+async def load_refused(dut):
+    """Words outside of the stores are refused one by one, and nothing changes; none is taken in mid-run."""
+    bench = _Bench(dut)
+    await bench.start()
+    layout = load_layout(bench.machine)
+    most = {"row": (1 << layout["row"].shape) - 1, "chunk": 255}
+    errors = []
+
+    async def watch():
+        while True:
+            await RisingEdge(dut.clk)
+            errors.append(int(dut.load_error.value))
+
+    cocotb.start_soon(watch())
+    for shape in bench.shapes.values():
+        good = {"store": shape.number, "row": 0, "chunk": 0, "data": 0xFFFF}
+        bad = [{"chunk": shape.chunks}, {"chunk": most["chunk"]}]
+        bad += [{"row": row} for row in (shape.rows, most["row"]) if shape.rows <= row <= most["row"]]
+        for change in bad:
+            errors.clear()
+            await bench.words.send([layout.const(good | change).as_value().value])
+            await bench.wait(4)
+            assert sum(errors) == 1, (shape, change)
+            assert (await bench.bus.fields("status"))["memory_good"], (shape, change)
+    begin = len(bench.words.cycles)
+    task = bench.bytes.start(bench.sample(0))
+    await bench.until(busy=1)
+    edge = {"store": 0, "row": 0, "chunk": 0, "data": bench.images["weights"][0] & (1 << CHUNK) - 1}
+    bench.words.start([layout.const(edge).as_value().value])
+    await task
+    await bench.wait(20)
+    assert len(bench.words.cycles) == begin
+    await bench.until(busy=0)
+    await bench.check(0, count=1)
+    assert len(bench.words.cycles) == begin + 1
+
+
+@cocotb.test(skip=_BUILT_IN)
+async def changed_words(dut):
+    """One bit of one word of each store, loaded against the expectation: found, told by store, the result no more
+    trusted, found again by a rescan, mended by the right word. At the last row checked, too."""
+    bench = _Bench(dut)
+    await bench.start()
+    generator = random.Random(8)
+    count = 0
+    for number, name in enumerate(STORES):
+        image, shape = bench.images[name], bench.shapes[name]
+        for row in {len(image) - 1, generator.randrange(len(image))}:
+            count += 1
+            await bench.classify(0, count=count)
+            value = image[row] ^ 1 << generator.randrange(shape.width)
+            await bench.put(name, row, value)
+            assert (await bench.bus.fields("status"))["memory_good"] == 0
+            status = await bench.until(memory_error=1)
+            expected = {"result_valid": 1, "memory_error": 1, "bad_stores": 1 << number}
+            assert {key: found for key, found in status.items() if found} == expected
+            assert dut.error.value
+            wrong = [*image[:row], value, *image[row + 1 :]]
+            assert await bench.bus.read("check_found", number) == bench.crc(name, wrong)
+            assert await bench.bus.read("scans") == 0
+            await bench.bus.write("command", REGISTERS["command"].encode(rescan=1))
+            status = await bench.bus.fields("status")
+            assert (status["memory_error"], status["bad_stores"], status["memory_good"]) == (0, 0, 0)
+            await bench.until(memory_error=1, bad_stores=1 << number, result_trusted=0)
+            await bench.put(name, row, image[row])
+            await bench.good()
+            await bench.until(result_valid=1, result_trusted=0)
+            assert not dut.error.value
+
+
+@cocotb.test(skip=_BUILT_IN)
+async def trust(dut):
+    """A result counts as trusted only if the memories were good all the time and still are."""
+    bench = _Bench(dut)
+    await bench.start()
+    await bench.classify(0, count=1)
+    await bench.put("program", 0, bench.images["program"][0])  # the same word, but nobody has checked it
+    await bench.classify(1, count=2, trusted=0)
+    await bench.good()
+    await bench.classify(1, count=3)
+    for number, name in enumerate(STORES):  # a setting written in mid-run
+        rows = len(bench.images[name])
+        bench.bytes.start(bench.sample(0))
+        await bench.until(busy=1)
+        await bench.bus.write("check_rows", rows, number)
+        await bench.until(busy=0)
+        await bench.check(0, count=4 + number, trusted=0)
+        await bench.good()
+    for number, name in enumerate(STORES):  # wrong expectations
+        await bench.bus.write("check_expected", bench.crc(name) ^ 1 << 8 * number, number)
+        await bench.until(memory_error=1, bad_stores=1 << number)
+        await bench.classify(1, count=8 + number, trusted=0)
+        await bench.bus.write("check_expected", bench.crc(name), number)
+        await bench.good()
+    for number in range(len(STORES)):  # two at once are both told
+        await bench.bus.write("check_expected", 1, number)
+    await bench.until(bad_stores=15)
+    await bench.expect()
+    await bench.good()
+
+
+@cocotb.test(skip=not bench_parameters().get("upsets"))
+async def upsets(dut):
+    """A bit of a memory flips by itself: the next scan takes the trust away, with nothing written."""
+    bench = _Bench(dut)
+    await bench.start()
+    generator = random.Random(9)
+    for number, (store, memory) in enumerate(bench_parameters()["upsets"].items()):
+        place = dut
+        for part in memory.split("."):
+            place = getattr(place, part)
+        await bench.classify(0, count=number + 1)
+        row = generator.randrange(len(bench.images[store]))
+        flipped = int(place[row].value) ^ 1 << generator.randrange(bench.shapes[store].width)
+        place[row].value = flipped
+        status = await bench.until(memory_error=1)
+        expected = {"result_valid": 1, "memory_error": 1, "bad_stores": 1 << number}
+        assert {key: found for key, found in status.items() if found} == expected
+        await bench.bus.write("command", REGISTERS["command"].encode(rescan=1))
+        await bench.until(memory_error=1, bad_stores=1 << number)
+        await bench.put(store, row, bench.images[store][row])
+        await bench.good()

@@ -1,0 +1,65 @@
+# amaranth: UnusedElaboratable=no
+"""Drives the cocotb bench of Core: random networks built in and loaded, digits-tiny as an iCE40 holds it."""
+
+import hashlib
+
+import numpy as np
+
+from ds2ta.cli import ROOT
+from ds2ta.gateware.compiler import compile_model, fit
+from ds2ta.gateware.core import Core
+from ds2ta.gateware.presets import ICE40, MACHINES
+from ds2ta.golden.random_model import random_model
+from ds2ta.modelfile import load_model, save_model
+from ds2ta.sim.build import run_bench
+
+CLOCK = 24_000_000
+SMALL = {
+    "row_lanes": 4,
+    "max_dim": 8,
+    "max_hidden": 8,
+    "max_heads": 2,
+    "depth": 1,
+    "time_steps": 3,
+    "stem": 1,
+    "channels": 2,
+    "input_bits": 3,
+    "classes": 5,
+    "max_tokens": 4,
+    "max_positions": 16,
+}
+LANES = {"lanes": 4, "row_lanes": 4, "drain_lanes": 2, "score_channels": 4}
+
+
+def _run(model, folder, choices, *, built_in=False, samples=2, **more):
+    machine = fit(model, **choices)
+    path, images = folder / "model.safetensors", folder / "samples.npy"
+    save_model(model, path)
+    np.save(images, model.samples[:samples])
+    digest = hashlib.sha256(path.read_bytes()).digest() if built_in else bytes(32)
+    core = Core(
+        machine,
+        compile_model(model, machine) if built_in else None,
+        clock_hz=CLOCK,
+        digest=digest if built_in else b"",
+    )
+    given = {"model": str(path), "machine": machine.model_dump(), "samples": str(images), "built_in": built_in}
+    given |= {"clock_hz": CLOCK, "digest": digest.hex()}
+    run_bench(core, module="ds2ta.sim.test_core", parameters=given | more)
+
+
+def test_loaded(tmp_path):
+    _run(
+        random_model(np.random.default_rng(1), **SMALL, kind="frames"),
+        tmp_path,
+        LANES | {"weights": "ram", "tables": "ram"},
+    )
+
+
+def test_built_in(tmp_path):
+    _run(random_model(np.random.default_rng(2), **SMALL, kind="image"), tmp_path, LANES, built_in=True)
+
+
+def test_digits_tiny(tmp_path):
+    model = load_model(ROOT / "models" / "digits-tiny.safetensors")
+    _run(model, tmp_path, MACHINES["digits-tiny"] | ICE40 | {"tables": "ram"})
