@@ -103,6 +103,20 @@ class RtlNetwork:
         """Reset the machine; loaded stores keep their contents."""
         self._rtl.reset()
 
+    def scan(self, store: str, row: int) -> int:
+        """A row of a store, read back through the accelerator's `scan` port."""
+        shape = store_shapes(self.machine)[store]
+        for port, value in {"enable": 1, "store": shape.number, "row": row}.items():
+            self._rtl.set(f"scan__{port}", value)
+        self._rtl.step(2)
+        found = 0
+        for chunk in range(shape.chunks):
+            self._rtl.set("scan__chunk", chunk)
+            self._rtl.step()
+            found |= self._rtl.get("scan__data") << chunk * CHUNK
+        self._rtl.set("scan__enable", 0)
+        return found
+
     def inject(self, fault: int) -> None:
         """Choose one of the `faults` of a netlist; 0 is none."""
         self._rtl.set("fault", fault)

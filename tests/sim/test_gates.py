@@ -10,6 +10,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from gate_designs import MEMORIES, Memories, Multipliers, collided, traffic
 
+from ds2ta.gateware.accelerator import store_images
 from ds2ta.golden import slow
 from ds2ta.hw.store import SpikeBank
 from ds2ta.sim import gates
@@ -144,6 +145,9 @@ def test_network_on_ice40():
         for sample, wanted in zip(model.samples, expected, strict=False):
             found = network.run(sample)
             compare(network, sample, wanted, found)
+        for store, rows in store_images(network.program).items():
+            for row in [*range(0, len(rows), 17), len(rows) - 1]:
+                assert network.scan(store, row) == rows[row], f"{store} row {row}"
         seen = []
         for fault in range(1, FAULTS + 1):
             network.inject(fault)
