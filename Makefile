@@ -11,7 +11,7 @@ find_python = for name in $(PYTHONS); do \
 	if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then found=$$name; break; fi; done; \
 	[ -n "$$found" ] || { echo "error: Python 3.11 or later is needed; none of these is: $(PYTHONS)" >&2; exit 2; }
 
-.PHONY: help verilog demo test sim lint train bench break bitstream flash clean distclean
+.PHONY: help verilog demo test sim lint train bench gatesim break bitstream flash clean distclean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -40,6 +40,9 @@ train: $(VENV)/test.stamp  ## train the shipped networks anew and quantize them 
 
 bench: $(VENV)/test.stamp  ## print every figure: accuracy, cycles, utilization, area, speed of the simulators
 	$(BIN)/ds2ta bench
+
+gatesim: $(VENV)/test.stamp  ## simulate the mapped netlists of the boards' accelerators, record it in docs/gates.json
+	$(BIN)/python -m ds2ta.sim.gatesim
 
 break: $(VENV)/test.stamp  ## plant known bugs, one after another, and demand that a test finds each
 	$(BIN)/python tests/mutation.py --jobs $(JOBS)
