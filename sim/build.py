@@ -37,11 +37,12 @@ def bench_parameters() -> dict:
 
 
 def _public(verilog: str, name: str, extra: Sequence[str]) -> str:
-    """Verilator control file that publishes the ports of the top module, and `extra` of its signals, and nothing
-    else: each published signal costs simulation speed."""
+    """Verilator control file that publishes the ports of the top module, and `extra` of its signals (or
+    `module.signal` of others), and nothing else: each published signal costs simulation speed."""
     body = re.search(rf"^module {name}\b.*?^endmodule", verilog, re.M | re.S)[0]
     ports = re.findall(r"^ *(?:input|output) (?:\w+ )*?(?:\[\d+:\d+\] )?(\w+)[;,]?$", body, re.M)
-    lines = [f'public_flat_rw -module "{name}" -var "{port}"' for port in sorted({*ports, *extra})]
+    places = [(part.rpartition(".")[0] or name, part.rpartition(".")[2]) for part in sorted({*ports, *extra})]
+    lines = [f'public_flat_rw -module "{module}" -var "{port}"' for module, port in places]
     return "\n".join(["`verilator_config", *lines, ""])
 
 
@@ -82,7 +83,8 @@ def run_bench(
 
     `module` is a dotted name (`ds2ta.sim.test_lif`) or the path of a Python file. `parameters` (JSON data) reach
     the bench through `bench_parameters()`. `testcase` selects one test by name. `waves` leaves `dump.vcd` in the
-    folder that the returned log names. `extra` publishes more signals of the top module. Returns the log."""
+    folder that the returned log names. `extra` publishes more signals of the top module, or
+    `module.signal` of another. Returns the log."""
     name = name or snake(component)
     simulator = build_bench(emit(component, name), name, waves=waves, extra=extra)
     search = list(sys.path)

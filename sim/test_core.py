@@ -435,14 +435,16 @@ async def upsets(dut):
     bench = _Bench(dut)
     await bench.start()
     generator = random.Random(9)
-    for number, (store, memory) in enumerate(bench_parameters()["upsets"].items()):
-        place = dut
-        for part in memory.split("."):
-            place = getattr(place, part)
+    for number, store in enumerate(STORES):
+        path, offset = bench_parameters()["upsets"][store]
+        memory = dut
+        for part in path.split("."):
+            memory = getattr(memory, part)
         await bench.classify(0, count=number + 1)
         row = generator.randrange(len(bench.images[store]))
-        flipped = int(place[row].value) ^ 1 << generator.randrange(bench.shapes[store].width)
-        place[row].value = flipped
+        word = memory[row + offset]
+        assert int(word.value) & (1 << bench.shapes[store].width) - 1 == bench.images[store][row]
+        word.value = int(word.value) ^ 1 << generator.randrange(bench.shapes[store].width)
         status = await bench.until(memory_error=1)
         expected = {"result_valid": 1, "memory_error": 1, "bad_stores": 1 << number}
         assert {key: found for key, found in status.items() if found} == expected

@@ -2,13 +2,18 @@
 """Drives the cocotb bench of Core: random networks built in and loaded, digits-tiny as an iCE40 holds it."""
 
 import hashlib
+import re
 
 import numpy as np
+import pytest
 
 from ds2ta.cli import ROOT
+from ds2ta.errors import FitError
 from ds2ta.gateware.compiler import compile_model, fit
 from ds2ta.gateware.core import Core
+from ds2ta.gateware.machine import machine_from_dict
 from ds2ta.gateware.presets import ICE40, MACHINES
+from ds2ta.gateware.verilog import emit
 from ds2ta.golden.random_model import random_model
 from ds2ta.modelfile import load_model, save_model
 from ds2ta.sim.build import run_bench
@@ -31,7 +36,16 @@ SMALL = {
 LANES = {"lanes": 4, "row_lanes": 4, "drain_lanes": 2, "score_channels": 4}
 
 
-def _run(model, folder, choices, *, built_in=False, samples=2, **more):
+# the memory behind each store in the hierarchy of the emitted Verilog, and the word that holds row 0
+MEMORIES = {
+    "weights": ("accelerator.weight_store.memory", 0),
+    "program": ("accelerator.program_store.memory", 0),
+    "parameters": ("accelerator.parameter_store.memory", 0),
+    "denoiser": ("accelerator.attention.denoiser.table_2.store.memory", 1),
+}
+
+
+def _run(model, folder, choices, *, built_in=False, samples=2, upsets=False):
     machine = fit(model, **choices)
     path, images = folder / "model.safetensors", folder / "samples.npy"
     save_model(model, path)
@@ -45,7 +59,12 @@ def _run(model, folder, choices, *, built_in=False, samples=2, **more):
     )
     given = {"model": str(path), "machine": machine.model_dump(), "samples": str(images), "built_in": built_in}
     given |= {"clock_hz": CLOCK, "digest": digest.hex()}
-    run_bench(core, module="ds2ta.sim.test_core", parameters=given | more)
+    extra = []
+    if upsets:
+        given["upsets"] = MEMORIES
+        modules = re.findall(r"^module (core_store\w*)\(", emit(core, "core"), re.M)
+        extra = [f"{module}.memory" for module in modules if module != "core_store_checker"]
+    run_bench(core, name="core", module="ds2ta.sim.test_core", parameters=given, extra=extra)
 
 
 def test_loaded(tmp_path):
@@ -63,3 +82,20 @@ def test_built_in(tmp_path):
 def test_digits_tiny(tmp_path):
     model = load_model(ROOT / "models" / "digits-tiny.safetensors")
     _run(model, tmp_path, MACHINES["digits-tiny"] | ICE40 | {"tables": "ram"})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"clock_hz": 0}, "Clock frequency must be a whole number of Hz below 2\\*\\*32, not 0"),
+        ({"clock_hz": 1 << 32}, "Clock frequency must be .* not 4294967296"),
+        ({"clock_hz": 12e6}, "Clock frequency must be .* not 12000000.0"),
+        ({"digest": bytes(31)}, "Digest must have 32 bytes or none, not 31"),
+        ({"machine": machine_from_dict({"logit_width": 33})}, "logit_width: 33 must be at most 32"),
+    ],
+)
+def test_limits(change, message):
+    good = {"machine": machine_from_dict({"logit_width": 32}), "clock_hz": (1 << 32) - 1, "digest": bytes(32)}
+    assert Core(**good).signature.members["bus"]
+    with pytest.raises(FitError, match=message):
+        Core(**good | change)
