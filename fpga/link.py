@@ -1,12 +1,13 @@
 """The board's end of the host link: frames to register accesses, store words, sample bytes (docs/host-link.md)."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from ds2ta.fpga.frames import MAX_REGISTERS, Answer, Opcode
+from ds2ta.fpga.link_parts import ChunkCounter, OffsetCheck
 from ds2ta.gateware.accelerator import load_layout, store_shapes
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.register_file import bus_signature
@@ -34,11 +35,11 @@ class HostLink(wiring.Component):
     are lost. Everything is done bit by bit: one counter walks through the body, one 32-bit register shifts. A READ
     is made twice, first without an answer, because the status goes before the data.
 
-    Latency: a request of n body bytes is verified 9 cycles after its delimiter was taken; then its bytes are walked
-    through once (SAMPLE: the header three times), 10 cycles each, then the answer, 10 cycles a byte, and what bus
-    and streams take. Throughput: a byte every 11 cycles while a request comes in. Back-pressure: `i` is ready but
-    for the 11 cycles behind a byte, so a UART of 4 clocks a bit never waits; while a request is acted upon `i` is
-    always ready.
+    Latency: a request is verified when its delimiter is taken. Then its body is walked through once (the header of
+    a SAMPLE two or three times, a READ twice), 10 cycles a byte, then the answer, 10 cycles a byte, and what bus
+    and streams take. Throughput: a byte every 10 cycles while a request comes in. Back-pressure: `i` is not ready
+    in the 9 cycles behind a byte, so a UART of 4 clocks a bit never waits; while a request is acted upon it is
+    ready.
 
     Parameters: `machine`: layout and sizes of its stores.
 
@@ -76,6 +77,8 @@ class HostLink(wiring.Component):
         m.submodules.decoder = decoder = CobsDecoder()
         m.submodules.encoder = encoder = CobsEncoder()
         m.submodules.buffer = buffer = SpikeBank(width=8, depth=512, block=True)
+        m.submodules.check = check = OffsetCheck()
+        m.submodules.chunks = chunks = ChunkCounter(self._shapes.values())
         m.submodules.crc = crc = CRC32_ISO_HDLC(data_width=1).create()
         wiring.connect(m, wiring.flipped(self.i), decoder.i)
         wiring.connect(m, encoder.o, wiring.flipped(self.o))
@@ -95,13 +98,10 @@ class HostLink(wiring.Component):
             m.d.sync += walk.eq(walk + 1)
 
         # ---- registers of a request
-        opcode = Signal(3)
+        is_read, is_write, is_load, is_sample = (Signal(name=f"is_{opcode.name.lower()}") for opcode in Opcode)
         status = Signal(Answer)
-        address = Signal(max(PATIENCE, bits_for(max(shape.rows for shape in self._shapes.values()) - 1)) + 1)
-        is_read = opcode == Opcode.READ
-        is_write = opcode == Opcode.WRITE
-        is_load = opcode == Opcode.LOAD
-        is_sample = opcode == Opcode.SAMPLE
+        rows = bits_for(max(shape.rows for shape in self._shapes.values()) - 1)
+        address = Signal(max(PATIENCE, rows) + 1)
         address_set, address_up, address_home = Signal(), Signal(), Signal()
         home = REGISTERS["sample_bytes"].address  # a SAMPLE reads this register, and then the one behind it
         assert REGISTERS["sample_length"].address == home + 1
@@ -139,19 +139,13 @@ class HostLink(wiring.Component):
         ]
 
         # ---- a SAMPLE's offset plus length against the word that leaves while the offset comes
-        count = Signal()
-        m.d.comb += count.eq((low == 0) & end.bit_select(bit, 1))
-        carry, more, other = Signal(), Signal(), Signal()
-        total = ones ^ count ^ carry
-        with m.If(rewind):
-            m.d.sync += [carry.eq(0), more.eq(0), other.eq(0)]
-        with m.Elif(shift & header & place[2]):
-            m.d.sync += [
-                carry.eq((ones & count) | (carry & (ones | count))),
-                more.eq(Mux(total ^ word[0], total, more)),
-                other.eq(other | (ones ^ word[0])),
-            ]
-        beyond = more | carry
+        m.d.comb += [
+            check.clear.eq(rewind),
+            check.step.eq(shift & header & place[2]),
+            check.offset.eq(ones),
+            check.length.eq((low == 0) & end.bit_select(bit, 1)),
+            check.reference.eq(word[0]),
+        ]
 
         # ---- frames: every one that has a beat is counted once
         spoiled = Signal()
@@ -179,183 +173,213 @@ class HostLink(wiring.Component):
             self.sample.payload.value.eq(word[24:]),
         ]
 
-        def answer(code: Answer = Answer.OK) -> None:
+        # ---- where a LOAD's next word goes
+        m.d.comb += [chunks.first_store.eq(word[16:24]), chunks.first_chunk.eq(word[24:])]
+        if self._loads:
+            target = self.load.payload
+            m.d.comb += [
+                target.store.eq(chunks.store),
+                target.row.eq(address),
+                target.chunk.eq(chunks.chunk),
+                target.data.eq(word[16:]),
+            ]
+
+        # ---- what happens next: one flip-flop a state, because no two states share logic
+        names = ["receive", "fetch", "shift", "act", "emit", "check", "ask", "wait", "load", "loaded", "sample"]
+        now = {name: Signal(name=f"in_{name}", init=name == "receive") for name in names}
+        then = {name: Signal(name=f"to_{name}") for name in names}
+        m.d.sync += [now[name].eq(then[name]) for name in names]
+
+        def go(name: str) -> None:
+            m.d.comb += then[name].eq(1)
+
+        begin, code = Signal(), Signal(Answer)
+        with m.If(begin):
             m.d.comb += [rewind.eq(1), crc.start.eq(1)]
             m.d.sync += [status.eq(code), answering.eq(1)]
-            m.next = "fetch"
+
+        def answer(reason: Answer = Answer.OK, *, when: Value | int = 1) -> None:
+            """With status `reason`, or OK."""
+            m.d.comb += begin.eq(1)
+            # bit by bit, so that reasons of different states meet in an OR
+            m.d.comb += [part.eq(when) for number, part in enumerate(code) if reason >> number & 1]
+            go("fetch")
 
         def proceed() -> None:
             """Answer at the end of the payload, else go on."""
             with m.If(place == end):
                 answer()
             with m.Else():
-                m.next = "fetch"
+                go("fetch")
 
-        # ---- where a LOAD's next word goes
-        rows = bits_for(max(shape.rows for shape in self._shapes.values()) - 1)
-        most = max(shape.chunks for shape in self._shapes.values())
-        store, chunk, chunk_last = Signal(2), Signal(range(most)), Signal(range(most))
-        place_set, chunk_up = Signal(), Signal()
-        with m.Switch(store):
-            for shape in self._shapes.values():
-                with m.Case(shape.number):
-                    m.d.comb += chunk_last.eq(shape.chunks - 1)
-        with m.If(place_set):
-            m.d.sync += [store.eq(word[16:24]), chunk.eq(word[24:])]
-        with m.Elif(chunk_up):
-            m.d.sync += chunk.eq(Mux(chunk == chunk_last, 0, chunk + 1))
-        if self._loads:
-            target = self.load.payload
-            m.d.comb += [
-                target.store.eq(store),
-                target.row.eq(address),
-                target.chunk.eq(chunk),
-                target.data.eq(word[16:]),
-            ]
-
-        m.d.comb += given.ready.eq(~receiving)
-        with m.FSM():
-            with m.State("receive"):
-                m.d.comb += given.ready.eq(1)
-                with m.If(content & ~spoiled & ~full):
-                    m.d.comb += buffer.write.enable.eq(1)
-                    m.next = "fetch"
-                with m.If(closing):
-                    m.d.comb += [rewind.eq(1), crc.start.eq(1), address_home.eq(1)]
-                    m.d.sync += [receiving.eq(~good), end.eq(place - _CRC_BYTES)]
-                    with m.If(good):
-                        m.next = "fetch"
-            with m.State("fetch"):
-                # a READ finds its count at the end of the header as often as it needs it
-                held = (answering | is_read) & (~header | (place == _HEADER + 3))
-                m.d.comb += buffer.read_enable.eq(receiving | ~held)
-                m.next = "shift"
-            with m.State("shift"):
-                m.d.comb += shift.eq(1)
-                with m.If(bit == 7):
-                    m.next = "act"
-            with m.State("act"):  # `place` is the next byte
-                m.next = "fetch"
-                with m.If(header & (place[:3] == 6)):
-                    m.d.comb += [address_set.eq(~is_sample), place_set.eq(1)]
-                with m.If(receiving):
-                    m.next = "receive"
-                with m.Elif(answering):
-                    m.d.comb += [
-                        sent.valid.eq(~(header & place[2] & (low != 0))),
-                        sent.payload.last.eq(tail & ~header & (low == 0)),
-                    ]
-                    with m.If(sent.valid & ~sent.ready):
-                        m.next = "act"
-                    with m.Elif(~header & (low == 0)):
-                        with m.If(tail):
-                            m.d.comb += [rewind.eq(1), crc.start.eq(1)]
-                            m.d.sync += [receiving.eq(1), answering.eq(0), tail.eq(0)]
-                            m.next = "receive"
-                        with m.Elif(is_read & (status == Answer.OK) & (walk[5:11] != buffer.read_data[:6])):
-                            m.next = "ask"
-                        with m.Else():
-                            m.d.sync += tail.eq(1)
-                with m.Elif(header):
-                    with m.If(place == _HEADER):
-                        m.d.sync += opcode.eq(word[24:])
-                        known = (word[24:] >= min(Opcode)) & (word[24:] <= max(Opcode))
-                        m.d.sync += status.eq(Mux(known, Answer.OK, Answer.OPCODE))
-                        m.next = "check"
-                    with m.If(place_set & is_load & (word[18:24].any() | word[24 + len(chunk) :].any())):
-                        answer(Answer.ADDRESS)
-                with m.Elif(is_read):
-                    count_bad = (buffer.read_data == 0) | (buffer.read_data > MAX_REGISTERS)
-                    with m.If(low == 0):
-                        with m.If((place == 0) & count_bad):
-                            answer(Answer.LENGTH)
-                        with m.Elif(walk[5:11] == buffer.read_data[:6]):
-                            answer()
-                        with m.Else():
-                            m.next = "ask"
-                with m.Elif(is_write), m.If(low == 2):
-                    m.next = "ask"
-                with m.Elif(is_load):
-                    with m.If(place == 0):
-                        m.d.comb += address_set.eq(1)
-                    with m.Elif(place == 2):
-                        upper = max(16, rows) - 16
-                        if upper:
-                            m.d.sync += address[16:rows].eq(word[16:])
-                        with m.If(word[16 + upper :].any()):
-                            answer(Answer.ADDRESS)
-                    with m.Elif(~place[0]):
-                        m.next = "load"
-                with m.Elif(place != 0):
-                    m.next = "sample"
-                with m.Elif(address[0]):  # both registers were compared
-                    with m.If(beyond):
-                        answer(Answer.OFFSET)
-                    with m.Else():
-                        m.d.comb += address_home.eq(1)
-                with m.Elif(~beyond):
-                    answer()  # a repeat
-                with m.Elif(other):
-                    answer(Answer.OFFSET)
+        m.d.comb += given.ready.eq(~receiving | now["receive"])
+        with m.If(now["receive"]):
+            with m.If(content & ~spoiled & ~full):
+                m.d.comb += buffer.write.enable.eq(1)
+                go("fetch")
+            with m.Elif(closing):
+                m.d.comb += [rewind.eq(1), crc.start.eq(1), address_home.eq(1)]
+                m.d.sync += [receiving.eq(~good), end.eq(place - _CRC_BYTES)]
+                with m.If(good):
+                    go("fetch")
                 with m.Else():
-                    m.d.comb += rewind.eq(1)
-            with m.State("check"):
-                right = Signal()
-                with m.Switch(opcode):
-                    with m.Case(Opcode.READ):
-                        m.d.comb += right.eq(end == (_HEADER + 3) % 512)
-                    with m.Case(Opcode.WRITE):
-                        m.d.comb += right.eq((end[7:] == 0) & (end[:2] == 2))
-                    with m.Case(Opcode.LOAD):
-                        m.d.comb += right.eq(~end[8] & end[2:].any() & ~end[0])
-                    with m.Default():
-                        m.d.comb += right.eq(~end[8] & end.any())
-                m.next = "fetch"
-                with m.If(status == Answer.OPCODE):
-                    answer(Answer.OPCODE)
-                with m.Elif(~right):
-                    answer(Answer.LENGTH)
-                with m.Elif(self.busy & (is_load | (is_sample & self.sample_full))):
-                    answer(Answer.BUSY)
-                with m.Elif(is_sample):
-                    m.next = "ask"
-            with m.State("ask"):
-                with m.If(address[len(self.bus.address) :].any() & ~answering):
+                    go("receive")
+            with m.Else():
+                go("receive")
+        with m.If(now["fetch"]):
+            # a READ finds its count at the end of the header as often as it needs it
+            held = is_read & ~receiving & (~header | (place[:3] == 7))
+            m.d.comb += buffer.read_enable.eq(~held)
+            go("shift")
+        # In the states behind it `place` is the next byte: _START + 1 .. _HEADER + 3, then 0 and up. The header's
+        # bytes differ in three bits.
+        with m.If(now["shift"]):
+            m.d.comb += shift.eq(1)
+            with m.If(bit != 7):
+                go("shift")
+            with m.Elif(receiving):
+                go("receive")
+            with m.Elif(answering):
+                go("emit")
+            with m.Else():
+                go("act")
+        with m.If((now["act"] | now["emit"]) & header & (place[:3] == 6)):
+            m.d.comb += [chunks.set.eq(1), address_set.eq(~is_sample)]
+        words_sent = walk[5:11] == buffer.read_data[:6]
+        with m.If(now["emit"]):
+            m.d.comb += [
+                sent.valid.eq(~(header & place[2] & (low != 0))),
+                sent.payload.last.eq(tail & ~header & (low == 0)),
+            ]
+            with m.If(sent.valid & ~sent.ready):
+                go("emit")
+            with m.Elif(header | (low != 0)):
+                go("fetch")
+            with m.Elif(tail):
+                m.d.comb += [rewind.eq(1), crc.start.eq(1)]
+                m.d.sync += [receiving.eq(1), answering.eq(0), tail.eq(0)]
+                go("receive")
+            with m.Elif(is_read & (status == Answer.OK) & ~words_sent):
+                go("ask")
+            with m.Else():
+                m.d.sync += tail.eq(1)
+                go("fetch")
+        begins = place[2:8] == 0
+        with m.If(now["act"]):
+            with m.If(header):
+                with m.If(low == 0):
+                    m.d.sync += [
+                        flag.eq(word[24:] == opcode)
+                        for flag, opcode in zip((is_read, is_write, is_load, is_sample), Opcode, strict=True)
+                    ]
+                    go("check")
+                with m.Elif((low == 2) & is_load & chunks.foreign):
                     answer(Answer.ADDRESS)
                 with m.Else():
-                    m.d.comb += self.bus.enable.eq(1)
-                    m.next = "wait"
-            with m.State("wait"), m.If(self.bus.done):
+                    go("fetch")
+            with m.Elif(is_read):
+                count = buffer.read_data
+                with m.If(low != 0):
+                    go("fetch")
+                with m.Elif((count == 0) | (count > MAX_REGISTERS)):
+                    answer(Answer.LENGTH)
+                with m.Elif(words_sent):
+                    answer()
+                with m.Else():
+                    go("ask")
+            with m.Elif(is_write):
+                with m.If(low == 2):
+                    go("ask")
+                with m.Else():
+                    go("fetch")
+            with m.Elif(is_load):
+                with m.If(place[0]):
+                    go("fetch")
+                with m.Elif(~begins):
+                    go("load")
+                with m.Elif(~place[1]):
+                    m.d.comb += address_set.eq(1)
+                    go("fetch")
+                with m.Else():
+                    upper = max(16, rows) - 16
+                    if upper:
+                        m.d.sync += address[16:rows].eq(word[16:])
+                    with m.If(word[16 + upper :].any()):
+                        answer(Answer.ADDRESS)
+                    with m.Else():
+                        go("fetch")
+            with m.Elif(~(begins & (low == 0))):
+                go("sample")
+            with m.Elif(address[0] & ~check.beyond):  # both registers were compared
+                m.d.comb += address_home.eq(1)
+                go("fetch")
+            with m.Elif(~address[0] & check.beyond & ~check.other):
+                m.d.comb += rewind.eq(1)
+                go("fetch")
+            with m.Else():
+                answer(Answer.OFFSET, when=check.beyond)  # then it is a repeat
+        with m.If(now["check"]):
+            right = Signal()
+            m.d.comb += right.eq(
+                (is_read & (end == (_HEADER + 3) % 512))
+                | (is_write & (end[7:] == 0) & (end[:2] == 2))
+                | (is_load & ~end[8] & end[2:].any() & ~end[0])
+                | (is_sample & ~end[8] & end.any())
+            )
+            with m.If(~(is_read | is_write | is_load | is_sample)):
+                answer(Answer.OPCODE)
+            with m.Elif(~right):
+                answer(Answer.LENGTH)
+            with m.Elif(self.busy & (is_load | (is_sample & self.sample_full))):
+                answer(Answer.BUSY)
+            with m.Elif(is_sample):
+                go("ask")
+            with m.Else():
+                go("fetch")
+        with m.If(now["ask"]):
+            with m.If(address[len(self.bus.address) :].any() & ~answering):
+                answer(Answer.ADDRESS)
+            with m.Else():
+                m.d.comb += self.bus.enable.eq(1)
+                go("wait")
+        with m.If(now["wait"]):
+            with m.If(~self.bus.done):
+                go("wait")
+            with m.Else():
                 m.d.comb += address_up.eq(1)
                 with m.If(self.bus.error & ~answering):
                     answer(Answer.ADDRESS)
                 with m.Elif(is_write):
                     proceed()
                 with m.Else():
-                    m.next = "fetch"
-            with m.State("load"):
-                if not self._loads:
+                    go("fetch")
+        if self._loads:
+            with m.If(now["load"]):
+                with m.If(address[rows:].any()):
                     answer(Answer.ADDRESS)
-                else:
-                    with m.If(address[rows:].any()):
-                        answer(Answer.ADDRESS)
-                    with m.Else():
-                        m.d.comb += self.load.valid.eq(1)
-                        with m.If(self.load.ready):
-                            m.next = "loaded"
-            if self._loads:
-                with m.State("loaded"):
-                    m.d.comb += [chunk_up.eq(1), address_up.eq(chunk == chunk_last)]
-                    proceed()
-                    with m.If(self.load_error):
-                        answer(Answer.ADDRESS)
-            with m.State("sample"):
-                m.d.comb += self.sample.valid.eq(1)
-                with m.If(self.sample.ready):
-                    m.d.comb += address_home.eq(1)
-                    proceed()
-                with m.Elif(address[PATIENCE]):
-                    answer(Answer.STALLED)
                 with m.Else():
-                    m.d.comb += address_up.eq(1)
+                    m.d.comb += self.load.valid.eq(1)
+                    with m.If(self.load.ready):
+                        go("loaded")
+                    with m.Else():
+                        go("load")
+            with m.If(now["loaded"]):
+                m.d.comb += [chunks.up.eq(1), address_up.eq(chunks.last)]
+                with m.If(self.load_error):
+                    answer(Answer.ADDRESS)
+                with m.Else():
+                    proceed()
+        else:
+            with m.If(now["load"]):
+                answer(Answer.ADDRESS)
+        with m.If(now["sample"]):
+            m.d.comb += self.sample.valid.eq(1)
+            with m.If(self.sample.ready):
+                m.d.comb += address_home.eq(1)
+                proceed()
+            with m.Elif(address[PATIENCE]):
+                answer(Answer.STALLED)
+            with m.Else():
+                m.d.comb += address_up.eq(1)
+                go("sample")
         return m
