@@ -134,7 +134,7 @@ def run(
     waves: Annotated[Path | None, typer.Option(help="Write a VCD of the RTL run.")] = None,
     settings: SetOption = None,
     device: Annotated[str | None, typer.Option(help="Serial port of a board, instead of a backend.")] = None,
-    baud: cli_board.BaudOption = 1_000_000,
+    baud: cli_board.BaudOption = None,
 ) -> None:
     """Classify samples: class, logits, and cycles where the backend has them."""
     from ds2ta.modelfile import load_model
@@ -218,12 +218,25 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder for the integer model.")] = Path("models"),
     resume: Annotated[bool, typer.Option(help="Continue an interrupted run.")] = True,
     seed: Annotated[int | None, typer.Option(help="Seed instead of the recipe's.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
+    state: Annotated[Path | None, typer.Option(help="Float checkpoint; default: in build/train/.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads instead of the recipe's.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Train a network, fine-tune it to integer weights, and write its integer model file."""
     from ds2ta.golden.release import train_preset
 
-    state = ROOT / "build" / "train" / f"{preset}.safetensors"
-    path = train_preset(preset, out=out, checkpoint=state, resume=resume, seed=seed, console=_console)
+    path = train_preset(
+        preset,
+        out=out,
+        checkpoint=state or ROOT / "build" / "train" / f"{preset}.safetensors",
+        resume=resume,
+        seed=seed,
+        folder=data,
+        threads=threads,
+        device=device,
+        console=_console,
+    )
     print(path)
 
 
@@ -231,11 +244,12 @@ def train(
 def quantize(
     checkpoint: Annotated[Path, typer.Argument(help="Float checkpoint written by `ds2ta train`.")],
     out: Annotated[Path, typer.Argument(help="Integer model file to write.")],
+    data: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
 ) -> None:
     """Turn a float checkpoint into an integer model file."""
     from ds2ta.golden.release import quantize_file
 
-    quantize_file(checkpoint, out)
+    quantize_file(checkpoint, out, folder=data)
     print(out)
 
 

@@ -21,15 +21,16 @@ SettingsOption = Annotated[
     list[str] | None, typer.Option("--set", help="Machine parameter KEY=VALUE.", metavar="KEY=VALUE")
 ]
 ClockOption = Annotated[float, typer.Option("--clock", min=1, help="Clock of the core in MHz.")]
-BaudOption = Annotated[int, typer.Option("--baud", min=1, help="Baud rate of the UART.")]
+BaudOption = Annotated[int | None, typer.Option("--baud", min=1, help="Baud rate of the UART; default: 1000000.")]
 
 
-def infer_on_device(model, samples, device: str, baud: int, *, hidden: bool) -> list:
+def infer_on_device(model, samples, device: str, baud: int | None, *, hidden: bool) -> list:
     """Answers of a board, loaded with `model` where it is not already; progress goes to stderr."""
     from ds2ta.fpga.host import Board
     from ds2ta.fpga.progress import Bars
+    from ds2ta.fpga.top import DEFAULT_BAUD
 
-    with Board.open(device, baud=baud) as board, Bars(Console(stderr=True), hidden=hidden) as bars:
+    with Board.open(device, baud=baud or DEFAULT_BAUD) as board, Bars(Console(stderr=True), hidden=hidden) as bars:
         board.load(model, progress=bars)
         return board.infer(samples, each=lambda number, _: bars("classifying", number + 1, len(samples)))
 
@@ -52,19 +53,20 @@ def board(
     model: ModelOption = TINY,
     settings: SettingsOption = None,
     clock: ClockOption = CLOCK_MHZ,
-    baud: BaudOption = 1_000_000,
+    baud: BaudOption = None,
     link: Annotated[Path | None, typer.Option(help="Symbolic link to make to the device.")] = None,
 ) -> None:
     """Run a board that is simulated from its pins on; its device is printed. Ctrl-C ends it."""
     if not virtual:
         raise FitError("ds2ta board: add --virtual; a board on USB needs no command, give its port to run --device")
-    from ds2ta.fpga.top import BoardTop
+    from ds2ta.fpga.top import DEFAULT_BAUD
     from ds2ta.modelfile import load_model
     from ds2ta.sim.virtual import VirtualBoard
 
-    machine = _machine(load_model(model), settings)
-    clock_hz = round(clock * 1e6)
-    with VirtualBoard(BoardTop(machine, clock_hz=clock_hz, baud=baud), clock_hz=clock_hz, link=link) as running:
+    loaded = load_model(model)
+    machine = _machine(loaded, settings)
+    speeds = {"clock_hz": round(clock * 1e6), "baud": baud or DEFAULT_BAUD}
+    with VirtualBoard(machine, loaded, **speeds, link=link) as running:
         print(running.device, flush=True)
         try:
             running.wait()
@@ -79,13 +81,15 @@ def demo(
     model: ModelOption = TINY,
     settings: SettingsOption = None,
     clock: ClockOption = CLOCK_MHZ,
-    baud: BaudOption = 1_000_000,
+    baud: BaudOption = None,
 ) -> None:
     """Classify real images on a virtual board, show them, and compare with golden. Exit code 1 when one differs."""
+    from ds2ta.fpga.top import DEFAULT_BAUD
     from ds2ta.modelfile import load_model
     from ds2ta.sim.demo import demo as show
 
     loaded = load_model(model)
     machine = _machine(loaded, settings)
-    if show(loaded, machine, count=images, clock_hz=round(clock * 1e6), baud=baud, console=Console()):
+    speeds = {"clock_hz": round(clock * 1e6), "baud": baud or DEFAULT_BAUD}
+    if show(loaded, machine, count=images, **speeds, console=Console()):
         raise typer.Exit(1)

@@ -24,6 +24,7 @@ from ds2ta.fpga.exchange import LinkError, Port
 from ds2ta.fpga.frames import MAX_PAYLOAD, Opcode, sample_payload
 from ds2ta.fpga.frames import Answer as Status
 from ds2ta.fpga.loading import StoreContents, load_payloads, store_contents
+from ds2ta.fpga.top import DEFAULT_BAUD
 from ds2ta.gateware.compiler import Program, compile_model
 from ds2ta.gateware.cycles import total_cycles
 from ds2ta.gateware.machine import Machine
@@ -33,7 +34,6 @@ from ds2ta.gateware.sequencer import PassCounters
 from ds2ta.modelfile import IntegerModel, model_digest
 
 __all__ = [
-    "DEFAULT_BAUD",
     "Answer",
     "Board",
     "Identity",
@@ -42,7 +42,6 @@ __all__ = [
     "UntrustedError",
 ]
 
-DEFAULT_BAUD = 1_000_000
 #: What is being done, how much of it is done, of how much.
 Progress = Callable[[str, int, int], None]
 

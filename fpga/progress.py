@@ -8,11 +8,13 @@ __all__ = ["Bars"]
 
 class Bars:
     """A context manager; called with (what is done, how much of it, of how much) it moves the bar of that name.
-    The bars vanish at the end. `hidden`: show nothing."""
+    The bars vanish at the end; nothing is shown where `console` is no terminal, or when `hidden`."""
 
     def __init__(self, console: Console, *, hidden: bool = False):
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._progress = Progress(*columns, console=console, transient=True, disable=hidden)
+        self._progress = Progress(
+            *columns, console=console, transient=True, disable=hidden or not console.is_terminal
+        )
         self._tasks: dict[str, int] = {}
 
     def __enter__(self) -> "Bars":

@@ -8,9 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ds2ta.errors import ImageError
-from ds2ta.fpga.host import DEFAULT_BAUD, Answer, Board
+from ds2ta.fpga.host import Answer, Board
 from ds2ta.fpga.progress import Bars
-from ds2ta.fpga.top import BoardTop
+from ds2ta.fpga.top import DEFAULT_BAUD
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.registers import STORES
 from ds2ta.golden import slow
@@ -60,7 +60,7 @@ def demo(
     machine: Machine,
     *,
     count: int,
-    clock_hz: float,
+    clock_hz: int,
     baud: int = DEFAULT_BAUD,
     console: Console,
 ) -> int:
@@ -68,8 +68,8 @@ def demo(
     class and logits with the slow golden model. Returns how many differ."""
     if not 1 <= count <= len(model.samples):
         raise ImageError(f"demo of {count} images: {model.network.name} carries 1..{len(model.samples)}")
-    with console.status("building the board (about a minute when the design is new)"):
-        virtual = VirtualBoard(BoardTop(machine, clock_hz=clock_hz, baud=baud), clock_hz=clock_hz)
+    console.print(f"building the board for {model.network.name} (about a minute where the design is new)")
+    virtual = VirtualBoard(machine, model, clock_hz=clock_hz, baud=baud)
     with virtual, Board.open(virtual.device, baud=baud) as board:
         found = board.identify()
         console.print(

@@ -9,11 +9,13 @@ import re
 import subprocess
 from pathlib import Path
 
-from amaranth.lib import wiring
-
 from ds2ta.cache import build_folder, digest
-from ds2ta.errors import Ds2taError
+from ds2ta.errors import Ds2taError, FitError
+from ds2ta.fpga.top import DEFAULT_BAUD, BoardTop
+from ds2ta.gateware.compiler import compile_model
+from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.verilog import WAIVERS, emit
+from ds2ta.modelfile import IntegerModel, model_digest
 from ds2ta.sim.verilator import compile_simulator, primitives, verilate
 
 __all__ = ["VirtualBoard", "VirtualBoardError", "build_board"]
@@ -58,13 +60,34 @@ def build_board(verilog: str, name: str) -> Path:
 
 class VirtualBoard:
     """A running board; a context manager. `device` is what the host driver opens: the pseudo-terminal, or `link`,
-    a symbolic link to it that goes with the board."""
+    a symbolic link to it that goes with the board.
 
-    def __init__(self, component: wiring.Component, *, clock_hz: float, link: Path | str | None = None):
-        program = build_board(emit(component, "board_top"), "board_top")
+    Parameters: `machine`; `model`: what its ROM stores hold, where it has any; `clock_hz` and `baud`, as the design
+    is built for them (the simulated cable has the baud rate of whoever opens `device`)."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        model: IntegerModel | None = None,
+        *,
+        clock_hz: int,
+        baud: int = DEFAULT_BAUD,
+        link: Path | str | None = None,
+    ):
+        kinds = {machine.weights, machine.tables}
+        if "rom" in kinds and model is None:
+            raise FitError("virtual board: a machine with ROM stores needs the model that they hold")
+        top = BoardTop(
+            machine,
+            compile_model(model, machine) if "rom" in kinds else None,
+            clock_hz=clock_hz,
+            baud=baud,
+            digest=bytes.fromhex(model_digest(model)) if kinds == {"rom"} else b"",
+        )
+        program = build_board(emit(top, "board_top"), "board_top")
         # The board ends with its standard input, and so with this process, however that ends.
         self._process = subprocess.Popen(
-            [str(program), str(round(clock_hz)), *([str(link)] if link else [])],
+            [str(program), str(clock_hz), *([str(link)] if link else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -2,13 +2,13 @@
 
 import os
 import pty
-import random
 import threading
 import tty
 
 import numpy as np
 import pytest
 from fake_board import ADDRESS, OK, FakeBoard, FakePort
+from faults import KINDS, Faults, random_faults
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -126,43 +126,8 @@ def test_registers(fake, tiny):
 # ---- bad lines
 
 
-class Faults:
-    """Spoils what `when` picks, up to `most` times in a row: `when(direction, number of the piece)`."""
-
-    def __init__(self, kind: str, when, most: int = 3):
-        self.kind, self.when, self.most = kind, when, most
-        self.number = self.row = self.done = 0
-        self.kept = {"to": b"", "from": b""}
-
-    def __call__(self, direction: str, wire: bytes) -> list[bytes]:
-        self.number += 1
-        before, self.kept[direction] = self.kept[direction], b""
-        if self.row >= self.most or not self.when(direction, self.number):
-            self.row = 0
-            return [before, wire]
-        self.row += 1
-        self.done += 1
-        at = self.number % (len(wire) - 1)
-        match self.kind:
-            case "lost":
-                return [before]
-            case "cut":
-                return [before, wire[:at]]
-            case "garbled":
-                return [before, wire[:at] + bytes([wire[at] ^ 0x10]) + wire[at + 1 :]]
-            case "noise":
-                return [before, bytes(range(1, 256)) * 3, wire]
-            case "zeros":
-                return [before, bytes(5), wire]
-            case "doubled":
-                return [before, wire, wire]
-            case "late":
-                self.kept[direction] = wire
-                return [before]
-
-
 @pytest.mark.parametrize("direction", ["to", "from"])
-@pytest.mark.parametrize("kind", ["lost", "cut", "garbled", "noise", "zeros", "doubled", "late"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_faults(kind, direction, fake, tiny, machine):
     """Every third piece of one direction. Nothing is lost, nothing is done wrongly."""
     faults = Faults(kind, lambda way, number: way == direction and number % 3 == 0)
@@ -183,43 +148,33 @@ def test_faults(kind, direction, fake, tiny, machine):
 @given(seed=st.integers(0, 1 << 32), small=st.booleans())
 def test_random_faults(seed, small, tiny, machine):
     """Everything at once, both ways, with large and with small sample requests."""
-    luck = random.Random(seed)
     fake = FakeBoard(machine, {model_digest(tiny): tiny})
-    lines = [
-        Faults(kind, lambda *_: luck.random() < 0.05, most=1) for kind in ("lost", "cut", "garbled", "doubled")
-    ]
-    lines.append(Faults("late", lambda *_: luck.random() < 0.05, most=1))
-
-    def fault(direction, wire):
-        return [piece for piece in lines[luck.randrange(len(lines))](direction, wire) if piece]
-
     with pytest.MonkeyPatch.context() as patch:
         if small:
             patch.setattr("ds2ta.fpga.host._SAMPLE_BYTES", 16)
-        board = Board(FakePort(fake, fault), name="here", timeout=0.003, attempts=30)
+        board = Board(FakePort(fake, random_faults(seed, 0.01)), name="here", timeout=0.003, attempts=30)
         board.load(tiny)
         check(tiny, machine, tiny.samples[:2], board.infer(tiny.samples[:2]))
 
 
-def test_a_repeated_last_request_begins_no_other_sample(fake, tiny, machine):
-    """The answer to the last bytes is lost, and the result is complete before they are sent again."""
-    state = {"armed": False}
+@pytest.mark.parametrize("size", [25, 252])
+def test_the_answer_to_the_last_bytes_is_lost(size, fake, tiny, machine, monkeypatch):
+    """The result is complete before they are sent again: refused, or the start of the same sample once more."""
+    monkeypatch.setattr("ds2ta.fpga.host._SAMPLE_BYTES", size)
+    lost = []
 
     def fault(direction, wire):
-        if direction == "from" and state["armed"]:
-            state["armed"] = False
-            for _ in range(5):
-                fake.register(0x003)  # time passes: the core finishes
+        if direction == "from" and len(fake.sample) == 64 and fake.number not in lost:
+            lost.append(fake.number)
+            while fake.busy:
+                fake.register(0x003)  # time passes
             return []
         return [wire]
 
     with board_on(fake, fault) as board:
         board.load(tiny)
-        for image in tiny.samples[:3]:
-            state["armed"] = True
-            board.read("result_number")  # spends the fault elsewhere: the reading is repeated
-            state["armed"] = True
-            check(tiny, machine, [image], board.infer([image]))
+        check(tiny, machine, tiny.samples[:3], board.infer(tiny.samples[:3]))
+    assert len(lost) >= 3
 
 
 def test_a_stale_answer_of_a_former_driver(fake, monkeypatch):
@@ -481,6 +436,7 @@ def test_a_terminal(terminal, tiny, machine):
 
 
 def test_hang_up_in_mid_load(terminal, tiny, fake):
+    fake.settings[0x030] = 1  # it held some other model
     terminal["cut"] = 6000
     with Board.open(terminal["name"], timeout=0.5) as board, pytest.raises(LinkError) as error:
         board.load(tiny)

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import serial
+from faults import FaultyPort, random_faults
 
 from ds2ta import cli
 from ds2ta.fpga.exchange import NoAnswerError
 from ds2ta.fpga.frames import Opcode, sample_payload
 from ds2ta.fpga.host import Board, UntrustedError
-from ds2ta.fpga.top import BoardTop
 from ds2ta.gateware.compiler import compile_model, fit
 from ds2ta.gateware.cycles import predict
 from ds2ta.gateware.presets import ICE40, MACHINES
@@ -53,7 +53,7 @@ def machine(tiny):
 
 @pytest.fixture(scope="module")
 def virtual(machine):
-    with VirtualBoard(BoardTop(machine, clock_hz=CLOCK_HZ), clock_hz=CLOCK_HZ) as running:
+    with VirtualBoard(machine, clock_hz=CLOCK_HZ) as running:
         yield running
 
 
@@ -63,7 +63,8 @@ def board(virtual):
         yield opened
 
 
-def check(model, machine, images, answers) -> None:
+def check(model, machine, images, answers, *, waits: int = 1000) -> None:
+    """`waits`: cycles that the first pass may wait for the line; no other pass may."""
     program = compile_model(model, machine)
     assert len(answers) == len(images)
     for image, answer in zip(images, answers, strict=True):
@@ -71,8 +72,8 @@ def check(model, machine, images, answers) -> None:
         counters = predict(program, machine, image, taps)
         assert answer.logits == tuple(taps["logits"].tolist())
         assert answer.class_index == int(np.argmax(taps["logits"]))
-        assert answer.counters[1:] == counters[1:], "only the first pass waits for the line"
-        assert counters[0].cycles <= answer.counters[0].cycles < counters[0].cycles + 16 * image.size
+        assert answer.counters[1:] == counters[1:]
+        assert counters[0].cycles <= answer.counters[0].cycles < counters[0].cycles + waits
         assert answer.trusted
 
 
@@ -87,6 +88,17 @@ def test_load_and_infer(board, tiny, machine):
     assert board.identify().digest == model_digest(tiny)
     assert board.read("frames_dropped") == [0]
     assert board.traffic.repeats == board.traffic.bad_frames == board.traffic.strays == 0
+
+
+def test_a_bad_line(virtual, tiny, machine, monkeypatch):
+    """Requests and answers are lost, garbled, cut, doubled and late; samples go in several requests."""
+    monkeypatch.setattr("ds2ta.fpga.host._SAMPLE_BYTES", 25)
+    with serial.Serial(virtual.device, 1_000_000, timeout=0.02) as line:
+        board = Board(FaultyPort(line, random_faults(7, 0.01)), timeout=0.5, attempts=20)
+        board.load(tiny, force=True)
+        check(tiny, machine, tiny.samples[:4], board.infer(tiny.samples[:4]), waits=1 << 24)
+    assert board.traffic.repeats > 3
+    assert board.traffic.bad_frames + board.traffic.strays > 3
 
 
 @pytest.mark.parametrize("store", MEMORIES)
@@ -192,8 +204,7 @@ def ended(process: int) -> bool:
 def test_link_and_signals(machine, tmp_path):
     link = tmp_path / "ttyDS2TA"
     link.symlink_to("nowhere")  # left by somebody
-    top = BoardTop(machine, clock_hz=CLOCK_HZ)
-    with VirtualBoard(top, clock_hz=CLOCK_HZ, link=link) as running:
+    with VirtualBoard(machine, clock_hz=CLOCK_HZ, link=link) as running:
         assert running.device == str(link)
         assert os.readlink(link) == running.terminal
         with Board.open(str(link), timeout=5) as board:
@@ -203,7 +214,7 @@ def test_link_and_signals(machine, tmp_path):
         running.flip("weight_store", "memory", 0, 0)
     link.write_text("a file")
     with pytest.raises(VirtualBoardError, match="ttyDS2TA: exists and is no symbolic link"):
-        VirtualBoard(BoardTop(machine, clock_hz=CLOCK_HZ), clock_hz=CLOCK_HZ, link=link)
+        VirtualBoard(machine, clock_hz=CLOCK_HZ, link=link)
     assert link.read_text() == "a file"
 
 
@@ -265,7 +276,7 @@ def test_run_on_a_device(ds2ta, virtual, tiny, tmp_path):
 def test_board_command(tmp_path):
     link = tmp_path / "board"
     words = [sys.executable, "-c", "from ds2ta.cli import main; main()", "board", "--virtual", "--link", str(link)]
-    for end in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+    for end in (signal.SIGINT, signal.SIGKILL):
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as command:
             assert command.stdout.readline().strip() == str(link)
             with Board.open(str(link), timeout=5) as board:
