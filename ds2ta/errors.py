@@ -4,7 +4,7 @@ Every message is a single line that says what is wrong, where, the limit, and th
 it without a traceback and exits with `EXIT_USAGE`; library users catch `Ds2taError`.
 """
 
-__all__ = ["EXIT_USAGE", "Ds2taError", "FitError", "ImageError", "ModelFileError", "NetworkError"]
+__all__ = ["EXIT_USAGE", "DataError", "Ds2taError", "FitError", "ImageError", "ModelFileError", "NetworkError"]
 
 EXIT_USAGE = 2
 
@@ -30,3 +30,7 @@ class FitError(Ds2taError):
 
 class ImageError(Ds2taError):
     """Input samples have the wrong shape, type or value range."""
+
+
+class DataError(Ds2taError):
+    """A file of a data set is missing, damaged, or not what its publisher's format says."""

@@ -1,6 +1,7 @@
 """Float checkpoints: the whole state of a training run in one safetensors file, and nothing that can execute code.
 
-Tensors are `network.<name>` and `optimizer.<parameter>.<moment>`; metadata holds the network, the recipe and the
+Tensors are `network.<name>`, `optimizer.<parameter>.<moment>` and, inside an epoch, `random`, the state of its
+generator; metadata holds the network, the recipe and the
 progress as JSON, a SHA-256 of each tensor, and one over the metadata itself. Any flipped bit is refused.
 """
 
@@ -30,12 +31,14 @@ _KEYS = ("format", "version", "network", "config", "progress", "tensors", "diges
 
 @dataclass
 class Checkpoint:
-    """A network with everything needed to go on training it: `progress` is plain JSON (epochs done, seconds,
-    accuracies), `optimizer` maps `<parameter>.<moment>` to tensors and is empty at the start of a phase."""
+    """A network with everything needed to go on training it: `progress` is plain JSON (epochs done, steps done of
+    the next one, seconds, accuracies), `optimizer` maps `<parameter>.<moment>` to tensors and is empty at the start
+    of a phase, `random` is the state of the generator in the middle of an epoch."""
 
     network: FloatNetwork
     progress: dict = field(default_factory=dict)
     optimizer: dict[str, torch.Tensor] = field(default_factory=dict)
+    random: torch.Tensor | None = None
 
 
 def _digest(name: str, value: torch.Tensor) -> str:
@@ -48,7 +51,9 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike) -> None:
     path = Path(path)
     tensors = {f"network.{name}": value for name, value in checkpoint.network.state_dict().items()}
     tensors |= {f"optimizer.{name}": value for name, value in checkpoint.optimizer.items()}
-    tensors = {name: value.detach().contiguous() for name, value in tensors.items()}
+    if checkpoint.random is not None:
+        tensors["random"] = checkpoint.random
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     parts = {
         "format": FORMAT,
         "version": str(VERSION),
@@ -109,4 +114,4 @@ def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
     except RuntimeError as error:
         raise ModelFileError(f"{path}: its tensors are not those of its network ({error})") from None
     moments = {n.removeprefix("optimizer."): v for n, v in tensors.items() if n.startswith("optimizer.")}
-    return Checkpoint(trained, parts["progress"], moments)
+    return Checkpoint(trained, parts["progress"], moments, tensors.get("random"))

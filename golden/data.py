@@ -1,17 +1,21 @@
-"""Data sets: uint8 samples with a fixed, seeded split. Nothing is downloaded.
+"""Data sets: uint8 samples with a fixed split. Nothing is downloaded.
 
 `digits` is scikit-learn's bundled set of 1,797 handwritten digits of 8x8 pixels (raw values 0..16, so 5 input
-bits): 1,437 to train on and 360 held out, stratified by class. Further sets register with `@dataset("name")`.
+bits): 1,437 to train on and 360 held out, stratified by class. Sets read from a folder register with
+`@dataset("name", files=True)`; `golden/data_images.py` and `golden/data_events.py` have them.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from ds2ta.errors import NetworkError
+from ds2ta.errors import DataError, NetworkError
 from ds2ta.network import InputSpec
 
 __all__ = ["DataSet", "augment", "dataset", "dataset_names", "load_data"]
@@ -33,14 +37,21 @@ class DataSet:
     test_labels: np.ndarray
 
 
-_LOADERS: dict[str, Callable[[], DataSet]] = {}
+@dataclass(frozen=True)
+class _Loader:
+    load: Callable[..., DataSet]
+    files: bool
 
 
-def dataset(name: str) -> Callable[[Callable[[], DataSet]], Callable[[], DataSet]]:
-    """Decorator that registers a loader."""
+_LOADERS: dict[str, _Loader] = {}
+_FURTHER = ("ds2ta.golden.data_images", "ds2ta.golden.data_events")  # modules whose sets register when imported
 
-    def register(loader: Callable[[], DataSet]) -> Callable[[], DataSet]:
-        _LOADERS[name] = loader
+
+def dataset(name: str, *, files: bool = False) -> Callable[[Callable[..., DataSet]], Callable[..., DataSet]]:
+    """Decorator that registers a loader; with `files` it is given the folder of the data, a `Path`."""
+
+    def register(loader: Callable[..., DataSet]) -> Callable[..., DataSet]:
+        _LOADERS[name] = _Loader(loader, files)
         return loader
 
     return register
@@ -48,14 +59,24 @@ def dataset(name: str) -> Callable[[Callable[[], DataSet]], Callable[[], DataSet
 
 def dataset_names() -> list[str]:
     """Names that `load_data` knows, sorted."""
+    for module in _FURTHER:
+        import_module(module)
     return sorted(_LOADERS)
 
 
-def load_data(name: str) -> DataSet:
-    """The data set of that name, or `NetworkError` listing the known ones."""
-    if name not in _LOADERS:
+def load_data(name: str, folder: str | os.PathLike | None = None) -> DataSet:
+    """The data set of that name, read from `folder` where it is one of files. `NetworkError` lists the known names;
+    `DataError` says which file is missing or damaged, and what to put where."""
+    if name not in dataset_names():
         raise NetworkError(f"data set must be one of {', '.join(dataset_names())}, not {name!r}")
-    return _LOADERS[name]()
+    loader = _LOADERS[name]
+    if not loader.files:
+        return loader.load()
+    if folder is None:
+        raise DataError(f"data set {name} is read from files: name the folder that holds them with --data DIR")
+    if not Path(folder).is_dir():
+        raise DataError(f"{folder}: no such folder; --data DIR names the one that holds the files of {name}")
+    return loader.load(Path(folder))
 
 
 def stratified_split(labels: np.ndarray, held_out: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,9 +1,10 @@
 """The neurons of a layer as one node of the graph: temporal window, batch norm and LIF in four passes over memory.
 
 The same function as `SpikingSynapse` computes step by step (`tests/golden/test_fused.py` compares them), for
-networks that are too large to train that way. Sums lie channels-last, `[T, M, K]` with M = places of the whole batch,
-and may be bfloat16; everything inside a pass is float32, and only the sums are kept for the way back: currents,
-potentials and spikes are computed again. Each pass is a plain function that `torch.compile` turns into one loop.
+networks that are too large to train that way. Sums lie channels-last, `[T, M, K]` with M = places of the whole
+batch, and may be bfloat16; everything inside a pass is float32, and only the sums are kept for the way back:
+currents, potentials and spikes are computed again. Each pass is a plain function that `torch.compile` turns into
+one loop.
 
 With several processes (torch.distributed) the statistics are those of the whole batch, so that the number of
 processes does not change the result.
@@ -18,6 +19,8 @@ import torch
 from torch import distributed
 
 __all__ = ["Neurons", "compiled_pass", "fire", "world"]
+
+RECOMPILATIONS = 128  # shapes of layers, whether training, whether quantized: torch's own limit is 8
 
 Fold = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
 
@@ -34,20 +37,24 @@ class Neurons:
     compiled: bool = False
 
 
-def compiler_found(device: torch.device) -> bool:
-    """Whether torch.compile has what it needs: a C++ compiler for a CPU; a GPU's torch brings Triton."""
-    return device.type != "cpu" or any(map(shutil.which, ("c++", "g++", "clang++", "cl")))
-
-
 def world() -> int:
     """Number of processes that train together."""
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
+def compiler_found() -> bool:
+    """Whether torch.compile has what it needs: a C++ compiler; for a GPU, Triton, which its torch brings, needs one
+    too."""
+    return any(map(shutil.which, ("c++", "g++", "clang++", "cl")))
+
+
 @cache
 def compiled_pass(function: Callable, compiled: bool) -> Callable:
-    """`function`, through torch.compile where that is wanted."""
-    return torch.compile(function, dynamic=False) if compiled else function
+    """`function`, through torch.compile where that is wanted and a compiler is there, once for each shape."""
+    if not compiled or not compiler_found():
+        return function
+    torch._dynamo.config.recompile_limit = max(RECOMPILATIONS, torch._dynamo.config.recompile_limit)
+    return torch.compile(function, dynamic=False)
 
 
 def _currents(P: torch.Tensor, factors: torch.Tensor | None, steps: int) -> list[torch.Tensor]:

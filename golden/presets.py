@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
-from ds2ta.golden.recipe import TrainingConfig
+from ds2ta.golden.data_events import CIFAR10_DVS, NMNIST, Window
+from ds2ta.golden.recipe import Arithmetic, EventAugmentation, ImageAugmentation, ShortStart, TrainingConfig
 from ds2ta.network import InputSpec, Network, StemConv
 
 __all__ = ["PRESETS", "Preset"]
 
+_RGB = InputSpec(kind="image", channels=3, height=32, width=32, bits=8)
 _DIGIT = InputSpec(kind="image", channels=1, height=8, width=8, bits=5)  # pixels are 0..16
 
 
@@ -18,8 +20,50 @@ class Preset:
     config: TrainingConfig
 
 
-def _stem(*channels: int, pool: int) -> tuple[StemConv, ...]:
-    return tuple(StemConv(channels=count, pool=index == pool) for index, count in enumerate(channels))
+def _stem(*channels: int, pool: int | tuple[int, ...]) -> tuple[StemConv, ...]:
+    pools = (pool,) if isinstance(pool, int) else pool
+    return tuple(StemConv(channels=count, pool=index in pools) for index, count in enumerate(channels))
+
+
+def _events(window: Window) -> InputSpec:
+    return InputSpec(kind="frames", channels=2, height=window.height, width=window.width, bits=window.bits)
+
+
+def _paper_static(name: str, *, nsad: bool, window: int, classes: int = 10) -> Preset:
+    """ViT-4-384 of the paper's static setting, or a step towards it from Spikformer."""
+    return Preset(
+        network=Network(
+            name=name,
+            input=_RGB,
+            time_steps=4,
+            stem=_stem(48, 96, 192, 384, pool=(2, 3)),  # 64 tokens of 4x4 pixels
+            embed_dim=384,
+            heads=12,
+            depth=4,
+            hidden_dim=1536,
+            window=window,
+            residual="add",
+            nsad=nsad,
+            classes=classes,
+        ),
+        config=TrainingConfig(
+            data="cifar10" if classes == 10 else "cifar100",
+            epochs_float=300,
+            epochs_quantized=20,
+            epochs_frozen=2,
+            batch=256,
+            rate_float=1e-3,
+            rate_quantized=2e-4,
+            rate_frozen=2e-5,
+            weight_decay=0.06,
+            label_smoothing=0.1,
+            initial_tau=4.0,
+            initial_denoiser_threshold=3.0,
+            attention_scale=0.125,
+            arithmetic=Arithmetic(),
+            images=ImageAugmentation(operations=2, strength=0.5, mixup=0.5, cutmix=1.0, mixed=0.8),
+        ),
+    )
 
 
 # 16 tokens give smaller sums A V than the paper's 64: scale 1/4 (its event-data setting), not 1/8. Tau is kept
@@ -76,6 +120,103 @@ PRESETS = {
             initial_tau=2.0,
             max_tau=3,
             attention_scale=0.25,
+        ),
+    ),
+    # The paper's networks, and the rows of its ablation: Spikformer, then with NSAD, then with TASA too (DS2TA).
+    "spikformer": _paper_static("spikformer", nsad=False, window=1),
+    "spikformer-nsad": _paper_static("spikformer-nsad", nsad=True, window=1),
+    "vit-4-384": _paper_static("vit-4-384", nsad=True, window=3),
+    "vit-4-384-cifar100": _paper_static("vit-4-384-cifar100", nsad=True, window=3, classes=100),
+    "vit-2-256": Preset(
+        network=Network(
+            name="vit-2-256",
+            input=_events(CIFAR10_DVS),
+            time_steps=CIFAR10_DVS.steps,
+            stem=_stem(32, 64, 128, 256, pool=(0, 1, 2, 3)),  # 128x128 pixels to 64 tokens
+            embed_dim=256,
+            heads=16,
+            depth=2,
+            hidden_dim=1024,
+            window=3,
+            residual="add",
+        ),
+        config=TrainingConfig(
+            data="cifar10-dvs",
+            epochs_float=200,
+            epochs_quantized=20,
+            epochs_frozen=2,
+            batch=256,
+            rate_float=1e-3,
+            rate_quantized=2e-4,
+            rate_frozen=2e-5,
+            weight_decay=0.06,
+            label_smoothing=0.1,
+            initial_tau=2.0,
+            initial_denoiser_threshold=2.0,
+            attention_scale=0.25,
+            arithmetic=Arithmetic(),
+            events=EventAugmentation(flip=True, roll=5),
+        ),
+    ),
+    # CIFAR-10 on an ECP5-85F, weights on the chip (2.1 of its 3.7 Mbit); early pools, for speed.
+    "cifar-ecp5": Preset(
+        network=Network(
+            name="cifar-ecp5",
+            input=_RGB,
+            time_steps=4,
+            stem=_stem(32, 64, 128, pool=(0, 1)),  # 32x32 pixels to 8x8 tokens
+            embed_dim=128,
+            heads=4,
+            depth=2,
+            hidden_dim=256,
+            window=3,
+            residual="add",
+        ),
+        config=TrainingConfig(
+            data="cifar10",
+            epochs_float=24,
+            epochs_quantized=5,
+            epochs_frozen=1,
+            batch=64,
+            rate_float=3e-3,
+            rate_quantized=1e-3,
+            rate_frozen=1e-4,
+            weight_decay=0.05,
+            initial_tau=2.0,
+            max_tau=3,
+            initial_denoiser_threshold=2.0,
+            arithmetic=Arithmetic(),
+            short_start=ShortStart(epochs=12, steps=2),
+            images=ImageAugmentation(crop=4, erase=8),
+        ),
+    ),
+    "nmnist-tiny": Preset(
+        network=Network(
+            name="nmnist-tiny",
+            input=_events(NMNIST),
+            time_steps=NMNIST.steps,
+            stem=_stem(16, 32, 64, pool=(0, 1, 2)),  # 34x34 pixels to 5x5 tokens
+            embed_dim=64,
+            heads=2,
+            depth=1,
+            hidden_dim=128,
+            window=3,
+            residual="add",
+        ),
+        config=TrainingConfig(
+            data="nmnist",
+            epochs_float=60,
+            epochs_quantized=20,
+            epochs_frozen=4,
+            batch=32,
+            rate_float=6e-3,
+            rate_quantized=2e-3,
+            initial_tau=2.0,
+            max_tau=3,
+            initial_denoiser_threshold=2.0,
+            attention_scale=0.25,
+            arithmetic=Arithmetic(precision="float32"),
+            events=EventAugmentation(roll=3, rotation=12.0, erase=6, drop=0.2),
         ),
     ),
 }

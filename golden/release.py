@@ -36,10 +36,10 @@ def integer_accuracy(model: IntegerModel, samples: np.ndarray, labels: np.ndarra
     return 100.0 * float((classify(IntegerNetwork(model).run(samples)) == labels).mean())
 
 
-def export(checkpoint: Checkpoint, *, command: str) -> IntegerModel:
+def export(checkpoint: Checkpoint, *, command: str, folder: str | os.PathLike | None = None) -> IntegerModel:
     """The integer model of a checkpoint, with its own measured accuracy and the history of its making inside."""
     config, progress = checkpoint.network.config, checkpoint.progress
-    data = load_data(config.data)
+    data = load_data(config.data, folder)
     samples, labels = data.test_samples[:SELF_TEST_SAMPLES], data.test_labels[:SELF_TEST_SAMPLES]
     model = quantize(checkpoint.network, samples=samples, labels=labels)
     packages = {name: version(name) for name in ("torch", "numpy", "scikit-learn", "safetensors")}
@@ -50,7 +50,7 @@ def export(checkpoint: Checkpoint, *, command: str) -> IntegerModel:
             "data": config.data,
             "seed": config.seed,
             "threads": config.threads,
-            "config": config.model_dump(mode="json"),
+            "config": config.model_dump(mode="json", exclude_none=True),
             "test_samples": len(data.test_labels),
             "float_accuracy": progress.get("float_accuracy"),
             "quantized_accuracy": progress.get("frozen_accuracy", progress.get("quantized_accuracy")),
@@ -68,17 +68,23 @@ def train_preset(
     checkpoint: str | os.PathLike,
     resume: bool = False,
     seed: int | None = None,
+    folder: str | os.PathLike | None = None,
+    threads: int | None = None,
+    device: str = "cpu",
     console: Console | None = None,
 ) -> Path:
     """Train a preset with a progress bar and write `<out>/<name>.safetensors`; `checkpoint` is the float file that
-    a later call with `resume` continues from. Returns the model file's path."""
+    a later call with `resume` continues from. `folder` holds the files of the data set. Returns the model file's
+    path."""
     if name not in PRESETS:
         raise NetworkError(f"preset must be one of {', '.join(PRESETS)}, not {name!r}")
     out = Path(out)
-    for folder in (out, Path(checkpoint).parent):
-        folder.mkdir(parents=True, exist_ok=True)
     preset = PRESETS[name]
-    config = preset.config if seed is None else preset.config.model_copy(update={"seed": seed})
+    asked = {"seed": seed, "threads": threads}
+    config = preset.config.model_copy(update={key: value for key, value in asked.items() if value is not None})
+    load_data(config.data, folder)  # what is missing is said before anything is written
+    for made in (out, Path(checkpoint).parent):
+        made.mkdir(parents=True, exist_ok=True)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -89,20 +95,31 @@ def train_preset(
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(name)
 
-        def report(epoch: int, total: int, text: str) -> None:
+        def report(epoch: float, total: int, text: str) -> None:
             bar.update(task, completed=epoch, total=total, description=f"{name} {text}")
             if "accuracy" in text:
                 bar.console.print(f"{name}: epoch {epoch}: {text}")
 
-        trained = train(preset.network, config, path=checkpoint, resume=resume, report=report)
+        trained = train(
+            preset.network,
+            config,
+            folder=folder,
+            path=checkpoint,
+            resume=resume,
+            device=device,
+            report=report,
+        )
     command = f"ds2ta train {name} --out models/" + ("" if seed is None else f" --seed {seed}")
+    command += "" if folder is None else " --data DIR"
     path = out / f"{name}.safetensors"
-    save_model(export(trained, command=command), path)
+    save_model(export(trained, command=command, folder=folder), path)
     return path
 
 
-def quantize_file(checkpoint: str | os.PathLike, model: str | os.PathLike) -> IntegerModel:
+def quantize_file(
+    checkpoint: str | os.PathLike, model: str | os.PathLike, *, folder: str | os.PathLike | None = None
+) -> IntegerModel:
     """Export a float checkpoint of any training run to an integer model file."""
-    found = export(load_checkpoint(checkpoint), command="ds2ta quantize")
+    found = export(load_checkpoint(checkpoint), command="ds2ta quantize", folder=folder)
     save_model(found, model)
     return found

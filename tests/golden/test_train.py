@@ -119,7 +119,7 @@ def test_phases():
 
 def test_threads_and_determinism_are_restored():
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    with training._deterministic(1):
+    with training._deterministic(1, torch.device("cpu")):
         assert torch.are_deterministic_algorithms_enabled()
     assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before
 

@@ -63,7 +63,7 @@ def test_train_preset_and_quantize_file(tmp_path, monkeypatch):
 
 
 def test_unknown_preset_leaves_nothing_behind(tmp_path):
-    with pytest.raises(NetworkError, match="preset must be one of digits-tiny, digits-small, not 'imagenet'"):
+    with pytest.raises(NetworkError, match=r"preset must be one of digits-tiny, .*, not 'imagenet'"):
         train_preset("imagenet", out=tmp_path / "models", checkpoint=tmp_path / "x.ckpt")
     assert not list(tmp_path.iterdir())
 
