@@ -61,10 +61,10 @@ class AxiLiteBridge(wiring.Component):
     SLVERR, as is an access that ends with `error`. Data of a failed read are 0. Reads and writes take turns when
     both wait, so neither can starve the other.
 
-    Latency: an access of n cycles (`request` to `done`) that finds the bridge idle is answered n+1 cycles after its
-    last part was taken, a write that is no access one cycle after. Throughput: an access takes n+1 cycles, and a
-    channel takes its next transaction when its answer has been accepted. Every output is a register or one gate
-    after it: no path leads from an input to an output.
+    Latency: an access begins 2 cycles after its last part was taken, when the bridge is idle, and is answered in
+    the cycle after `done`; a write that is no access is answered 2 cycles after. Throughput: a channel takes its
+    next transaction in the cycle of the answer to its last; the next access may begin in the cycle after. Every
+    output is a register or one gate after it: no path leads from an input to an output.
 
     Members: `aw`, `ar` (byte addresses), `w`, `b`, `r`: the five channels; `bus`: the access.
     """

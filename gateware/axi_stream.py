@@ -41,10 +41,11 @@ class PacketStreams(wiring.Component):
     likewise: the rest of the sample is dropped, the answer closed where it is. No state waits for anything but the
     core, the sink, or the source's next beat, and a `core_reset` ends the wait for the core.
 
-    Latency: the first byte is offered to the core 2 cycles after it was taken, and one bus access. A logit leaves
-    one cycle after the core gave it, the closing word one bus access and 3 cycles after `busy` fell. Throughput: a
-    beat every other cycle on either stream, a packet every 40 cycles at most. No path leads from an input to an
-    output of a stream.
+    Latency: the register is asked for 2 cycles after the first byte was taken, and the byte offered to the core in
+    the cycle after that access. A logit leaves one cycle after the core gave it; when `busy` is low, the status is
+    asked for in the next cycle, and the closing word is offered 2 cycles after that access. Throughput: a beat
+    every other cycle on either stream, a packet every 40 cycles at most. No path leads from an input to an output
+    of a stream.
 
     Parameters: `logit_width` (at most 32), `max_classes`: those of the core's `result`.
 

