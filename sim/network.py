@@ -61,7 +61,7 @@ class RtlNetwork:
 
     `machine` with ROM stores is built for this model; with RAM stores the same simulator serves any model that
     fits, through `load`; its first model may then be None. `gates` simulates the netlist for that family in place
-    of the Verilog: the same answers and counters, no taps; `faults` as `Gates` has them.
+    of the Verilog: the same answers and counters, no taps; `faults` and `packed` as `Gates` has them.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class RtlNetwork:
         waves: Path | str | None = None,
         gates: str | None = None,
         faults: int = 0,
+        packed: bool = False,
     ):
         self.machine = machine
         self._loadable = machine.weights != "rom" or machine.tables != "rom"
@@ -79,7 +80,7 @@ class RtlNetwork:
         every = machine.weights != "rom" and machine.tables != "rom"
         component = Accelerator(machine, None if every else compile_model(model, machine), trace=gates is None)
         if gates:
-            self._rtl = Gates(component, gates, name="accelerator", waves=waves, faults=faults)
+            self._rtl = Gates(component, gates, name="accelerator", waves=waves, faults=faults, packed=packed)
             self.netlist = self._rtl.netlist
         else:
             self._rtl = Rtl(component, name="accelerator", waves=waves)

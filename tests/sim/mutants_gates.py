@@ -37,6 +37,13 @@ MUTANTS = [
         "why": "every factor is signed",
     },
     {
+        "file": "sim/packed.py",
+        "old": '"1\'b1" if pin in _PULLED_UP else "1\'b0"',
+        "new": '"1\'b0"',
+        "test": "tests/sim/test_gates.py::test_memories[packed]",
+        "why": "open clock enables are low",
+    },
+    {
         "file": "sim/gates.py",
         "old": "(2 * number - 1) * len(outputs)",
         "new": "(2 * number // 2) * len(outputs)",
