@@ -1,1 +1,1 @@
-"""Boards. Empty until the first board is supported."""
+"""Boards: their tops, bitstreams and host link, and the driver on the host."""

@@ -80,11 +80,10 @@ class Exchange:
         """The board's answer, whatever its status. Raises `NoAnswerError` when none of the attempts brings one,
         `LinkError` when the port is gone, `FrameError` for a payload that no frame can carry."""
         if not self._begun:
-            # A driver that died may have left one answer on its way, with any number. Taken for the answer to one
-            # of these questions, which do not matter, it does no harm, and it cannot match both.
-            for _ in range(2):
-                self._ask(Opcode.READ, read_payload(0, 1))
+            # A driver that died may have left an answer on its way, with any number. Taken for the answer to this
+            # question, which does not matter, it does no harm.
             self._begun = True
+            self._ask(Opcode.READ, read_payload(0, 1))
         return self._ask(opcode, payload)
 
     def _ask(self, opcode: Opcode, payload: bytes) -> AnswerFrame:

@@ -165,7 +165,7 @@ class FakeBoard:
         return bool(self.sample)
 
     def restart(self) -> None:
-        self.scans, self.scanned, self.latched = 0, False, 0
+        self.scans, self.scanned, self.latched, self.scan_at = 0, False, 0, 0
 
     def crc(self, store: int) -> int:
         rows, chunks = self.settings[0x010 + store], self.shapes[store].chunks
@@ -173,10 +173,11 @@ class FakeBoard:
         return zlib.crc32(struct.pack(f"<{len(words)}H", *words))
 
     def scan(self) -> None:
-        self.scanned = True
-        for store in range(len(self.shapes)):
-            self.latched |= (self.crc(store) != self.settings[0x014 + store]) << store
-        self.scans += not self.latched
+        """One store; the next time the next one."""
+        self.latched |= (self.crc(self.scan_at) != self.settings[0x014 + self.scan_at]) << self.scan_at
+        self.scan_at = (self.scan_at + 1) % len(self.shapes)
+        if not (self.scan_at or self.latched):
+            self.scanned, self.scans = True, self.scans + 1
 
     def good(self) -> bool:
         return self.scanned and not self.latched
