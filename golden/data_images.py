@@ -7,6 +7,7 @@ because unpickling runs whatever the file says) or from the binary version. Ever
 
 import gzip
 import hashlib
+import math
 import pickle
 import zlib
 from collections.abc import Iterable
@@ -100,9 +101,9 @@ def read_idx(path: Path) -> np.ndarray:
         )
     kind, rank = np.dtype(_IDX_TYPES[content[2]]), content[3]
     start = 4 + 4 * rank
-    shape = tuple(np.frombuffer(content[4:start], ">u4").tolist())
-    want = start + int(np.prod(shape, dtype=np.int64)) * kind.itemsize
-    if len(shape) != rank or len(content) != want:
+    shape = tuple(int.from_bytes(content[at : at + 4], "big") for at in range(4, start, 4))
+    want = start + math.prod(shape) * kind.itemsize
+    if len(content) != want:
         raise DataError(f"{path}: {len(content)} bytes, its header asks for {want}: damaged; {mend} again")
     return np.frombuffer(content, kind, offset=start).reshape(shape)
 
