@@ -5,8 +5,10 @@ import random
 import pytest
 from cobs import cobs
 
+from ds2ta.fpga.link import HostLink
 from ds2ta.gateware.accelerator import load_layout, store_shapes
 from ds2ta.gateware.machine import Machine
+from ds2ta.sim.build import run_bench
 from ds2ta.sim.link_model import CoreRules, LinkBench, LinkModel, wire
 from ds2ta.sim.rtl import Rtl
 from ds2ta.sim.stream import unpack
@@ -367,3 +369,9 @@ def test_a_machine_with_one_loadable_store():
         assert status(bench, load_request(store, 0, 0, 1)) == ADDRESS
     bench.quiet()
     bench.rtl.close()
+
+
+def test_bench():
+    machine = {"weights": "ram", "tables": "ram", "weight_rows": 4, "parameter_rows": 3, "denoiser_entries": 8}
+    component = HostLink(Machine(**machine))
+    run_bench(component, module="ds2ta.sim.test_link", parameters={"machine": machine})
