@@ -152,6 +152,8 @@ MISTAKES = {
     "small shifter": (lambda at: ["verilog", "--model", TINY, "--set", "max_tau=1"], "max_tau must be 2"),
     "small store": (lambda at: ["verilog", "--model", TINY, "--set", "weight_rows=9"], "weight_rows"),
     "small banks": (lambda at: ["verilog", "--model", TINY, "--set", "bank_rows=16"], "bank_rows is 16"),
+    "shell": (lambda at: ["verilog", "--shell", "wishbone"], "--shell wishbone: must be axi"),
+    "clock": (lambda at: ["verilog", "--model", TINY, "--shell", "axi", "--clock-hz", "0"], "whole number of Hz"),
     "preset": (lambda at: ["train", "mnist", "--out", at], "digits-tiny"),
     "section": (lambda at: ["bench", "--only", "power"], "accuracy"),
     "option": (lambda at: ["run", "--fast"], "--fast"),
