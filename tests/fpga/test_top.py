@@ -10,12 +10,23 @@ import pytest
 from cobs import cobs
 
 from ds2ta.errors import FitError
-from ds2ta.fpga.frames import Opcode, decode_answer, decode_request, encode_answer, encode_request, read_payload
+from ds2ta.fpga.frames import Answer as Status
+from ds2ta.fpga.frames import (
+    Opcode,
+    decode_answer,
+    decode_request,
+    encode_answer,
+    encode_request,
+    load_payload,
+    read_payload,
+    sample_payload,
+)
 from ds2ta.fpga.host import Board
 from ds2ta.fpga.top import BoardTop
 from ds2ta.gateware.compiler import compile_model, fit
 from ds2ta.gateware.presets import ICE40, MACHINES
 from ds2ta.gateware.registers import REGISTERS
+from ds2ta.gateware.samples import sample_bytes
 from ds2ta.golden import slow
 from ds2ta.modelfile import load_model
 from ds2ta.sim.link_model import wire
@@ -198,12 +209,17 @@ def test_requests_without_a_pause(pins):
     assert _counts(pins) == (good + 2, dropped + 1)
 
 
-def test_images(pins, tiny):
-    """A network, loaded and run: logits, classes and cycles."""
+@pytest.fixture(scope="module")
+def board(pins, tiny):
     pins.bit = DIVISOR
+    found = Board(pins, name="pins", timeout=300)
+    found.load(tiny)
+    return found
+
+
+def test_images(board, pins, tiny):
+    """A network, loaded and run: logits and classes."""
     images = tiny.samples[:3]
-    board = Board(pins, name="pins", timeout=300)
-    board.load(tiny)
     for image, answer in zip(images, board.infer(images), strict=True):
         logits = slow.run(tiny, image)["logits"]
         assert list(answer.logits) == logits.tolist()
@@ -211,6 +227,28 @@ def test_images(pins, tiny):
         assert answer.trusted
     assert not pins.rtl.get("busy")
     assert not pins.rtl.get("error")
+
+
+def test_a_sample_in_parts(board, tiny):
+    """Parts that come twice, out of order, too long; a LOAD between them."""
+    data = sample_bytes(tiny, tiny.samples[4]).tobytes()
+
+    def sample(offset: int, content: bytes) -> Status:
+        return board.ask(Opcode.SAMPLE, sample_payload(offset, content), "sample", accept=tuple(Status)).status
+
+    (before,) = board.read("result_number")
+    assert sample(0, data[:20]) == Status.OK
+    assert sample(0, data[:20]) == Status.OK  # its answer was lost
+    assert board.read("sample_bytes") == [20]
+    assert sample(19, data[19:40]) == Status.OFFSET
+    assert sample(21, data[21:40]) == Status.OFFSET
+    assert sample(20, data[20:] + b"\0") == Status.OFFSET
+    refused = board.ask(Opcode.LOAD, load_payload(0, 0, 0, b"\0\0"), "loading", accept=(Status.BUSY,))
+    assert refused.status == Status.BUSY
+    assert sample(20, data[20:]) == Status.OK
+    board.wait(lambda now: now["result_valid"] and not now["busy"], "the result")
+    assert board.read("result_number") == [before + 1]
+    assert board.read("logits", count=10) == slow.run(tiny, tiny.samples[4])["logits"].tolist()
 
 
 def test_a_baud_rate_that_the_clock_misses(tiny):
