@@ -40,14 +40,14 @@ MUTANTS = [
         "file": "fpga/host.py",
         "old": 'if answers and (state := self._check_again())["memory_error"]:',
         "new": 'if answers and (state := self.status())["memory_error"]:',
-        "test": "tests/fpga/test_host.py::test_a_flip_in_the_last_sample",
+        "test": "tests/fpga/test_host_errors.py::test_a_flip_in_the_last_sample",
         "why": "nobody looks at the memories after the last sample",
     },
     {
         "file": "fpga/host.py",
         "old": "% (1 << 32) >= 2,",
         "new": "% (1 << 32) >= 1,",
-        "test": "tests/fpga/test_host.py::test_a_flip_in_the_last_sample",
+        "test": "tests/fpga/test_host_errors.py::test_a_flip_in_the_last_sample",
         "why": "the closing check ends with the scan that was at work",
     },
     {

@@ -14,21 +14,20 @@ import numpy as np
 import pytest
 import serial
 from faults import FaultyPort, random_faults
+from host_tools import check
 
 from ds2ta import cli
 from ds2ta.fpga.exchange import NoAnswerError
 from ds2ta.fpga.frames import Opcode, sample_payload
 from ds2ta.fpga.host import Board, UntrustedError
-from ds2ta.gateware.compiler import compile_model, fit
-from ds2ta.gateware.cycles import predict
-from ds2ta.gateware.presets import ICE40, MACHINES
 from ds2ta.gateware.samples import sample_bytes
 from ds2ta.golden import slow
-from ds2ta.modelfile import load_model, model_digest
+from ds2ta.modelfile import model_digest
 from ds2ta.sim.virtual import VirtualBoard, VirtualBoardError
 
 TINY = cli.ROOT / "models" / "digits-tiny.safetensors"
 CLOCK_HZ = 24_000_000
+WAITS = 1000  # cycles that a sample's bytes may be late: they come from the buffer of one request, 10 cycles each
 LONG = 60.0  # seconds; for what takes a moment, on a machine with other work
 
 #: Store -> the scope and name of its memory in the design.
@@ -38,17 +37,6 @@ MEMORIES = {
     "parameters": ("core.accelerator.parameter_store", "memory"),
     "denoiser": ("core.accelerator.attention.denoiser.table_2.store", "memory"),
 }
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    return load_model(TINY)
-
-
-@pytest.fixture(scope="module")
-def machine(tiny):
-    """That of the iCEBreaker."""
-    return fit(tiny, **MACHINES["digits-tiny"] | ICE40 | {"tables": "ram"})
 
 
 @pytest.fixture(scope="module")
@@ -63,20 +51,6 @@ def board(virtual):
         yield opened
 
 
-def check(model, machine, images, answers, *, waits: int = 1000) -> None:
-    """`waits`: cycles that the first pass may wait for the line; no other pass may."""
-    program = compile_model(model, machine)
-    assert len(answers) == len(images)
-    for image, answer in zip(images, answers, strict=True):
-        taps = slow.run(model, image)
-        counters = predict(program, machine, image, taps)
-        assert answer.logits == tuple(taps["logits"].tolist())
-        assert answer.class_index == int(np.argmax(taps["logits"]))
-        assert answer.counters[1:] == counters[1:]
-        assert counters[0].cycles <= answer.counters[0].cycles < counters[0].cycles + waits
-        assert answer.trusted
-
-
 def test_load_and_infer(board, tiny, machine):
     board.command(clear_frames=1)
     found = board.identify()
@@ -84,7 +58,7 @@ def test_load_and_infer(board, tiny, machine):
     board.load(tiny, force=True)
     assert board.load(tiny) is False
     images = tiny.samples[:5]
-    check(tiny, machine, images, board.infer(images))
+    check(tiny, machine, images, board.infer(images), waits=WAITS)
     assert board.identify().digest == model_digest(tiny)
     assert board.read("frames_dropped") == [0]
     assert board.traffic.repeats == board.traffic.bad_frames == board.traffic.strays == 0
@@ -125,7 +99,7 @@ def test_results_of_a_bad_memory(board, virtual, tiny, machine):
         board.infer(tiny.samples[:2])
     assert [answer.trusted for answer in board.infer(tiny.samples[:2], allow_untrusted=True)] == [False, False]
     assert board.load(tiny) is True
-    check(tiny, machine, tiny.samples[:2], board.infer(tiny.samples[:2]))
+    check(tiny, machine, tiny.samples[:2], board.infer(tiny.samples[:2]), waits=WAITS)
     with pytest.raises(UntrustedError, match="memory weights changed"):
         board.infer(tiny.samples[:3], each=lambda number, _: number == 2 and virtual.flip(*where))
     assert board.load(tiny) is True
@@ -141,7 +115,7 @@ def test_garbage(board, virtual, tiny, machine):
         line.write(bytes(100))
         line.write(b"\x05\x01\x01")  # cut off
         line.flush()
-        check(tiny, machine, tiny.samples[:1], board.infer(tiny.samples[:1]))
+        check(tiny, machine, tiny.samples[:1], board.infer(tiny.samples[:1]), waits=WAITS)
     assert board.read("frames_dropped")[0] - before > 5
     assert board.identify().digest == model_digest(tiny), "nothing of it was acted upon"
 
@@ -154,7 +128,7 @@ def test_wrong_baud_rate(virtual, tiny, machine):
         board.identify()
     with Board.open(virtual.device, timeout=5) as board:
         board.load(tiny)
-        check(tiny, machine, tiny.samples[:1], board.infer(tiny.samples[:1]))
+        check(tiny, machine, tiny.samples[:1], board.infer(tiny.samples[:1]), waits=WAITS)
 
 
 @pytest.mark.parametrize("reset", [True, False])
@@ -169,7 +143,7 @@ def test_a_sample_left_in_the_middle(reset, board, tiny, machine):
         board.reset()
         state = board.status()
         assert not state["busy"] | state["sample_open"] | state["result_valid"]
-    check(tiny, machine, tiny.samples[:2], board.infer(tiny.samples[:2]))
+    check(tiny, machine, tiny.samples[:2], board.infer(tiny.samples[:2]), waits=WAITS)
 
 
 def test_a_driver_killed_in_mid_load(virtual, tiny, machine):
@@ -185,7 +159,7 @@ def test_a_driver_killed_in_mid_load(virtual, tiny, machine):
     with Board.open(virtual.device, timeout=5) as board:
         assert board.identify().digest == "00" * 32
         assert board.load(tiny) is True
-        check(tiny, machine, tiny.samples[:1], board.infer(tiny.samples[:1]))
+        check(tiny, machine, tiny.samples[:1], board.infer(tiny.samples[:1]), waits=WAITS)
 
 
 def ended(process: int) -> bool:

@@ -1,0 +1,43 @@
+"""What the tests of the driver share."""
+
+import numpy as np
+from fake_board import FakeBoard, FakePort
+
+from ds2ta.fpga.host import Answer, Board
+from ds2ta.gateware.compiler import compile_model
+from ds2ta.gateware.cycles import predict, total_cycles
+from ds2ta.gateware.machine import Machine
+from ds2ta.golden import slow
+from ds2ta.modelfile import IntegerModel
+
+TIMEOUT = 0.01  # seconds: the fake board answers at once or never
+
+
+def board_on(fake: FakeBoard, fault=None, **options) -> Board:
+    return Board(FakePort(fake, fault), name="here", timeout=TIMEOUT, **options)
+
+
+def check(
+    model: IntegerModel, machine: Machine, images: np.ndarray, answers: list[Answer], *, waits: int = 0
+) -> None:
+    """All that the answers hold, against golden and the cycle model. `waits`: cycles that the first pass may wait
+    for the line; no other pass may."""
+    program = compile_model(model, machine)
+    assert len(answers) == len(images)
+    for image, answer in zip(images, answers, strict=True):
+        taps = slow.run(model, image)
+        counters = predict(program, machine, image, taps)
+        assert answer.logits == tuple(taps["logits"].tolist())
+        assert answer.class_index == int(np.argmax(taps["logits"]))
+        assert answer.counters[1:] == counters[1:]
+        assert 0 <= answer.counters[0].cycles - counters[0].cycles <= waits
+        assert answer.cycles == total_cycles(answer.counters)
+        assert answer.trusted
+
+
+def one_line(error) -> str:
+    """The text of an error that a board at `here` caused."""
+    text = str(error.value)
+    assert "\n" not in text
+    assert text.startswith("here: ")
+    return text
