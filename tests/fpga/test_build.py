@@ -17,7 +17,6 @@ from ds2ta.fpga.boards import BOARDS, find_board
 from ds2ta.fpga.build import TimingError, build, build_board, check_fit, up_to_date
 from ds2ta.fpga.design import design
 from ds2ta.fpga.report import read_record
-from ds2ta.modelfile import load_model
 
 ICEBREAKER = find_board("icebreaker")
 
@@ -29,7 +28,7 @@ def quick(monkeypatch):
 
 @pytest.fixture
 def slow(monkeypatch):
-    monkeypatch.setattr(designing, "BoardTop", toy(24))
+    monkeypatch.setattr(designing, "BoardTop", toy(11))
 
 
 @pytest.mark.parametrize(("name", "pll_cells"), [("icebreaker", "SB_PLL40_PAD"), ("orangecrab", "EHXPLLL")])
@@ -96,7 +95,7 @@ def test_a_slower_clock_or_other_seeds_are_tried_when_asked(slow, tmp_path):
 def test_a_tool_that_fails_is_one_line(quick, tmp_path):
     wanted = design(ICEBREAKER)
     moved = {name: text.replace(" 35", " 99") for name, text in wanted.constraints.items()}
-    with pytest.raises(Ds2taError, match=r"icebreaker: nextpnr-ice40 failed in .*ERROR: .*99"):
+    with pytest.raises(Ds2taError, match=r"icebreaker: nextpnr-ice40 failed in .*ERROR: Loading PCF failed"):
         build(dataclasses.replace(wanted, constraints=moved), cycles=[1], folder=tmp_path)
 
 
@@ -112,21 +111,21 @@ def test_pins_and_crystal_reach_the_tools(board, quick):
 def test_the_digest_is_of_all_that_decides(quick, monkeypatch):
     first = design(ICEBREAKER)
     assert design(ICEBREAKER).digest == first.digest
-    others = [
-        design(ICEBREAKER, seed=2),
-        design(ICEBREAKER, clock_hz=18e6),
-        design(find_board("ulx3s_25f")),
-        design(find_board("orangecrab")),
-        design(ICEBREAKER, model=dataclasses.replace(first.model, provenance={"note": "another"})),
-        dataclasses.replace(first, constraints={}),
+    digests = [
+        first.digest,
+        design(ICEBREAKER, seed=2).digest,
+        design(ICEBREAKER, clock_hz=18e6).digest,
+        design(find_board("ulx3s_25f")).digest,
+        design(find_board("orangecrab")).digest,
+        design(ICEBREAKER, model=dataclasses.replace(first.model, provenance={"note": "another"})).digest,
+        dataclasses.replace(first, constraints={}).digest,
     ]
     monkeypatch.setattr(designing, "BoardTop", toy(3))
-    others.append(design(ICEBREAKER))
+    digests.append(design(ICEBREAKER).digest)
     monkeypatch.setattr(designing, "BoardTop", toy(2))
     monkeypatch.setattr(designing.Design, "tools", {"pyosys": "0.1"})
-    others.append(design(ICEBREAKER))
-    digests = [other.digest for other in others]
-    assert len({first.digest, *digests}) == len(others) + 1
+    digests.append(design(ICEBREAKER).digest)
+    assert len(set(digests)) == len(digests)
 
 
 def test_hash_seeds_make_no_difference():
@@ -135,7 +134,7 @@ def test_hash_seeds_make_no_difference():
         "print(design(find_board('icebreaker')).digest)"
     )
     found = set()
-    for seed in "123":
+    for seed in "12":
         environment = os.environ | {"PYTHONHASHSEED": seed}
         done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
@@ -144,23 +143,29 @@ def test_hash_seeds_make_no_difference():
 
 
 @pytest.mark.parametrize(
-    ("board", "choices", "model", "words"),
+    ("board", "choices", "words"),
     [
-        ("icebreaker", {"weights": "ram"}, None, r"block RAM needed for weight_rows .*has 30: set weights=spram"),
-        ("icebreaker", {}, "digits-small", r"SPRAM needed .* it has 4: take a smaller model"),
-        ("ulx3s_85f", {"weights": "spram"}, None, r"SPRAM needed .* it has 0: set weights=ram"),
+        ("icebreaker", {"weights": "ram", "weight_rows": 3841}, r"31 block RAM .* it has 30: set weights=spram"),
+        ("icebreaker", {"weight_rows": 32_769}, r"6 SPRAM .* it has 4: take a smaller model"),
+        ("ulx3s_85f", {"weights": "spram"}, r"16 SPRAM needed .* it has 0: set weights=ram"),
+        ("ulx3s_85f", {"weight_rows": 15_000}, r"209 block RAM needed .* it has 208: take a smaller model"),
     ],
 )
-def test_memories_are_refused_before_synthesis(board, choices, model, words):
-    board = find_board(board)
-    model = load_model(cli.ROOT / "models" / f"{model}.safetensors") if model else None
-    with pytest.raises(FitError, match=f"{board.name}: [0-9]+ {words}"):
-        design(board, choices=choices, model=model)
+def test_memories_are_refused_before_synthesis(board, choices, words, quick):
+    with pytest.raises(FitError, match=f"{board}: {words}"):
+        design(find_board(board), choices=choices)
 
 
-def test_a_machine_that_is_too_large_is_refused_before_place_and_route(tmp_path):
-    with pytest.raises(FitError, match=r"icebreaker: needs [0-9]+ LUT, has 5280: lower lanes \(engine takes"):
-        build(design(ICEBREAKER, choices={"lanes": 32}), cycles=[1], folder=tmp_path)
+def test_memories_that_just_fit(quick):
+    design(ICEBREAKER, choices={"weights": "ram", "weight_rows": 3840})
+    design(ICEBREAKER, choices={"weight_rows": 32_768})
+    design(find_board("ulx3s_85f"), choices={"weight_rows": 14_976})
+
+
+def test_a_design_that_is_too_large_is_refused_before_place_and_route(quick, tmp_path):
+    small = dataclasses.replace(ICEBREAKER, limits=ICEBREAKER.limits | {"luts": 30})
+    with pytest.raises(FitError, match=r"icebreaker: needs [0-9]+ LUT, has 30: lower "):
+        build(design(small), cycles=[1], folder=tmp_path)
     assert not (tmp_path / "top.tim").exists(), "place and route has run"
 
 

@@ -18,8 +18,13 @@ class BoardTop(wiring.Component):
         m = Module()
         m.submodules.accelerator = inner = _Sums(self._depth, self._width)
         state = Signal(self._width)
-        m.d.sync += [inner.i.eq(state), state.eq((state << 1) | self.rx)]
-        m.d.comb += [self.tx.eq(inner.o.xor()), self.busy.eq(state[0]), self.error.eq(inner.o[-1])]
+        m.d.sync += state.eq((state << 1) | self.rx)
+        m.d.comb += [
+            inner.i.eq(state),
+            self.tx.eq(inner.o.xor()),
+            self.busy.eq(state[0]),
+            self.error.eq(inner.o[-1]),
+        ]
         return m
 
 
