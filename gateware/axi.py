@@ -16,7 +16,7 @@ from ds2ta.gateware.axi_lite import AxiLiteBridge, BusArbiter
 from ds2ta.gateware.axi_registers import SHELL, AxiRegisters, register_layout
 from ds2ta.gateware.axi_stream import PacketStreams
 from ds2ta.gateware.compiler import Program
-from ds2ta.gateware.core import Core
+from ds2ta.gateware.core import Core, count_width
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.registers import ADDRESS_BITS, REGISTERS
 
@@ -87,7 +87,9 @@ class AxiAccelerator(wiring.Component):
         m.submodules.core = core = self._core
         m.submodules.bridge = bridge = AxiLiteBridge()
         m.submodules.streams = streams = PacketStreams(
-            logit_width=self._machine.logit_width, max_classes=self._machine.max_classes
+            logit_width=self._machine.logit_width,
+            max_classes=self._machine.max_classes,
+            count_width=count_width(self._machine),
         )
         m.submodules.arbiter = arbiter = BusArbiter()
         m.submodules.registers = registers = AxiRegisters(self._machine)

@@ -47,19 +47,21 @@ class PacketStreams(wiring.Component):
     every other cycle on either stream, a packet every 40 cycles at most. No path leads from an input to an output
     of a stream.
 
-    Parameters: `logit_width` (at most 32), `max_classes`: those of the core's `result`.
+    Parameters: `logit_width` (at most 32), `max_classes`: those of the core's `result`; `count_width`: bits of
+    `sample_length`.
 
     Members: `i`: sample beats; `o`: result beats; `sample`, `result`, `busy`: of the core; `bus`: accesses; `cut`:
     the host's core_reset begins; `engaged`: a sample is going to the core; pulses `answered` (a good answer is in
     the registers), `was_early`, `was_late`, and with each closing word `good` or `dropped`.
     """
 
-    def __init__(self, *, logit_width: int, max_classes: int):
+    def __init__(self, *, logit_width: int, max_classes: int, count_width: int):
         if logit_width > _WORD:
             raise FitError(
                 f"logit_width: {logit_width} is too wide for result words of {_WORD} bits; use a machine with "
                 f"logit_width <= {_WORD}"
             )
+        self._count_width = count_width
         super().__init__(
             {
                 "i": In(stream.Signature(packet_layout(8))),
@@ -88,7 +90,7 @@ class PacketStreams(wiring.Component):
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
 
-        left = Signal(_WORD)  # bytes after the one at hand
+        left = Signal(self._count_width)  # bytes after the one at hand
         begun = Signal()  # the core has bytes of this packet
         ended = Signal()  # its TLAST has come
         closing = Signal(closing_layout())

@@ -15,7 +15,7 @@ from ds2ta.gateware.axi_stream import PacketStreams
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.registers import REGISTERS
 
-STREAMS = {"logit_width": 3, "max_classes": 2}
+STREAMS = {"logit_width": 3, "max_classes": 2, "count_width": 4}
 
 
 def _offers(m, channel, name: str) -> None:

@@ -77,9 +77,9 @@ def test_a_machine_of_rom_has_nothing_to_load():
 
 
 def test_limits():
-    PacketStreams(logit_width=32, max_classes=2)
+    PacketStreams(logit_width=32, max_classes=2, count_width=8)
     with pytest.raises(FitError, match="logit_width: 33 is too wide for result words of 32 bits"):
-        PacketStreams(logit_width=33, max_classes=2)
+        PacketStreams(logit_width=33, max_classes=2, count_width=8)
 
 
 def test_the_documented_example_is_current():

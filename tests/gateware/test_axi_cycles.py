@@ -79,7 +79,7 @@ def test_bridge(slow):
 
 @pytest.mark.parametrize("slow", SLOW)
 def test_packet(slow):
-    dut = PacketStreams(logit_width=8, max_classes=2)
+    dut = PacketStreams(logit_width=8, max_classes=2, count_width=4)
     length, status = 3, REGISTERS["status"].encode(result_valid=1, result_trusted=1)
     registers = {REGISTERS["sample_length"].address: length, REGISTERS["status"].address: status}
     watch = Watch(request=dut.bus.request, done=dut.bus.done, sample=dut.sample.valid, o=dut.o.valid)
