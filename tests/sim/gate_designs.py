@@ -62,13 +62,13 @@ class Memories(wiring.Component):
     """Block RAMs of the given shapes, one command for each in every beat, all outputs in every cycle.
 
     Members: i: for each memory {enable, address, write (a bit for each chunk), to, data}; always ready.
-    o: the output of each memory; always valid.
+    o: the output of each memory, and `beat`, the low bits of the last beat; always valid.
     """
 
     def __init__(self, shapes: Sequence[MemoryShape] = MEMORIES):
         self._shapes = shapes
         self.command = data.StructLayout({shape.name: self.fields(shape) for shape in shapes})
-        self.shown = data.StructLayout({shape.name: unsigned(shape.width) for shape in shapes})
+        self.shown = data.StructLayout({"beat": 8} | {shape.name: unsigned(shape.width) for shape in shapes})
         super().__init__({"i": In(stream.Signature(self.command)), "o": Out(stream.Signature(self.shown))})
 
     @staticmethod
@@ -80,6 +80,7 @@ class Memories(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.d.comb += [self.i.ready.eq(1), self.o.valid.eq(1)]
+        m.d.sync += self.o.payload.beat.eq(self.i.payload.as_value()[:8])  # registers without an enable
         for shape in self._shapes:
             attributes = {"ram_style": "block", "rom_style": "block", "no_rw_check": 1}
             m.submodules[shape.name] = memory = Memory(

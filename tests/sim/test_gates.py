@@ -59,6 +59,7 @@ def test_memories(family, packed, memory_traffic):
     simulation = Gates(Memories(), family, packed=packed)
     assert simulation.netlist.cells[BLOCK_RAM[family]] >= len(MEMORIES)
     found = _play(simulation, payloads)
+    assert [word & 0xFF for word in found] == [payload & 0xFF for payload in payloads]
     layout = Memories().shown
     for shape in MEMORIES:
         field = layout[shape.name]
