@@ -66,8 +66,11 @@ def board(
     loaded = load_model(model)
     machine = _machine(loaded, settings)
     speeds = {"clock_hz": round(clock * 1e6), "baud": baud or DEFAULT_BAUD}
+    typer.echo("building the board (about a minute where the design is new)", err=True)
     with VirtualBoard(machine, loaded, **speeds, link=link) as running:
         print(running.device, flush=True)
+        hint = f"in another terminal: ds2ta run {model} IMAGES.npy --device {running.device}; Ctrl-C here ends it"
+        typer.echo(hint, err=True)
         try:
             running.wait()
         except KeyboardInterrupt:

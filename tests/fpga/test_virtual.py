@@ -17,6 +17,7 @@ from faults import FaultyPort, random_faults
 from host_tools import check
 
 from ds2ta import cli
+from ds2ta.errors import FitError
 from ds2ta.fpga.exchange import NoAnswerError
 from ds2ta.fpga.frames import Opcode, sample_payload
 from ds2ta.fpga.host import Board, UntrustedError
@@ -192,6 +193,11 @@ def test_link_and_signals(machine, tmp_path):
     assert link.read_text() == "a file"
 
 
+def test_rom_stores_need_a_model(machine):
+    with pytest.raises(FitError, match="a machine with ROM stores needs the model that they hold"):
+        VirtualBoard(machine.model_copy(update={"tables": "rom"}), clock_hz=CLOCK_HZ)
+
+
 def test_flip_of_nothing(virtual):
     for where in (("nowhere", "memory", 0, 0), (*MEMORIES["program"], 1 << 20, 0), (*MEMORIES["program"], 0, 64)):
         with pytest.raises(VirtualBoardError, match="missing"):
@@ -259,7 +265,8 @@ def test_board_command(tmp_path):
             command.send_signal(end)
             code = command.wait(LONG)
             assert code == 0 if end == signal.SIGINT else code == -end
-            assert command.stderr.read() == ""
+            notes = command.stderr.read().splitlines()
+            assert [note.split()[0] for note in notes] == ["building", "in"], "and no traceback"
         assert children
         assert all(ended(int(child)) for child in children)
         assert not link.is_symlink()
