@@ -172,7 +172,7 @@ class Core(wiring.Component):
 
         loadable = "load" in self.signature.members
         settled, restart = Signal(), Signal()  # the stores are free; their contents change
-        full, starts = Signal(), Signal()
+        full, shut, starts = Signal(), Signal(), Signal()
         taken = Signal.like(self.sample_bytes)
         m.d.comb += settled.eq(checker.quiet & ~accelerator.busy)
         word_waits = self._load(m, settled, restart) if loadable else Const(0)
@@ -181,10 +181,11 @@ class Core(wiring.Component):
         waits = Signal()
         m.d.comb += [
             full.eq(taken == file.sample_length),
-            waits.eq(self.sample.valid & ~full),
+            shut.eq(full | forget),
+            waits.eq(self.sample.valid & ~shut),
             accelerator.sample.valid.eq(waits & (accelerator.busy | (checker.quiet & ~word_waits))),
             accelerator.sample.payload.eq(self.sample.payload),
-            self.sample.ready.eq(accelerator.sample.ready & ~full),
+            self.sample.ready.eq(accelerator.sample.ready & ~shut),
             starts.eq(accelerator.sample.valid & ~accelerator.busy),
             self.sample_bytes.eq(taken),
             self.sample_length.eq(file.sample_length),
@@ -202,7 +203,7 @@ class Core(wiring.Component):
         valid, trusted, winner = Signal(), Signal(), Signal.like(file.result_class)
         m.d.comb += [came.eq(result.valid & result.ready), ends.eq(came & result.payload.last & ~forget)]
         with m.If(starts):
-            m.d.sync += [valid.eq(0), trusted.eq(checker.good)]
+            m.d.sync += [valid.eq(0), trusted.eq(1)]
         with m.Elif(~checker.good & (accelerator.busy | self.error)):
             m.d.sync += trusted.eq(0)
         with m.If(ends):
@@ -225,7 +226,7 @@ class Core(wiring.Component):
         # ---- the registers
         wiring.connect(m, wiring.flipped(self.bus), file.bus)
         status = {
-            "busy": accelerator.busy | file.counting,
+            "busy": accelerator.busy,
             "sample_open": taken.any() & ~full,
             "result_valid": valid,
             "result_trusted": valid & trusted,

@@ -76,8 +76,8 @@ class RegisterFile(wiring.Component):
       its write; bit 0 (core_reset) and bit 1 (clear_frames) also clear their counters. changed: pulse, a cycle
       after a setting of the checker was written.
     record {enable, index, logit}: a logit to keep.
-    events: a pulse counts one event, bits as in EVENTS; the next of its kind 32 cycles later or more. clear_scans:
-      pulse, sets `scans` to 0. counting: the last result is not yet counted.
+    events: a pulse counts one event, bits as in EVENTS; the next of its kind 32 cycles later or more. An access
+      that begins later sees it counted. clear_scans: pulse, sets `scans` to 0.
     fetch, fetch_expected, fetch_store: asks for check_rows or check_expected of a store, until `fetched`; in that
       cycle `word` is the register, and `found` goes to check_found of the store if it was check_expected. abandon:
       pulse, the request of this cycle or before is void.
@@ -125,7 +125,6 @@ class RegisterFile(wiring.Component):
                 "record": In(wiring.Signature(logit)),
                 "events": In(len(EVENTS)),
                 "clear_scans": In(1),
-                "counting": Out(1),
                 "fetch": In(1),
                 "fetch_expected": In(1),
                 "fetch_store": In(2),
@@ -199,7 +198,7 @@ class RegisterFile(wiring.Component):
         served, erases = Signal(len(EVENTS)), Signal()  # the event at work, one-hot
         plus = Signal(COUNT_BITS)  # its new count, else 0
         puts = Signal(3)  # write, in this cycle: the bus's word, the checker's, the count
-        m.d.comb += [self.word.eq(words.data), self.counting.eq(counts[0])]
+        m.d.comb += self.word.eq(words.data)
 
         # ---- turns: a look-up takes two cycles, a count is written in the third
         m.d.sync += [bus.done.eq(0), self.command.eq(0), self.changed.eq(0)]

@@ -202,12 +202,9 @@ async def counting(dut):
         await bench.events(bits)
         for bit, name in enumerate(EVENTS):
             counts[name] = counts[name] + (bits >> bit & 1)
-        await RisingEdge(dut.clk)
-        assert int(dut.counting.value) == bits & 1
         await bench.wait(generator.randrange(3))
         name = generator.choice(EVENTS)
         assert await bench.bus.read(name) == counts[name]
-        assert not dut.counting.value
         await bench.wait(30)
     clears = {"result_number": 1, "scans": None, "frames_good": 2, "frames_dropped": 2}
     for cleared in ({"result_number"}, {"scans"}, {"frames_good", "frames_dropped"}):
@@ -226,7 +223,7 @@ async def counting(dut):
         for name in EVENTS:
             assert await bench.bus.read(name) == (0 if name in cleared else before[name]), (name, cleared)
     # a clear takes an event with it that is not yet counted, not one that comes later
-    await bench.events(2)
+    await bench.events(3)  # the other one is counted first
     dut.clear_scans.value = 1
     await RisingEdge(dut.clk)
     dut.clear_scans.value = 0

@@ -1,0 +1,118 @@
+"""What a host does with a Core, for its benches: identify, load, classify, read."""
+
+import zlib
+
+import numpy as np
+from cocotb.triggers import RisingEdge
+
+from ds2ta.gateware.accelerator import CHUNK, load_layout, store_images, store_shapes
+from ds2ta.gateware.compiler import compile_model
+from ds2ta.gateware.cycles import predict
+from ds2ta.gateware.machine import machine_from_dict
+from ds2ta.gateware.registers import REGISTERS, STORES
+from ds2ta.gateware.samples import sample_bytes
+from ds2ta.golden import slow
+from ds2ta.modelfile import load_model
+from ds2ta.sim.build import bench_parameters
+from ds2ta.sim.bus import Bus
+from ds2ta.sim.network import load_words
+from ds2ta.sim.stream import StreamSource, reset
+
+__all__ = ["Host"]
+
+
+class Host:
+    """Drives every port of a core; the bench's parameters name model, machine and samples."""
+
+    def __init__(self, dut, stall: str = "never", seed: int = 0):
+        given = bench_parameters()
+        self.built_in = given["built_in"]
+        self.dut, self.model = dut, load_model(given["model"])
+        self.machine = machine_from_dict(given["machine"])
+        self.program = compile_model(self.model, self.machine)
+        self.shapes = store_shapes(self.machine)
+        self.images = store_images(self.program)
+        self.samples = [np.array(sample, dtype=np.uint8) for sample in np.load(given["samples"])]
+        self.bus = Bus(dut)
+        self.bytes = StreamSource(dut, "sample", stall=stall, seed=seed)
+        self.words = None if self.built_in else StreamSource(dut, "load")
+        self.length = len(self.sample(0))
+        for port in ("sample__valid", "frame_good", "frame_dropped", *(() if self.built_in else ("load__valid",))):
+            getattr(dut, port).value = 0
+        self._wanted: dict[int, tuple] = {}
+
+    def sample(self, number: int) -> list[int]:
+        return [int(value) for value in sample_bytes(self.model, self.samples[number])]
+
+    def crc(self, name: str, rows: list[int] | None = None) -> int:
+        image = self.images[name] if rows is None else rows
+        size = 2 * self.shapes[name].chunks
+        return zlib.crc32(b"".join(row.to_bytes(size, "little") for row in image))
+
+    async def start(self) -> None:
+        """Reset; the built-in model is there, another is loaded as a host does it."""
+        await reset(self.dut, limit=20_000_000)
+        if not self.built_in:
+            await self.words.send(load_words(self.machine, self.program))
+            await self.expect()
+            await self.bus.write("sample_length", self.length)
+            await self.bus.write("classes", self.model.network.classes)
+        await self.good()
+
+    async def expect(self) -> None:
+        for number, name in enumerate(STORES):
+            await self.bus.write("check_rows", len(self.images[name]), number)
+            await self.bus.write("check_expected", self.crc(name), number)
+
+    async def put(self, name: str, row: int, value: int) -> None:
+        """Load one row of a store."""
+        layout = load_layout(self.machine)
+        for chunk in range(self.shapes[name].chunks):
+            word = {"store": self.shapes[name].number, "row": row, "chunk": chunk}
+            word["data"] = value >> CHUNK * chunk & (1 << CHUNK) - 1
+            await self.words.send([layout.const(word).as_value().value])
+
+    async def until(self, **wanted: int) -> dict[str, int]:
+        """Poll `status` until its fields have these values."""
+        for _ in range(20_000):
+            status = await self.bus.fields("status")
+            if all(status[name] == value for name, value in wanted.items()):
+                return status
+        raise AssertionError(f"status does not come to {wanted}, it is {status}")
+
+    async def good(self) -> None:
+        status = await self.until(memory_good=1)
+        assert not status["memory_error"]
+        assert not status["bad_stores"]
+
+    def wanted(self, number: int) -> tuple:
+        """Logits and counters of a sample, from the slow golden model and the cycle model."""
+        if number not in self._wanted:
+            taps = slow.run(self.model, self.samples[number])
+            passes = predict(self.program, self.machine, self.samples[number], taps)
+            self._wanted[number] = taps["logits"].tolist(), passes
+        return self._wanted[number]
+
+    async def check(self, number: int, *, count: int, trusted: int = 1, counters: bool = True) -> None:
+        """The registers hold the result of a sample, the `count`-th since the reset."""
+        logits, passes = self.wanted(number)
+        status = await self.bus.fields("status")
+        assert (status["result_valid"], status["result_trusted"]) == (1, trusted)
+        assert await self.bus.read("result_number") == count
+        assert await self.bus.read("result_class") == int(np.argmax(logits))
+        for index, logit in enumerate(logits):
+            assert REGISTERS["logits"].decode(await self.bus.read("logits", index))["logits"] == logit
+        if counters:
+            for index, expected in enumerate(passes):
+                found = [await self.bus.read("counters", 4 * index + place) for place in range(4)]
+                assert found == [expected.cycles, expected.events, expected.rows, 0], expected
+
+    async def classify(self, number: int, *, count: int, trusted: int = 1, counters: bool = True) -> None:
+        self.bytes.start(self.sample(number))
+        await self.until(busy=1)
+        await self.until(busy=0)
+        await self.check(number, count=count, trusted=trusted, counters=counters)
+
+    async def wait(self, cycles: int) -> None:
+        for _ in range(cycles):
+            await RisingEdge(self.dut.clk)
