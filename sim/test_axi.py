@@ -59,6 +59,11 @@ async def _result_registers(host: AxiHost, number: int) -> None:
     assert (status["result_valid"], status["result_trusted"], status["busy"], status["sample_open"]) == (1, 1, 0, 0)
 
 
+async def _digest(host: AxiHost) -> None:
+    words = [await host.read("model_digest", k) for k in range(8)]
+    assert b"".join(word.to_bytes(4, "little") for word in words).hex() == model_digest(MODEL)
+
+
 @cocotb.test()
 async def registers(dut):
     """Every register that is always there answers as its access says; addresses and strobes in every order."""
@@ -118,8 +123,7 @@ async def strobes_and_orders(dut):
 async def samples(dut, stall):
     """Real samples back to back; registers are read while they run; digest, counters, events and interrupt."""
     host = await _host(dut, stall=stall)
-    words = [await host.read("model_digest", k) for k in range(8)]
-    assert b"".join(word.to_bytes(4, "little") for word in words).hex() == model_digest(MODEL)
+    await _digest(host)
     assert not dut.irq.value
     await host.write("event_enable", REGISTERS["events"].encode(result=1))
     count = bench_parameters()["samples"]
@@ -335,6 +339,22 @@ async def refused_loads(dut):
     await host.answer()
     assert await host.fields("load_address") == {"store": 0, "row": 0, "chunk": 0}
     await _good_sample(host, 0)
+
+
+@cocotb.test(skip=_machine().tables != "rom")
+async def built_in(dut):
+    """A model in ROM answers without being loaded, before and after a reset, and cannot be changed."""
+    host = await _host(dut, model=False)
+    for number in range(2):
+        assert await host.read("sample_length") == len(host.packet(0))
+        assert await host.read("classes") == MODEL.network.classes
+        await host.wait_for("memory_good")
+        await _good_sample(host, number)
+        for name in ("load_address", "load_data"):
+            assert await host.read_at(REGISTERS[name].address) == (0, AxiResp.SLVERR)
+            assert await host.write_at(REGISTERS[name].address, 0) == AxiResp.SLVERR
+        await host.reset()
+    await _digest(host)
 
 
 @cocotb.test()

@@ -15,7 +15,7 @@ from ds2ta.gateware.axi_stream import PacketStreams
 from ds2ta.gateware.compiler import compile_model, fit
 from ds2ta.gateware.presets import MACHINES
 from ds2ta.gateware.verilog import emit, port_widths
-from ds2ta.modelfile import load_model
+from ds2ta.modelfile import load_model, model_digest
 from ds2ta.sim import axi_example
 from ds2ta.sim.build import run_bench
 
@@ -35,17 +35,29 @@ def tiny():
     return load_model(axi_example.MODEL)
 
 
+def shell_of_rom(machine) -> AxiAccelerator:
+    digest = bytes.fromhex(model_digest(tiny()))
+    return AxiAccelerator(machine, compile_model(tiny(), machine), clock_hz=CLOCK_HZ, digest=digest)
+
+
 @functools.cache
 def built_in() -> str:
     """Verilog of a shell whose model is in ROM."""
     machine = fit(tiny(), **MACHINES["digits-tiny"])
-    return emit(AxiAccelerator(machine, compile_model(tiny(), machine), clock_hz=CLOCK_HZ, digest=bytes(32)))
+    return emit(shell_of_rom(machine))
 
 
 def test_bench():
     machine = axi_example.machine(tiny())
     parameters = {"machine": machine.model_dump(), "clock_hz": CLOCK_HZ, "samples": 3}
     run_bench(AxiAccelerator(machine, clock_hz=CLOCK_HZ), module="ds2ta.sim.test_axi", parameters=parameters)
+
+
+def test_bench_of_a_built_in_model():
+    machine = fit(tiny(), **MACHINES["digits-tiny"])
+    parameters = {"machine": machine.model_dump(), "clock_hz": CLOCK_HZ}
+    bench = {"module": "ds2ta.sim.test_axi", "testcase": "built_in"}
+    run_bench(shell_of_rom(machine), **bench, parameters=parameters)
 
 
 def test_ports():
