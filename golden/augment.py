@@ -93,7 +93,8 @@ def _operation(name: str, x: torch.Tensor, amount: torch.Tensor) -> torch.Tensor
     low, high = x.amin((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)
     if name == "autocontrast":
         return torch.where(high > low, (x - low) * 255.0 / (high - low).clamp(min=1.0), x)
-    rank = x.flatten(2).argsort(2, stable=True).argsort(2).view_as(x)  # equalize levels
+    order = x.flatten(2).argsort(stable=True, dim=2)  # equalize levels
+    rank = order.argsort(dim=2).view_as(x)
     return rank * (255.0 / max(1, x[0, 0].numel() - 1))
 
 

@@ -22,6 +22,7 @@ from ds2ta.golden.checkpoint import Checkpoint, load_checkpoint
 from ds2ta.golden.data import load_data
 from ds2ta.golden.integer import IntegerNetwork, classify
 from ds2ta.golden.presets import PRESETS
+from ds2ta.golden.processes import is_first, joined
 from ds2ta.golden.quantize import quantize
 from ds2ta.golden.train import train
 from ds2ta.modelfile import IntegerModel, save_model
@@ -74,8 +75,8 @@ def train_preset(
     console: Console | None = None,
 ) -> Path:
     """Train a preset with a progress bar and write `<out>/<name>.safetensors`; `checkpoint` is the float file that
-    a later call with `resume` continues from. `folder` holds the files of the data set. Returns the model file's
-    path."""
+    a later call with `resume` continues from. `folder` holds the files of the data set. Under torchrun all
+    processes train, and the first one writes. Returns the model file's path."""
     if name not in PRESETS:
         raise NetworkError(f"preset must be one of {', '.join(PRESETS)}, not {name!r}")
     out = Path(out)
@@ -92,7 +93,7 @@ def train_preset(
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as bar:
+    with Progress(*columns, console=console) as bar, joined(device) as place:
         task = bar.add_task(name)
 
         def report(epoch: float, total: int, text: str) -> None:
@@ -106,12 +107,15 @@ def train_preset(
             folder=folder,
             path=checkpoint,
             resume=resume,
-            device=device,
+            device=place,
             report=report,
         )
+        first = is_first()
+    path = out / f"{name}.safetensors"
+    if not first:
+        return path
     command = f"ds2ta train {name} --out models/" + ("" if seed is None else f" --seed {seed}")
     command += "" if folder is None else " --data DIR"
-    path = out / f"{name}.safetensors"
     save_model(export(trained, command=command, folder=folder), path)
     return path
 

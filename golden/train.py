@@ -32,6 +32,7 @@ from ds2ta.golden.fused import world
 from ds2ta.golden.integer import classify
 from ds2ta.golden.journal import Journal
 from ds2ta.golden.optimizer import average_gradients, make_optimizer, moments, restore, set_rate
+from ds2ta.golden.processes import is_first
 from ds2ta.golden.recipe import TrainingConfig
 from ds2ta.network import Network
 
@@ -116,7 +117,11 @@ def train(
                 start = {"epochs": 0, "seconds": 0.0}
                 checkpoint = Checkpoint(FloatNetwork(network=network, config=config), start)
         checkpoint.network.to(place)
-        _Run(checkpoint, data, path=path, report=report).to(stop_after)
+        run = _Run(checkpoint, data, path=path, report=report)
+        try:
+            run.to(stop_after)
+        finally:
+            run.journal.close()
         checkpoint.network.cpu()
     return checkpoint
 
@@ -132,7 +137,7 @@ class _Run:
         self.labels = torch.from_numpy(data.train_labels).to(self.device)
         self.top = int(data.train_samples.max())
         self.steps = max(1, len(self.samples) // self.config.batch)
-        self.main = world() == 1 or distributed.get_rank() == 0
+        self.main = is_first()
         self.began, self.before = time.monotonic(), self.progress["seconds"]
         self.saved = self.began
         done = self.progress["epochs"], self.progress.get("steps", 0)
@@ -157,7 +162,6 @@ class _Run:
             if self._passed() >= last:
                 break
             first += phase.epochs
-        self.journal.close()
 
     def _passed(self) -> float:
         """Epochs done, as a fraction too."""

@@ -5,7 +5,7 @@ import torch
 from float_networks import batch, build
 from torch.nn import functional
 
-from ds2ta.golden.fused import Neurons, fire
+from ds2ta.golden.fused import Neurons, compiler_found, fire
 from ds2ta.golden.recipe import Arithmetic
 
 EXACT = Arithmetic(compiled=False, precision="float32")
@@ -111,3 +111,27 @@ def test_bfloat16_is_close_and_its_spikes_are_binary():
     assert torch.equal(one[0]["stem.0"], other[0]["stem.0"].float())  # pixels are never rounded
     head = [found[2]["head.weight"].flatten() for found in (one, other)]
     assert functional.cosine_similarity(*head, dim=0) > 0.9
+
+
+@pytest.mark.skipif(not compiler_found(), reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")  # of torch's own compiler
+def test_compiled_passes_are_the_same_functions():
+    random = torch.Generator().manual_seed(2)
+    P, weight = (torch.randn(3, 40, 16, generator=random) for _ in range(2))
+    gain, beta = torch.rand(16, generator=random) + 0.5, torch.rand(16, generator=random)
+    inputs = [value.requires_grad_() for value in (P, gain, beta, torch.tensor([0.25]))]
+    found = []
+    for compiled in (False, True):
+        neurons = Neurons(steps=3, theta=0.7, slope=2.0, keep=0.5, epsilon=1e-5, compiled=compiled)
+        spikes, mean, _ = fire(
+            P,
+            neurons=neurons,
+            dtype=torch.float32,
+            gain=gain,
+            beta=beta,
+            factors=inputs[3],
+            scale=torch.ones(16),
+        )
+        found.append([spikes, mean, *torch.autograd.grad((spikes * weight).sum(), inputs)])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-5)

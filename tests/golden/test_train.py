@@ -168,3 +168,42 @@ def test_presets(name):
     assert preset.config.bits == 4
     data = load_data(preset.config.data)
     assert preset.network.input == data.input
+
+
+def test_presets_of_the_paper():
+    """Sizes that the paper states: ViT-4-384 has 12 heads of 32 channels, 64 tokens, ratio 4 and 9.32 M parameters
+    with those of batch norm and denoisers; ViT-2-256 has 16 heads of 16 channels, T = 10 and 2.58 M."""
+    for name, million in {"vit-4-384": 9.32, "vit-2-256": 2.58}.items():
+        preset = PRESETS[name]
+        network = preset.network
+        weights = sum(layer.inputs * layer.outputs * layer.kernel**2 for layer in network.layers())
+        scales = sum(2 * layer.outputs for layer in network.layers()[:-1])
+        assert (weights + scales) / 1e6 == pytest.approx(million, abs=0.03)
+        assert network.tokens == 64
+        assert network.hidden_dim == 4 * network.embed_dim
+        assert (network.window, preset.config.batch, preset.config.rate_float) == (3, 256, 1e-3)
+    static, event = PRESETS["vit-4-384"], PRESETS["vit-2-256"]
+    assert (static.network.time_steps, event.network.time_steps) == (4, 10)
+    assert (static.network.head_dim, event.network.head_dim) == (32, 16)
+    assert (static.config.initial_tau, event.config.initial_tau) == (4, 2)
+    assert (static.config.initial_denoiser_threshold, event.config.initial_denoiser_threshold) == (3, 2)
+    assert (static.config.epochs_float, event.config.epochs_float) == (300, 200)
+    assert (static.config.attention_threshold(1), event.config.attention_threshold(1)) == (8, 4)
+
+
+def test_ablation_changes_one_thing_at_a_time():
+    steps = [PRESETS[name].network for name in ("spikformer", "spikformer-nsad", "vit-4-384")]
+    assert [(network.nsad, network.window) for network in steps] == [(False, 1), (True, 1), (True, 3)]
+    alike = [network.model_copy(update={"name": "x", "nsad": True, "window": 1}) for network in steps]
+    assert alike[0] == alike[1] == alike[2]
+    configs = [PRESETS[name].config for name in ("spikformer", "spikformer-nsad", "vit-4-384")]
+    assert configs[0] == configs[1] == configs[2]
+
+
+def test_presets_for_chips():
+    """Weights of cifar-ecp5 at 4 bits beside two spike banks in the 3.7 Mbit of an ECP5-85F."""
+    network = PRESETS["cifar-ecp5"].network
+    assert sum(layer.inputs * layer.outputs * layer.kernel**2 for layer in network.layers()) * 4 <= 2.5e6
+    assert network.embed_dim % 64 == 0
+    assert network.head_dim == 32
+    assert PRESETS["nmnist-tiny"].network.sample_shape == (4, 2, 34, 34)
