@@ -163,7 +163,7 @@ _MAP = (
         ),
     ),
     Register("result_class", 0x005, Access.RO, "Class of the last result; ties go to the lowest."),
-    Register("result_number", 0x006, Access.RO, "Results since the last core_reset, modulo 2**32."),
+    Register("result_number", 0x006, Access.RO, "Results since the last core_reset, modulo 2**16."),
     Register("sample_bytes", 0x007, Access.RO, "Bytes taken of the present sample; 0 when its result is complete."),
     Register(
         "sample_length",
@@ -174,9 +174,9 @@ _MAP = (
         reset=None,
     ),
     Register("pass", 0x009, Access.RO, "Pass of the layer program at work."),
-    Register("frames_good", 0x00A, Access.RO, "Good frames that the link has received, modulo 2**32."),
-    Register("frames_dropped", 0x00B, Access.RO, "Frames that the link has dropped, modulo 2**32."),
-    Register("scans", 0x00C, Access.RO, "Whole scans of the stores that agreed, since the last change or rescan."),
+    Register("frames_good", 0x00A, Access.RO, "Good frames that the link has received, modulo 2**16."),
+    Register("frames_dropped", 0x00B, Access.RO, "Frames that the link has dropped, modulo 2**16."),
+    Register("scans", 0x00C, Access.RO, "Whole scans that agreed since the last change or rescan, modulo 2**16."),
     Register(
         "classes",
         0x00D,
@@ -208,8 +208,8 @@ _MAP = (
         "check_rows",
         0x010,
         Access.RW,
-        "Rows of the store that are checked, from row 0; 0: none. A number beyond store_rows is refused with an "
-        "error. A write starts the scan anew.",
+        "Rows of the store that are checked, from row 0; 0: none. More than store_rows never agree; a number "
+        "of more bits than the largest store_rows is refused. A write starts the scan anew.",
         count=len(STORES),
         reset=None,
     ),
