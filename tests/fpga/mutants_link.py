@@ -40,7 +40,7 @@ MUTANTS = [
         "file": "fpga/link.py",
         "old": "with m.Elif(content & (~receiving | full)):",
         "new": "with m.Elif(content & full):",
-        "test": "tests/fpga/test_link.py::test_lost_frames",
+        "test": "tests/fpga/test_link.py::test_lost_frames[small]",
         "why": "the tail of a lost frame is taken for a frame",
     },
     {

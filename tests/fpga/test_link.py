@@ -285,6 +285,16 @@ def test_lost_frames(bench):
         bench.check(answer)
         bench.send(good[cut:])
         assert bench.feed(good) == 1
+    # what comes of a lost frame after the answer is no frame either, even where it looks like one
+    inside = cobs.decode(wire(request(WRITE, b"\0\1" + bytes(4)))[:-1])
+    for junk in (b"\1", b"abc", bytes(range(1, 40))):
+        bench.model.take(good[:-1])
+        bench.model.lose()
+        outside = cobs.encode(junk + inside) + b"\0"
+        bench.send(good + outside[: 1 + len(junk)])
+        bench.check(answer)
+        bench.send(outside[1 + len(junk) :])
+        assert bench.feed(good) == 1
     bench.quiet()
 
 
