@@ -13,7 +13,7 @@ from amaranth.build.plat import Platform
 from amaranth_boards.resources import UARTResource
 
 from ds2ta.errors import FitError
-from ds2ta.gateware.presets import ECP5, ICE40, MACHINES
+from ds2ta.gateware.presets import ICE40, MACHINES
 
 __all__ = ["BOARDS", "Board", "Pin", "find_board"]
 
@@ -82,6 +82,8 @@ class Board:
 
 #: Everything is loaded by the host, so that one bitstream runs any model that its machine holds.
 _LOADED = {"weights": "ram", "tables": "ram"}
+#: Fits the 56 block RAMs and 28 multipliers of the smaller ECP5.
+_MEDIUM = {"lanes": 32, "row_lanes": 16, "drain_lanes": 4}
 #: Room for checker and host link on the UP5K: 5 % more cycles than the preset, 9 % fewer logic cells.
 _SMALL = {"tables": "ram", "drain_lanes": 2, "buffer_rows": 2, "counter_width": 16}
 _ECP5_25 = {"luts": 24_288, "registers": 24_288, "block_rams": 56, "single_port_rams": 0, "multipliers": 28}
@@ -139,8 +141,8 @@ BOARDS = {
             platform="ulx3s:ULX3S_25F_Platform",
             limits=_ECP5_25,
             core_hz=60e6,
-            model="digits-tiny",
-            choices=MACHINES["digits-tiny"] | ECP5["digits-tiny"] | _LOADED,
+            model="digits-small",
+            choices=MACHINES["digits-small"] | _LOADED | _MEDIUM,
             **_ULX3S,
         ),
         Board(
@@ -152,8 +154,8 @@ BOARDS = {
             crystal=Pin("clk"),
             crystal_hz=48_000_000,
             core_hz=72e6,
-            model="digits-tiny",
-            choices=MACHINES["digits-tiny"] | ECP5["digits-tiny"] | _LOADED,
+            model="digits-small",
+            choices=MACHINES["digits-small"] | _LOADED | _MEDIUM,
             busy=Pin("rgb_led", part="g"),
             error=Pin("rgb_led", part="r"),
             # no USB serial port: a 3.3 V adapter at the pins 0 (RX) and 1 (TX) of the feather connector
