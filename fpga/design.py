@@ -58,7 +58,7 @@ class _Wrapper(Elaboratable):
         m.submodules.clock = ClockGenerator(
             family=board.family, port=port(board.crystal), crystal_hz=board.crystal_hz, pll=self._pll
         )
-        m.submodules.top = top
+        m.submodules.board = top
         m.submodules.pin_rx = rx = io.Buffer("i", port(board.uart, "rx"))
         m.d.comb += top.rx.eq(rx.i)
         outputs = {"tx": port(board.uart, "tx"), "busy": port(board.busy), "error": port(board.error)}

@@ -49,10 +49,10 @@ def test_a_build(name, pll_cells, quick, tmp_path):
     assert pll_cells in wanted.rtlil
     # 16 + 16 registers and those of the reset, all found in their blocks
     blocks = report["blocks"]
-    assert (blocks["top"]["registers"], blocks["top.accelerator"]["registers"]) == (16, 16)
+    assert (blocks["board"]["registers"], blocks["board.accelerator"]["registers"]) == (16, 16)
     assert sum(block["registers"] for block in blocks.values()) == report["resources"]["registers"]["mapped"]
     path = clock["critical_path"]
-    assert path["blocks"][-1] in ("top.accelerator", "clock")
+    assert path["blocks"][-1] in ("board.accelerator", "clock")
     assert path["logic_ns"] + path["routing_ns"] == pytest.approx(1e9 / clock["fmax_hz"], abs=0.1)
 
     before = (tmp_path / board.bitstream).stat().st_mtime_ns
