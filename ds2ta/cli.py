@@ -222,6 +222,8 @@ def train(
     state: Annotated[Path | None, typer.Option(help="Float checkpoint; default: in build/train/.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads instead of the recipe's.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    bits: Annotated[int | None, typer.Option(help="Bits of a weight instead of the recipe's.")] = None,
+    origin: Annotated[Path | None, typer.Option(help="Float weights to begin with: STATE-float of a run.")] = None,
 ) -> None:
     """Train a network, fine-tune it to integer weights, and write its integer model file."""
     from ds2ta.golden.release import train_preset
@@ -235,6 +237,8 @@ def train(
         folder=data,
         threads=threads,
         device=device,
+        bits=bits,
+        origin=origin,
         console=_console,
     )
     print(path)

@@ -71,17 +71,22 @@ def train_preset(
     seed: int | None = None,
     folder: str | os.PathLike | None = None,
     threads: int | None = None,
+    bits: int | None = None,
+    origin: str | os.PathLike | None = None,
     device: str = "cpu",
     console: Console | None = None,
 ) -> Path:
     """Train a preset with a progress bar and write `<out>/<name>.safetensors`; `checkpoint` is the float file that
     a later call with `resume` continues from. `folder` holds the files of the data set. Under torchrun all
-    processes train, and the first one writes. Returns the model file's path."""
+    processes train, and the first one writes. `bits` instead of the recipe's and `origin`, the weights at the end
+    of another run's float phase, make a row of the curve of accuracy against bits. Returns the model file's path."""
     if name not in PRESETS:
         raise NetworkError(f"preset must be one of {', '.join(PRESETS)}, not {name!r}")
     out = Path(out)
     preset = PRESETS[name]
-    asked = {"seed": seed, "threads": threads}
+    asked = {"seed": seed, "threads": threads, "bits": bits}
+    if bits is not None and not 2 <= bits <= 8:
+        raise NetworkError(f"--bits {bits}: weights have 2 to 8")
     config = preset.config.model_copy(update={key: value for key, value in asked.items() if value is not None})
     load_data(config.data, folder)  # what is missing is said before anything is written
     for made in (out, Path(checkpoint).parent):
@@ -107,6 +112,7 @@ def train_preset(
             folder=folder,
             path=checkpoint,
             resume=resume,
+            origin=origin,
             device=place,
             report=report,
         )
@@ -116,6 +122,8 @@ def train_preset(
         return path
     command = f"ds2ta train {name} --out models/" + ("" if seed is None else f" --seed {seed}")
     command += "" if folder is None else " --data DIR"
+    command += "" if bits is None else f" --bits {bits}"
+    command += "" if origin is None else " --origin FILE"
     save_model(export(trained, command=command, folder=folder), path)
     return path
 

@@ -36,7 +36,7 @@ from ds2ta.golden.processes import is_first
 from ds2ta.golden.recipe import TrainingConfig
 from ds2ta.network import Network
 
-__all__ = ["Phase", "Report", "accuracy", "phases", "train"]
+__all__ = ["Phase", "Report", "accuracy", "float_path", "phases", "train"]
 
 SAVE_EVERY = 10  # epochs
 SAVE_SECONDS = 180.0  # or when so much time has passed, in the middle of an epoch
@@ -86,13 +86,16 @@ def train(
     folder: str | os.PathLike | None = None,
     path: str | os.PathLike | None = None,
     resume: bool = False,
+    origin: str | os.PathLike | None = None,
     stop_after: float | None = None,
     device: str = "cpu",
     report: Report | None = None,
 ) -> Checkpoint:
     """Train to the end of the recipe, or to `stop_after` epochs (a fraction stops inside of one). With `path` the
     state is saved there as it goes; with `resume` an existing file is continued, and gives the weights that an
-    uninterrupted run gives (with as many threads, to the last bit). `folder` holds the files of the data set."""
+    uninterrupted run gives (with as many threads, to the last bit). `folder` holds the files of the data set.
+    `origin`: a float checkpoint whose weights take the place of the float phase (`float_path` of an earlier run,
+    perhaps with other bits)."""
     place = torch.device(device)
     data = load_data(config.data, folder)
     if network.input != data.input or network.classes != data.classes:
@@ -116,6 +119,8 @@ def train(
                 torch.manual_seed(config.seed)
                 start = {"epochs": 0, "seconds": 0.0}
                 checkpoint = Checkpoint(FloatNetwork(network=network, config=config), start)
+            if origin is not None:
+                _begin_at(checkpoint, origin)
         checkpoint.network.to(place)
         run = _Run(checkpoint, data, path=path, report=report)
         try:
@@ -124,6 +129,22 @@ def train(
             run.journal.close()
         checkpoint.network.cpu()
     return checkpoint
+
+
+def float_path(path: str | os.PathLike) -> Path:
+    """Where the weights at the end of the float phase are kept beside the checkpoint `path`."""
+    path = Path(path)
+    return path.with_name(f"{path.stem}-float{path.suffix}")
+
+
+def _begin_at(checkpoint: Checkpoint, origin: str | os.PathLike) -> None:
+    """Weights of a float checkpoint, and its float phase as done."""
+    found, network = load_checkpoint(origin), checkpoint.network
+    if found.network.network != network.network or "float_accuracy" not in found.progress:
+        raise NetworkError(f"{origin}: not the end of a float phase of network {network.network.name}")
+    network.load_state_dict(found.network.state_dict())
+    keys = ("seconds", "float_accuracy")
+    checkpoint.progress = {key: found.progress[key] for key in keys} | {"epochs": network.config.epochs_float}
 
 
 class _Run:
@@ -204,6 +225,8 @@ class _Run:
             found = accuracy(self.network, self.data.test_samples, self.data.test_labels)
             self.progress[f"{phase.name}_accuracy"] = found
             self.tell(epoch + 1, total, f"{phase.name}: held-out accuracy {found:.2f} %")
+            if not phase.quantized and self.path is not None and self.main:
+                save_checkpoint(Checkpoint(self.network, self.progress), float_path(self.path))
         late = time.monotonic() - self.saved > SAVE_SECONDS
         self.save(optimizer, empty=done, write=done or late or epoch + 1 >= last or (epoch + 1) % SAVE_EVERY == 0)
 

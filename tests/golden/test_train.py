@@ -1,6 +1,7 @@
 """Training: deterministic, resumable, and it learns. Real digits, very small networks."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from ds2ta.errors import NetworkError
 from ds2ta.golden import train as training
 from ds2ta.golden.activity import layer_inputs, word_ratios, work_share
 from ds2ta.golden.checkpoint import load_checkpoint
-from ds2ta.golden.data import load_data
+from ds2ta.golden.data import dataset_names, load_data
 from ds2ta.golden.integer import IntegerNetwork
 from ds2ta.golden.presets import PRESETS
 from ds2ta.golden.recipe import TrainingConfig
@@ -207,3 +208,9 @@ def test_presets_for_chips():
     assert network.embed_dim % 64 == 0
     assert network.head_dim == 32
     assert PRESETS["nmnist-tiny"].network.sample_shape == (4, 2, 34, 34)
+
+
+def test_every_preset_and_data_set_is_in_the_documents():
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    for name in (*PRESETS, *dataset_names()):
+        assert f"`{name}`" in page, name

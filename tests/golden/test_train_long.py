@@ -51,6 +51,20 @@ def test_a_run_cut_at_any_place_goes_on_with_equal_losses(tmp_path):
     assert one.progress["quantized_accuracy"] == whole.progress["quantized_accuracy"]
 
 
+def test_a_run_may_begin_at_the_end_of_a_float_phase(tmp_path):
+    whole = train.train(NETWORK, CONFIG, path=tmp_path / "whole.safetensors")
+    origin = train.float_path(tmp_path / "whole.safetensors")
+    again = train.train(NETWORK, CONFIG, origin=origin)
+    state = whole.network.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in again.network.state_dict().items())
+    assert again.progress | {"seconds": 0} == whole.progress | {"seconds": 0}
+    coarse = train.train(NETWORK, CONFIG.model_copy(update={"bits": 2}), origin=origin)
+    assert coarse.network.synapse("rpe").integer_weight()[0].abs().max() == 1
+    other = NETWORK.model_copy(update={"hidden_dim": 20})
+    with pytest.raises(NetworkError, match="not the end of a float phase of network squares"):
+        train.train(other, CONFIG, origin=origin)
+
+
 def test_checkpoints_come_by_the_clock(tmp_path, monkeypatch):
     monkeypatch.setattr(train, "SAVE_SECONDS", 0.0)
     saved = []
