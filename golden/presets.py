@@ -205,9 +205,9 @@ PRESETS = {
         ),
         config=TrainingConfig(
             data="nmnist",
-            epochs_float=60,
-            epochs_quantized=20,
-            epochs_frozen=4,
+            epochs_float=100,
+            epochs_quantized=60,
+            epochs_frozen=8,
             batch=32,
             rate_float=6e-3,
             rate_quantized=2e-3,

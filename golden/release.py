@@ -79,7 +79,7 @@ def train_preset(
     """Train a preset with a progress bar and write `<out>/<name>.safetensors`; `checkpoint` is the float file that
     a later call with `resume` continues from. `folder` holds the files of the data set. Under torchrun all
     processes train, and the first one writes. `bits` instead of the recipe's and `origin`, the weights at the end
-    of another run's float phase, make a row of the curve of accuracy against bits. Returns the model file's path."""
+    of another run's float phase, make a row of the curve of accuracy against bits. Returns the file's path."""
     if name not in PRESETS:
         raise NetworkError(f"preset must be one of {', '.join(PRESETS)}, not {name!r}")
     out = Path(out)
