@@ -145,14 +145,11 @@ async def core_reset(dut):
     generator = random.Random(5)
     total = sum(item.cycles for item in bench.wanted(1)[1])
     await bench.classify(0, count=1)
-    for cut in [
-        2,
-        bench.length,
-        total // 2,
-        total - 3,
-        total + 5,
-        *(generator.randrange(1, total) for _ in range(6)),
-    ]:
+    cuts = [2, bench.length, total // 2, *(generator.randrange(1, total) for _ in range(6))]
+    cuts += range(total + 5, total + 60, 7)  # a row of the check is cut, or none
+    if total < 5000:
+        cuts += range(total - 20, total + 4)  # some of them in the very cycles of the result
+    for cut in cuts:
         scans = await bench.bus.read("scans")
         task = bench.bytes.start(bench.sample(1))
         if not dut.busy.value:
