@@ -36,8 +36,8 @@ class HostLink(wiring.Component):
     is made twice, first without an answer, because the status goes before the data.
 
     Latency: a request is verified when its delimiter is taken. Then its body is walked through once (the header of
-    a SAMPLE two or three times, a READ twice), 10 cycles a byte, then the answer, 10 cycles a byte, and what bus
-    and streams take. Throughput: a byte every 10 cycles while a request comes in. Back-pressure: `i` is not ready
+    a SAMPLE two or three times, a READ twice), 11 cycles a byte, then the answer, 11 cycles a byte, and what bus
+    and streams take. Throughput: a byte every 11 cycles while a request comes in. Back-pressure: `i` is not ready
     in the 9 cycles behind a byte, so a UART of 4 clocks a bit never waits; while a request is acted upon it is
     ready.
 
@@ -114,7 +114,8 @@ class HostLink(wiring.Component):
 
         # ---- one bit of the walk
         stored = Signal()
-        m.d.comb += stored.eq(buffer.read_data.bit_select(bit, 1))
+        # chosen a cycle ahead: a block RAM is slow to show its data
+        m.d.sync += stored.eq(buffer.read_data.bit_select((bit + shift)[:3], 1))
         with m.If(~answering):
             m.d.comb += ones.eq(stored)
         with m.Elif(header):
@@ -185,7 +186,10 @@ class HostLink(wiring.Component):
             ]
 
         # ---- what happens next: one flip-flop a state, because no two states share logic
-        names = ["receive", "fetch", "shift", "act", "emit", "check", "ask", "wait", "load", "loaded", "sample"]
+        names = (
+            *("receive", "fetch", "pick", "shift", "act", "emit"),
+            *("check", "ask", "wait", "load", "loaded", "sample"),
+        )
         now = {name: Signal(name=f"in_{name}", init=name == "receive") for name in names}
         then = {name: Signal(name=f"to_{name}") for name in names}
         m.d.sync += [now[name].eq(then[name]) for name in names]
@@ -230,6 +234,8 @@ class HostLink(wiring.Component):
             # a READ finds its count at the end of the header as often as it needs it
             held = is_read & ~receiving & (~header | (place[:3] == 7))
             m.d.comb += buffer.read_enable.eq(~held)
+            go("pick")
+        with m.If(now["pick"]):
             go("shift")
         # In the states behind it `place` is the next byte: _START + 1 .. _HEADER + 3, then 0 and up. The header's
         # bytes differ in three bits.
@@ -245,7 +251,12 @@ class HostLink(wiring.Component):
                 go("act")
         with m.If((now["act"] | now["emit"]) & header & (place[:3] == 6)):
             m.d.comb += [chunks.set.eq(1), address_set.eq(~is_sample)]
-        words_sent = walk[5:11] == buffer.read_data[:6]
+        words_sent, count_wrong = Signal(), Signal()  # of a READ, a cycle late
+        count = buffer.read_data
+        m.d.sync += [
+            words_sent.eq(walk[5:11] == count[:6]),
+            count_wrong.eq((count == 0) | (count > MAX_REGISTERS)),
+        ]
         with m.If(now["emit"]):
             m.d.comb += [
                 sent.valid.eq(~(header & place[2] & (low != 0))),
@@ -259,7 +270,7 @@ class HostLink(wiring.Component):
                 m.d.comb += [rewind.eq(1), crc.start.eq(1)]
                 m.d.sync += [receiving.eq(1), answering.eq(0), tail.eq(0)]
                 go("receive")
-            with m.Elif(is_read & (status == Answer.OK) & ~words_sent):
+            with m.Elif(is_read & (status == Answer.OK)):
                 go("ask")
             with m.Else():
                 m.d.sync += tail.eq(1)
@@ -278,13 +289,10 @@ class HostLink(wiring.Component):
                 with m.Else():
                     go("fetch")
             with m.Elif(is_read):
-                count = buffer.read_data
                 with m.If(low != 0):
                     go("fetch")
-                with m.Elif((count == 0) | (count > MAX_REGISTERS)):
+                with m.Elif(count_wrong):
                     answer(Answer.LENGTH)
-                with m.Elif(words_sent):
-                    answer()
                 with m.Else():
                     go("ask")
             with m.Elif(is_write):
@@ -337,7 +345,12 @@ class HostLink(wiring.Component):
             with m.Else():
                 go("fetch")
         with m.If(now["ask"]):
-            with m.If(address[len(self.bus.address) :].any() & ~answering):
+            with m.If(is_read & words_sent & answering):
+                m.d.sync += tail.eq(1)
+                go("fetch")
+            with m.Elif(is_read & words_sent):
+                answer()
+            with m.Elif(address[len(self.bus.address) :].any() & ~answering):
                 answer(Answer.ADDRESS)
             with m.Else():
                 m.d.comb += self.bus.enable.eq(1)

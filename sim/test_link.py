@@ -148,7 +148,7 @@ async def every_kind(dut, stall):
 
 @cocotb.test()
 async def cycles(dut):
-    """What the contract says of time: 10 cycles a byte in, no waiting while a request is acted upon."""
+    """What the contract says of time: 11 cycles a byte in, no waiting while a request is acted upon."""
     bench = _Bench(dut)
     await reset(dut)
     body = b"\x01\x02\x00\x01" + bytes(range(1, 129))
@@ -159,11 +159,11 @@ async def cycles(dut):
     await bench.sink.take(len(wire(answer)))
     taken = np.diff(bench.source.cycles)
     # a code byte is no byte of the body, unless it stands for a zero
-    assert set(taken[: len(frame) - 1].tolist()) == {1, 10}
-    assert sum(taken[: len(frame) - 1].tolist()) == 10 * (len(body) + 4) + len(frame) - 1 - (len(body) + 4)
+    assert set(taken[: len(frame) - 1].tolist()) == {1, 11}
+    assert sum(taken[: len(frame) - 1].tolist()) == 11 * (len(body) + 4) + len(frame) - 1 - (len(body) + 4)
     assert set(taken[len(frame) :].tolist()) == {1}
-    # 32 accesses of 5 cycles, each behind four bytes of 10 cycles, and the way back
-    assert set(np.diff([at for at, _, _ in bench.accesses]).tolist()) == {4 * 10 + 5}
+    # 32 accesses of 5 cycles, each behind four bytes of 11 cycles, and the way back
+    assert set(np.diff([at for at, _, _ in bench.accesses]).tolist()) == {4 * 11 + 5}
 
 
 @cocotb.test()
