@@ -2,6 +2,7 @@
 """Netlists equal the RTL: cell models against the memories and products that they stand for, a whole network on the
 cells of an iCE40 UP5K, and the record of the networks that take too long for every day (`make gatesim`)."""
 
+import json
 import random
 
 import pytest
@@ -10,12 +11,13 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from gate_designs import MEMORIES, Memories, Multipliers, collided, traffic
 
+from ds2ta.cli import ROOT
 from ds2ta.gateware.accelerator import store_images
 from ds2ta.golden import slow
 from ds2ta.hw.store import SpikeBank
 from ds2ta.sim import gates
 from ds2ta.sim.gates import Gates, gate_verilog, with_faults
-from ds2ta.sim.gatesim import GatesError, case, compare
+from ds2ta.sim.gatesim import CASES, GatesError, case, case_digest, compare
 from ds2ta.sim.network import RtlNetwork
 from ds2ta.sim.rtl import Rtl, RtlError
 from ds2ta.sim.verilator import ToolError
@@ -166,3 +168,20 @@ def test_network_on_ice40():
             network.load(model)
         assert len(seen) >= 2 * FAULTS / 3, f"{len(seen)} of {FAULTS} broken cells seen"
         compare(network, model.samples[0], expected[0], network.run(model.samples[0]))
+
+
+def test_record():
+    """What `make gatesim` saw is what the golden model says, on the netlists that the present design gives."""
+    path = ROOT / "docs" / "gates.json"
+    assert path.is_file(), "no record: run `make gatesim`"
+    found = {entry["case"]: entry for entry in json.loads(path.read_text())}
+    assert set(found) == set(CASES), "other cases than now: run `make gatesim`"
+    for name, entry in found.items():
+        model, _, family = case(entry["board"])
+        assert (entry["board"], entry["family"]) == (CASES[name][0], family)
+        assert len(entry["logits"]) >= 3
+        for sample, logits in zip(model.samples, entry["logits"], strict=False):
+            assert slow.run(model, sample)["logits"].tolist() == logits, name
+        assert entry["digest"] == case_digest(entry["board"]), (
+            f"{name}: another netlist than now: run `make gatesim`"
+        )
