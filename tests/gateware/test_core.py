@@ -45,7 +45,7 @@ MEMORIES = {
 }
 
 
-def _run(model, folder, choices, *, built_in=False, samples=2, upsets=False) -> list[str]:
+def _run(model, folder, choices, *, built_in=False, samples=2, upsets=False, large=False) -> list[str]:
     """Run the bench; the answer is what it left out."""
     machine = fit(model, **choices)
     path, images = folder / "model.safetensors", folder / "samples.npy"
@@ -58,8 +58,8 @@ def _run(model, folder, choices, *, built_in=False, samples=2, upsets=False) -> 
         clock_hz=CLOCK,
         digest=digest if built_in else b"",
     )
-    given = {"model": str(path), "machine": machine.model_dump(), "samples": str(images), "built_in": built_in}
-    given |= {"clock_hz": CLOCK, "digest": digest.hex()}
+    given = {"model": str(path), "machine": machine.model_dump(), "samples": str(images)}
+    given |= {"built_in": built_in, "large": large, "clock_hz": CLOCK, "digest": digest.hex()}
     extra = []
     if upsets:
         given["upsets"] = MEMORIES
@@ -82,7 +82,8 @@ def test_built_in(tmp_path):
 
 def test_digits_tiny(tmp_path):
     model = load_model(ROOT / "models" / "digits-tiny.safetensors")
-    assert _run(model, tmp_path, MACHINES["digits-tiny"] | ICE40 | {"tables": "ram"}) == ["upsets"]
+    choices = MACHINES["digits-tiny"] | ICE40 | {"tables": "ram"}
+    assert _run(model, tmp_path, choices, large=True) == ["core_reset", "between_rows", "trust", "upsets"]
 
 
 @pytest.mark.parametrize(
