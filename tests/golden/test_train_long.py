@@ -1,7 +1,6 @@
 """Training of large networks: stopping in the middle of an epoch, several processes, journals."""
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -99,11 +98,8 @@ def torchrun(count: int, folder: Path) -> list[tuple]:
     here, path = str(Path(__file__).parent), str(folder / f"{count}.safetensors")
     script = folder / f"{count}.py"
     script.write_text(SCRIPT.format(here=here, path=path))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(count)]
-    command += ["--master-addr", "127.0.0.1", "--master-port", str(port), str(script)]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+    command.append(str(script))
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=240, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False
     )
