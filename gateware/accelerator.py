@@ -14,7 +14,7 @@ bank A and V in bank B; no pass reads a row that it writes.
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, ceil_log2
@@ -117,7 +117,8 @@ class Accelerator(wiring.Component):
       write: a row as written, and its address; valid bit 0 is bank A, bit 1 is bank B;
       score: T scores of the next (head, query, key);
       entry: a denoised score that is kept, with its step and key, in the order of the scores;
-      collision: a bank is read and written at the same row in one cycle, which never happens.
+      collision: a bank is read and written at the same row in one cycle, which never happens;
+      overrun: a row comes to a residual unit that is not ready, which never happens.
     """
 
     def __init__(self, machine: Machine, program: Program | None = None, *, trace: bool = False):
@@ -148,6 +149,7 @@ class Accelerator(wiring.Component):
                 "trace_entry": Out(machine.denoiser_bits),
                 "trace_entry_valid": Out(1),
                 "trace_collision_valid": Out(1),
+                "trace_overrun_valid": Out(1),
                 **{f"trace_{kind}_pass": Out(range(machine.instructions)) for kind in _TRACES},
             }
         if machine.weights != "rom" or machine.tables != "rom":
@@ -171,12 +173,18 @@ class Accelerator(wiring.Component):
         parameter_row = parameter_layout(lanes=machine.drain_lanes, param_width=machine.param_width)
 
         # ---- sequencer
+        # The decoded opcode steers wide paths, so it stands in registers; it is right from the cycle after `start`.
         now = sequencer.instruction
+        starts = {code: sequencer.start & (now.opcode == code) for code in Opcode}
         runs = {code: Signal(name=f"runs_{code.name.lower()}") for code in Opcode}
-        m.d.comb += [signal.eq(now.opcode == code) for code, signal in runs.items()]
-        gathers = Signal()  # the pass reads rows through the gather
+        m.d.sync += [signal.eq(now.opcode == code) for code, signal in runs.items()]
+        reads = (Opcode.SYNAPSE, Opcode.POOL, Opcode.HEAD)
+        gathers, from_b = Signal(), Signal()  # the pass reads rows through the gather; in bank B
+        m.d.sync += [
+            gathers.eq(Cat(now.opcode == code for code in reads).any()),
+            from_b.eq(Cat(now.opcode == code for code in reads).any() & now.source_bank),
+        ]
         m.d.comb += [
-            gathers.eq(runs[Opcode.SYNAPSE] | runs[Opcode.POOL] | runs[Opcode.HEAD]),
             sequencer.go.eq(self.sample.valid),
             self.busy.eq(sequencer.busy),
             self.pass_index.eq(sequencer.index),
@@ -190,22 +198,20 @@ class Accelerator(wiring.Component):
             counter_store.read_address.eq(self.counter_address),
             self.counter_data.eq(counter_store.read_data),
         ]
-        walks = runs[Opcode.SYNAPSE] | runs[Opcode.POOL]
-        with m.Switch(now.opcode):
-            with m.Case(Opcode.INPUT):
-                m.d.comb += sequencer.done.eq(encoder.done)
-            with m.Case(Opcode.ATTENTION):
-                m.d.comb += sequencer.done.eq(attention.done & ~residual.busy)
-            with m.Case(Opcode.HEAD):
-                m.d.comb += sequencer.done.eq(~head.busy)
-            with m.Default():
-                m.d.comb += sequencer.done.eq(walker.done & ~residual.busy)
+        with m.If(runs[Opcode.INPUT]):
+            m.d.comb += sequencer.done.eq(encoder.done)
+        with m.Elif(runs[Opcode.ATTENTION]):
+            m.d.comb += sequencer.done.eq(attention.done & ~residual.busy)
+        with m.Elif(runs[Opcode.HEAD]):
+            m.d.comb += sequencer.done.eq(~head.busy)
+        with m.Else():
+            m.d.comb += sequencer.done.eq(walker.done & ~residual.busy)
         m.d.comb += [
-            encoder.start.eq(sequencer.start & runs[Opcode.INPUT]),
-            gather.start.eq(sequencer.start & gathers),
-            walker.start.eq(sequencer.start & walks),
-            attention.start.eq(sequencer.start & runs[Opcode.ATTENTION]),
-            head.start.eq(sequencer.start & runs[Opcode.HEAD]),
+            encoder.start.eq(starts[Opcode.INPUT]),
+            gather.start.eq(starts[Opcode.SYNAPSE] | starts[Opcode.POOL] | starts[Opcode.HEAD]),
+            walker.start.eq(starts[Opcode.SYNAPSE] | starts[Opcode.POOL]),
+            attention.start.eq(starts[Opcode.ATTENTION]),
+            head.start.eq(starts[Opcode.HEAD]),
             parameters.start.eq(sequencer.start),
         ]
 
@@ -223,8 +229,6 @@ class Accelerator(wiring.Component):
             walker.base.eq(now.target),
             walker.position_step.eq(now.target_step),
             walker.tile_step.eq(now.tile_step),
-            walker.positions.eq(now.positions_last + 1),
-            walker.tiles.eq(now.tiles_last + 1),
             residual.mode.as_value().eq(now.residual),
             residual.planes_in.eq(now.planes_in),
             residual.planes_out.eq(now.planes_out),
@@ -233,24 +237,32 @@ class Accelerator(wiring.Component):
             encoder.channels.eq(now.channels),
             encoder.bits.eq(now.bits),
             encoder.base.eq(now.target),
-            encoder.positions.eq(now.positions_last + 1),
             encoder.model_steps.eq(now.steps),
-            head.positions.eq(now.positions_last + 1),
-            head.classes.eq(now.classes_last + 1),
             attention.q_base.eq(now.source),
             attention.k_base.eq(now.keys),
             attention.v_base.eq(now.values),
             attention.o_base.eq(now.target),
-            attention.tokens.eq(now.positions_last + 1),
-            attention.heads.eq(now.heads_last + 1),
-            attention.head_rows.eq(now.head_rows_last + 1),
-            attention.head_dim.eq((now.head_rows_last + 1) * rows),
             attention.groups.eq(now.source_step),
             attention.table_base.eq(now.table),
             attention.threshold.eq(now.threshold),
         ]
+        # counts are used after the cycle of `start` only, and so the additions may take it
+        m.d.sync += [
+            walker.positions.eq(now.positions_last + 1),
+            walker.tiles.eq(now.tiles_last + 1),
+            encoder.positions.eq(now.positions_last + 1),
+            head.positions.eq(now.positions_last + 1),
+            head.classes.eq(now.classes_last + 1),
+            attention.tokens.eq(now.positions_last + 1),
+            attention.heads.eq(now.heads_last + 1),
+            attention.head_rows.eq(now.head_rows_last + 1),
+            attention.head_dim.eq((now.head_rows_last + 1) * rows),
+        ]
 
         # ---- streams
+        # A row never waits at the residual unit: what is not added is written in one cycle, and rows to be added
+        # come at least `planes_out` cycles apart, which `Machine` and the compiler see to. So nothing behind the
+        # engine ever waits either, and no ready runs back through it; `trace_overrun` would tell.
         wiring.connect(m, wiring.flipped(self.sample), encoder.i)
         wiring.connect(m, gather.o, reader.i)
         _join(m, zero_skip.o, engine.i)
@@ -267,16 +279,19 @@ class Accelerator(wiring.Component):
         shapes = store_shapes(machine)
         scans = {name: Signal(name=f"scans_{name}") for name in shapes}
         stored = {
-            "weights": weight_store.data,
+            "weights": engine.stored.as_value(),
             "program": program_store.data,
-            "parameters": parameter_store.data,
+            "parameters": parameters.stored.as_value(),
             "denoiser": attention.stored,
         }
+        scanned = Const(0)
         for name, shape in shapes.items():
-            chunks = Array(stored[name][CHUNK * chunk :][:CHUNK] for chunk in range(shape.chunks))
+            chunk = stored[name].word_select(self.scan.chunk[: bits_for(shape.chunks - 1)], CHUNK)
             m.d.comb += scans[name].eq(self.scan.enable & ~sequencer.busy & (self.scan.store == shape.number))
-            with m.If(scans[name]):
-                m.d.sync += self.scan.data.eq(chunks[self.scan.chunk[: bits_for(shape.chunks - 1)]])
+            held = Signal(name=f"scanned_{name}")
+            m.d.sync += held.eq(scans[name])
+            scanned = scanned | (chunk & held.replicate(CHUNK))
+        m.d.sync += self.scan.data.eq(scanned)
         m.d.comb += [
             weight_store.enable.eq(engine.weight_enable | scans["weights"]),
             weight_store.address.eq(Mux(sequencer.busy, engine.weight_address, self.scan.row)),
@@ -294,11 +309,10 @@ class Accelerator(wiring.Component):
                 )
             ),
             parameters.read_data.eq(parameter_store.data),
-            head.bias.eq(parameter_row(parameter_store.data).bias),
+            # a register on the way is made up for by the steps of a group, unless there is one only
+            head.bias.eq(parameters.stored.bias if steps > 1 else parameter_row(parameter_store.data).bias),
         ]
-        from_b = Signal()
         m.d.comb += [
-            from_b.eq(gathers & now.source_bank),
             bank_a.read_enable.eq(Mux(gathers, reader.read_enable & ~from_b, attention.qk_enable)),
             bank_a.read_address.eq(Mux(gathers, reader.read_address, attention.qk_address)),
             reader.read_data.eq(Mux(from_b, bank_b.read_data, bank_a.read_data)),
@@ -318,27 +332,25 @@ class Accelerator(wiring.Component):
                 bank_b.read_enable.eq(residual.read_enable),
                 bank_b.read_address.eq(residual.read_address),
             ]
-        writer = Signal(rows * steps)
-        write_address, write_enable, write_banks = Signal(address_width), Signal(), Signal(2)
+        # rows are written one cycle late: no pass reads what it writes, and the next begins later than that
+        writer = Signal(rows * steps, reset_less=True)
+        write_address, write_enable = Signal(address_width, reset_less=True), Signal()
+        write_banks = Signal(2)
         with m.If(runs[Opcode.INPUT]):
-            m.d.comb += [
-                writer.eq(encoder.write.row),
-                write_address.eq(encoder.write.address),
-                write_enable.eq(encoder.write.enable),
-            ]
+            m.d.comb += write_enable.eq(encoder.write.enable)
+            m.d.sync += [writer.eq(encoder.write.row), write_address.eq(encoder.write.address)]
         with m.Else():
-            m.d.comb += [
-                writer.eq(residual.write.row),
-                write_address.eq(residual.write.address),
-                write_enable.eq(residual.write.enable),
-            ]
+            m.d.comb += write_enable.eq(residual.write.enable)
+            m.d.sync += [writer.eq(residual.write.row), write_address.eq(residual.write.address)]
         for number, bank in enumerate((bank_a, bank_b)):
             m.d.comb += [
                 bank.write.enable.eq(write_banks[number]),
                 bank.write.address.eq(write_address),
                 bank.write.row.eq(writer),
-                write_banks[number].eq(write_enable & sequencer.busy & ((now.target_bank == number) | now.mirror)),
             ]
+            m.d.sync += write_banks[number].eq(
+                write_enable & sequencer.busy & ((now.target_bank == number) | now.mirror)
+            )
 
         # ---- loading
         if machine.weights != "rom" or machine.tables != "rom":
@@ -371,12 +383,13 @@ class Accelerator(wiring.Component):
                 self.trace_entry_key.eq(attention.trace_entry.j),
                 self.trace_entry_valid.eq(attention.trace_entry.valid),
                 self.trace_collision_valid.eq(bank_a.collision | bank_b.collision),
+                self.trace_overrun_valid.eq(residual.i.valid & ~residual.i.ready),
                 *(getattr(self, f"trace_{kind}_pass").eq(sequencer.index) for kind in _TRACES),
             ]
         return m
 
 
-_TRACES = ("row", "write", "score", "entry", "collision")
+_TRACES = ("row", "write", "score", "entry", "collision", "overrun")
 _GATHER_FIELDS = (
     "source",
     "source_step",
@@ -418,11 +431,11 @@ def _fork(m, choose, source, chosen, other):
 
 
 def _merge(m, choose, chosen, other, target):
-    """One of two streams to one block."""
+    """One of two streams to one block that never lets them wait."""
     m.d.comb += [
         target.valid.eq(Mux(choose, chosen.valid, other.valid)),
-        chosen.ready.eq(target.ready & choose),
-        other.ready.eq(target.ready & ~choose),
+        chosen.ready.eq(1),
+        other.ready.eq(1),
         *(
             target.payload[name].eq(Mux(choose, chosen.payload[name], other.payload[name]))
             for name in target.payload.shape().members

@@ -33,6 +33,7 @@ def blocks(machine: Machine, program: Program | None = None) -> dict[str, wiring
     weight_width = max(1, ceil_log2(machine.weight_rows))
     count_width = bits_for(machine.max_count - 1)
     row_shape = {"row_lanes": rows, "time_steps": steps}
+    registered = machine.pipeline == "long"
     front = {
         "address_width": address_width,
         "weight_width": weight_width,
@@ -53,7 +54,7 @@ def blocks(machine: Machine, program: Program | None = None) -> dict[str, wiring
             event_frames=machine.samples == "any",
         ),
         "gather": Gather(**front, count_width=count_width, row_lanes=rows),
-        "reader": RowReader(**row_shape, **front),
+        "reader": RowReader(**row_shape, **front, registered=registered),
         "zero_skip": ZeroSkip(
             **row_shape,
             weight_width=weight_width,
@@ -69,6 +70,7 @@ def blocks(machine: Machine, program: Program | None = None) -> dict[str, wiring
             max_shift=machine.max_shift,
             acc_width=machine.acc_width,
             address_width=weight_width,
+            registered=registered,
         ),
         "tasa": Tasa(
             lanes=drain,
@@ -84,6 +86,7 @@ def blocks(machine: Machine, program: Program | None = None) -> dict[str, wiring
             param_width=machine.param_width,
             address_width=max(1, ceil_log2(machine.parameter_rows)),
             count_width=count_width,
+            registered=registered,
         ),
         "lif": LifArray(
             lanes=drain,
@@ -107,6 +110,7 @@ def blocks(machine: Machine, program: Program | None = None) -> dict[str, wiring
             denoiser_entries=machine.denoiser_entries,
             denoiser_kind=machine.tables,
             denoiser_init=program.denoiser_image if program and machine.tables == "rom" else (),
+            fast=registered,
         ),
         "walker": RowWalker(**row_shape, address_width=address_width, tile_width=count_width),
         "residual": Residual(**row_shape, address_width=address_width, max_planes=machine.max_planes),

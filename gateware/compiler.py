@@ -100,6 +100,9 @@ class _Compiler:
         width, height = (spec.width, spec.height) if kernel3 else (spec.width * spec.height, 1)
         tiles = -(-spec.outputs // machine.lanes)
         drain_groups = -(-min(spec.outputs, machine.lanes) // machine.drain_lanes)
+        if residual == Residual.ADD:  # the last row of a position must not come before the row before it is added
+            row_groups, least = machine.row_lanes // machine.drain_lanes, -(-planes_out // machine.time_steps)
+            drain_groups += max(0, least - ((drain_groups - 1) % row_groups + 1))
         line = width * source.step
         if source.interleave:
             rows, groups, tap_weights = source.step, 1, source.interleave

@@ -16,6 +16,7 @@ from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.program import Instruction, Opcode, Residual, instruction_words
 from ds2ta.gateware.sequencer import PassCounters
 from ds2ta.hw.lif import LifArray
+from ds2ta.hw.tasa import Tasa
 
 __all__ = ["predict", "total_cycles"]
 
@@ -58,7 +59,8 @@ def _pass(
         events, rows = int(np.count_nonzero(taps[f"{instruction.reads}.denoised"])), 0
     elif instruction.opcode == Opcode.POOL:
         beats = sum(1 for _ in _beats(instruction))
-        cycles, events, rows = beats * (instruction.tiles_last + 1) + _POOL_TAIL, 0, 0
+        tail = _POOL_TAIL + (machine.pipeline == "long")
+        cycles, events, rows = beats * (instruction.tiles_last + 1) + tail, 0, 0
     else:
         cycles, events, rows = _synapse(instruction, program.regions[instruction.reads], machine, taps)
     return PassCounters(instruction.name, instruction.opcode, instruction_words(machine) + cycles, events, rows)
@@ -157,42 +159,48 @@ def _synapse(
     beats = instruction.drain_groups * machine.time_steps
     engine = _Engine(head.drain if head else lambda cycle, commit: cycle + beats)
 
-    places = [_START - 1] * (machine.buffer_rows + 1)  # when the row before entered each place; last: left the head
-    ready = _START  # the cycle in which the next row is at the zero skip's door
+    fetched: list[int] = []  # the cycle in which each kept row leaves the zero skip's memory
+    registered = machine.pipeline == "long"
+    door = _START + registered  # the cycle in which the next row can be accepted, if there is room
+    output = 0  # the cycle from which the memory's output is free
+    taken = 0  # the cycle in which the engine took the event before
     events = 0
 
-    def keep(count: int, first: bool, flush: bool) -> None:
-        """A row goes through the elastic buffer and is served."""
-        nonlocal ready
-        # E[i] = max(E[i-1] + 1, E_before[i+1]): a place is free in the cycle in which its row moves on
-        entered = max(ready, places[1])
-        ready = entered + 1
-        for index in range(1, machine.buffer_rows):
-            places[index - 1] = entered
-            entered = max(entered + 1, places[index + 1])
-        places[machine.buffer_rows - 1] = entered
-        at = entered
+    def accepted() -> int:
+        """The next row enters when fewer than `buffer_rows` kept rows wait."""
+        nonlocal door
+        if len(fetched) >= machine.buffer_rows:
+            door = max(door, fetched[-machine.buffer_rows] + 1)
+        door += 1
+        return door - 1
+
+    def keep(entered: int, count: int, first: bool, flush: bool) -> None:
+        """A row, or the flush, goes through the memory and is served, one event a cycle."""
+        nonlocal output, taken
+        fetched.append(max(entered + 1, output))
+        shown = fetched[-1] + 1
         for number in range(max(count, 1)):
-            at = engine.accept(at + 1, first and number == 0, flush)
-        places[machine.buffer_rows] = at
+            # an event is registered when the one before is taken, and offered from the next cycle on
+            output = max(shown, taken)
+            taken = engine.accept(output + 1, first and number == 0, flush)
 
     for _ in range(tiles):
         kept_any = False
         for count, last in tile_rows:
+            entered = accepted()
             if count or (last and not kept_any):
-                keep(count, not kept_any, False)
+                keep(entered, count, not kept_any, False)
                 kept_any = True
                 events += count
-            else:
-                ready += 1
             if last:
                 kept_any = False
-    keep(0, False, True)
+    keep(accepted(), 0, False, True)
     if head:
         cycles = head.done + 1
     else:
         planes = instruction.planes_out if instruction.residual == Residual.ADD else 1
-        cycles = engine.final + machine.max_window - 1 + LifArray.latency + _EPILOGUE_TAIL + planes
+        window = Tasa.latency_of(machine.max_window, machine.shifters == "multipliers")
+        cycles = engine.final + window + registered + LifArray.latency + _EPILOGUE_TAIL + planes
     return cycles, events, tiles * len(tile_rows)
 
 

@@ -26,11 +26,14 @@ class Machine(BaseModel):
     row_lanes: int = Field(8, ge=4, le=32, description="channels in a row of spike memory (g), power of two")
     drain_lanes: int = Field(2, ge=1, le=32, description="TASA and LIF lanes (R), power of two")
     score_channels: int = Field(8, ge=1, le=32, description="channels popcounted a cycle (B), power of two")
-    buffer_rows: int = Field(2, ge=1, le=8, description="rows waiting between scan and engine")
+    buffer_rows: int = Field(16, ge=2, le=64, description="rows waiting between scan and engine, power of two")
     weights: Literal["rom", "ram", "spram"] = Field("rom", description="weight store")
     tables: Literal["rom", "ram"] = Field("rom", description="program, neuron parameters and denoiser tables")
     samples: Literal["any", "images"] = Field("any", description="samples taken; images alone save logic")
     shifters: Literal["logic", "multipliers"] = Field("logic", description="what the TASA shifters are made of")
+    pipeline: Literal["short", "long"] = Field(
+        "short", description="long: registers behind every block RAM, for a fast clock on ECP5"
+    )
     counter_width: int = Field(24, ge=8, le=32, description="bits of the layer counters")
     # needs
     time_steps: int = Field(4, ge=1, le=16, description="time steps (T)")
@@ -62,7 +65,7 @@ class Machine(BaseModel):
 
     @model_validator(mode="after")
     def _whole(self) -> "Machine":
-        for key in ("lanes", "row_lanes", "drain_lanes", "score_channels"):
+        for key in ("lanes", "row_lanes", "drain_lanes", "score_channels", "buffer_rows"):
             if getattr(self, key) not in _POWERS:
                 raise ValueError(f"{key}: {getattr(self, key)} must be a power of two")
         if self.lanes < self.row_lanes:

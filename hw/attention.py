@@ -37,7 +37,7 @@ class AttentionUnit(wiring.Component):
 
     Parameters: `row_lanes` g, `time_steps` T, `score_channels` B, `max_tokens`, `max_heads`, `max_head_dim` (a
     multiple of g), `denoiser_bits`, `membrane_width`, `leak_shift`, `address_width` (of rows), `denoiser_entries`,
-    `denoiser_kind`, `denoiser_init`.
+    `denoiser_kind`, `denoiser_init`, `fast` (small memories made of LUTs, see `hw/store.py`).
 
     Members: configuration, stable from `start` to `done`: `q_base`, `k_base`, `v_base`, `o_base`, `tokens`,
     `heads`, `head_rows` (= head_dim / g), `head_dim`, `groups` (rows of a position), `table_base` (entry of head 0,
@@ -65,6 +65,7 @@ class AttentionUnit(wiring.Component):
         denoiser_entries: int,
         denoiser_kind: str = "rom",
         denoiser_init: Sequence[int] = (),
+        fast: bool = False,
     ):
         row = row_layout(row_lanes, time_steps)
         check_range("Tokens", max_tokens, 1, 1024)
@@ -83,6 +84,7 @@ class AttentionUnit(wiring.Component):
             max_heads=max_heads,
             max_rows=max_rows,
             address_width=address_width,
+            fast=fast,
         )
         self._scores = ScoreUnit(
             row_lanes=row_lanes,
@@ -98,6 +100,7 @@ class AttentionUnit(wiring.Component):
             bits=denoiser_bits,
             kind=denoiser_kind,
             init=denoiser_init,
+            fast=fast,
         )
         self._lists = EntryLists(
             time_steps=time_steps,
@@ -105,6 +108,7 @@ class AttentionUnit(wiring.Component):
             max_rows=max_rows,
             bits=denoiser_bits,
             position_width=address_width,
+            fast=fast,
         )
         self._accumulator = AvAccumulator(
             row_lanes=row_lanes,

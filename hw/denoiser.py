@@ -64,12 +64,13 @@ class Denoiser(wiring.Component):
         bits: int,
         kind: str = "rom",
         init: Sequence[int] = (),
+        fast: bool = False,
     ):
         check_range("Time steps", time_steps, 1, 16)
         check_range("Largest head dimension", max_head_dim, 1, 1024)
         self._steps = time_steps
         self._table = DenoiserRom(
-            entries=entries, bits=bits, score_bits=max_head_dim.bit_length(), kind=kind, init=init
+            entries=entries, bits=bits, score_bits=max_head_dim.bit_length(), kind=kind, init=init, fast=fast
         )
         members = {
             "i": In(stream.Signature(score_layout(time_steps, max_head_dim, 3))),
@@ -110,12 +111,11 @@ class Denoiser(wiring.Component):
         floor = Signal.like(self.head_dim, reset_less=True)
         base = Signal.like(self.table_base, reset_less=True)
 
-        # the lowest pending score, one-hot; `single`: nothing is pending behind it
-        pick, single, behind = Signal(T), Signal(), 0
+        # the lowest pending score, one-hot; `single`: nothing is pending behind it (a register, for every handshake
+        # of the attention unit hangs on it)
+        pick, single = Signal(T), Signal(init=1)
         for t in range(T):
             m.d.comb += pick[t].eq(pending[t] & ~pending[:t].any())
-            behind = behind | (pending[t] & ~pick[t])
-        m.d.comb += single.eq(~behind)
 
         picked = 0
         for t in range(T):
@@ -152,11 +152,13 @@ class Denoiser(wiring.Component):
         m.d.sync += [self.entry.pair.eq(take), self.entry.row.eq(query_starts | self.swap)]
 
         with m.If(go):
-            m.d.sync += pending.eq(pending & ~pick)
+            m.d.sync += [pending.eq(pending & ~pick), single.eq(sum(pending) <= 2)]
         with m.If(single & query_ends & ~ending):
-            m.d.sync += [ending.eq(1), pending.eq(~0)]
+            m.d.sync += [ending.eq(1), pending.eq(~0), single.eq(T == 1)]
         with m.If(self.swap):
             m.d.sync += [ending.eq(0), query_ends.eq(0), query_starts.eq(1)]
+        counts = Signal(T)
+        m.d.comb += counts.eq(Cat(self.i.payload.score[t] >= floor for t in range(T)))
         with m.If(take):
             m.d.sync += [
                 held.eq(self.i.payload.score),
@@ -164,7 +166,8 @@ class Denoiser(wiring.Component):
                 self.head_ends.eq(self.i.payload.tag[1]),
                 self.last_head.eq(self.i.payload.tag[2]),
                 query_starts.eq(0),
-                pending.eq(Cat(self.i.payload.score[t] >= floor for t in range(T))),
+                pending.eq(counts),
+                single.eq(sum(counts) <= 1),
             ]
 
         # the head's floor

@@ -41,6 +41,8 @@ class SynapticEngine(wiring.Component):
     weight_bits, max_shift : signed weights, shifted left by 0..max_shift (0: no shifter is built).
     acc_width : bits of a signed accumulator.
     address_width : bits of a weight row's address.
+    registered : the register of stage 2 stands before the shifter, not behind it: for a device whose block RAM
+        is so slow that no logic may follow it. Costs registers where those behind the shifter are free.
 
     Members
     -------
@@ -49,6 +51,7 @@ class SynapticEngine(wiring.Component):
         while `weight_enable` is 0.
     groups : drain groups of a commit, 1..lanes // drain_lanes, stable while `busy`.
     o : stream of `hw.rows.drain_layout`.
+    stored : the weight row, one cycle late if `registered`, while no event comes: for a check of the memory.
     useful : an event with a non-zero mask is accumulated in this cycle.
     busy : an event is in the pipeline or a beat in the shadow (a pending token alone is not busy).
     """
@@ -66,6 +69,7 @@ class SynapticEngine(wiring.Component):
         max_shift: int,
         acc_width: int,
         address_width: int,
+        registered: bool = False,
     ):
         check_range("Lanes", lanes, 1, 1024)
         check_range("Time steps", time_steps, 1, 16)
@@ -83,6 +87,7 @@ class SynapticEngine(wiring.Component):
         self.max_shift = max_shift
         self.acc_width = acc_width
         self.address_width = address_width
+        self.registered = registered
         event = event_layout(address_width, max_shift, time_steps)
         super().__init__(
             {
@@ -92,6 +97,7 @@ class SynapticEngine(wiring.Component):
                 "weight_data": In(data.ArrayLayout(signed(weight_bits), lanes)),
                 "groups": In(range(lanes // drain_lanes + 1)),
                 "o": Out(stream.Signature(drain_layout(drain_lanes, acc_width))),
+                "stored": Out(data.ArrayLayout(signed(weight_bits), lanes)),
                 "useful": Out(1),
                 "busy": Out(1),
             }
@@ -132,8 +138,17 @@ class SynapticEngine(wiring.Component):
         starts = Signal()
         commits = Signal()
         works = Signal()
+        if self.registered:
+            row = Signal.like(self.weight_data, reset_less=True)
+            amount = Signal.like(shift, reset_less=True)
+            with m.If(advance):
+                m.d.sync += [row.eq(self.weight_data), amount.eq(shift)]
+            m.d.comb += [self.stored.eq(row), *(product[k].eq(row[k] << amount) for k in range(self.lanes))]
+        else:
+            m.d.comb += self.stored.eq(self.weight_data)
+            with m.If(advance):
+                m.d.sync += [product[k].eq(self.weight_data[k] << shift) for k in range(self.lanes)]
         with m.If(advance):
-            m.d.sync += [product[k].eq(self.weight_data[k] << shift) for k in range(self.lanes)]
             m.d.sync += [
                 enable.eq((mask | first.replicate(T)) & live.replicate(T)),
                 clear.eq(~mask & first.replicate(T)),
@@ -161,8 +176,11 @@ class SynapticEngine(wiring.Component):
                         m.d.sync += acc[k][t].eq(Mux(load, product[k], acc[k][t] + product[k]))
         pending = Signal()
         moved = Signal()
+        moves = Signal()  # commits & pending, a register of its own: the whole pipeline waits for it
         with m.If(commits & advance):
             m.d.sync += pending.eq(starts)
+        with m.If(advance):
+            m.d.sync += moves.eq(fetched & (first | flush) & Mux(commits, starts, pending))
 
         # shadow: drain_lanes shift chains, loaded in parallel; the next beat is always at their heads
         draining = Signal()
@@ -172,11 +190,10 @@ class SynapticEngine(wiring.Component):
         freed = Signal()
         taken = Signal()
         m.d.comb += [
-            last.eq((remaining == 1) & (step == T - 1)),
             taken.eq(draining & self.o.ready),
             freed.eq(taken & last),
-            advance.eq(~(commits & pending & draining & ~freed)),
-            moved.eq(commits & pending & advance),
+            advance.eq(~(moves & draining & ~freed)),
+            moved.eq(moves & advance),
             self.o.valid.eq(draining),
             self.o.payload.t_first.eq(step == 0),
             self.o.payload.t_last.eq(step == T - 1),
@@ -186,10 +203,12 @@ class SynapticEngine(wiring.Component):
         ]
         with m.If(moved):
             m.d.sync += [draining.eq(1), remaining.eq(self.groups), step.eq(0)]
+            m.d.sync += last.eq((self.groups == 1) if T == 1 else 0)
         with m.Elif(freed):
             m.d.sync += draining.eq(0)
         with m.Elif(taken):
             m.d.sync += step.eq(Mux(step == T - 1, 0, step + 1))
+            m.d.sync += last.eq((remaining == 2) if T == 1 else (remaining == 1) & (step == T - 2))
             with m.If(step == T - 1):
                 m.d.sync += remaining.eq(remaining - 1)
         depth = self.lanes // self.drain_lanes * T

@@ -110,40 +110,33 @@ class Gather(wiring.Component):
         tile, y, x = (Signal.like(self.tiles_last, name=name) for name in ("tile", "y", "x"))
         ky, kx = Signal(2), Signal(2)
         row, group = Signal.like(self.rows_last), Signal.like(self.groups_last)
+        # what the counters say, in registers: all else hangs on it
+        x_first, x_last, y_first, y_last, row_last, pad_x, pad_y = (
+            Signal(name=name) for name in ("x_first", "x_last", "y_first", "y_last", "row_last", "pad_x", "pad_y")
+        )
         # running pointers: first tap of the tile, line, position, tap line, tap
         at_tile, at_line, at_position, at_tap_line, at_tap = (
             Signal.like(self.source, name=name)
             for name in ("at_tile", "at_line", "at_position", "at_tap_line", "at_tap")
         )
-        offset = Signal.like(self.rows_last)
         tile_weights, tap_weights, row_weights = (
             Signal.like(self.weights, name=name) for name in ("tile_weights", "tap_weights_at", "row_weights")
         )
         shift = Signal.like(beat.shift)
 
-        y_last, x_last, tile_last = Signal(), Signal(), Signal()
+        tile_last = Signal()
         ky_last, kx_last, tap_done, group_last = Signal(), Signal(), Signal(), Signal()
         tap_last, position_last = Signal(), Signal()
         m.d.comb += [
-            y_last.eq(y == self.height_last),
-            x_last.eq(x == self.width_last),
             tile_last.eq(tile == self.tiles_last),
             ky_last.eq(~self.kernel3 | ky[1]),
             kx_last.eq(~self.kernel3 | kx[1]),
-            beat.pad.eq(
-                self.kernel3
-                & (
-                    ((ky == 0) & (y == 0))
-                    | ((kx == 0) & (x == 0))
-                    | (ky[1] & y_last & self.pad_bottom)
-                    | (kx[1] & x_last & self.pad_right)
-                )
-            ),
-            tap_done.eq(beat.pad | (row == self.rows_last)),
+            beat.pad.eq(pad_x | pad_y),
+            tap_done.eq(beat.pad | row_last),
             group_last.eq(group == self.groups_last),
             tap_last.eq(ky_last & kx_last),
             position_last.eq(x_last & y_last),
-            beat.address.eq(at_tap + offset),
+            beat.address.eq(at_tap + row),
             beat.weight.eq(row_weights),
             beat.shift.eq(shift),
             beat.first.eq((ky == 0) & (kx == 0) & (row == 0)),
@@ -166,16 +159,25 @@ class Gather(wiring.Component):
                 tap_weights.eq(weights),
                 row_weights.eq(weights),
                 row.eq(0),
-                offset.eq(0),
+                row_last.eq(~self.rows_last.any()),
                 group.eq(0),
                 shift.eq(0),
             ]
+
+        # tests for a count of one are no comparisons, lest synthesis put `start` in front of a shared comparator
+        def enter_column(number, first=False):
+            ends = ~self.width_last.any() if first else number == self.width_last
+            return [x.eq(number), x_first.eq(first), x_last.eq(ends)]
+
+        def enter_line(number, first=False):
+            ends = ~self.height_last.any() if first else number == self.height_last
+            return [y.eq(number), y_first.eq(first), y_last.eq(ends)]
 
         running = Signal()
         m.d.comb += self.o.valid.eq(running)
         with m.If(running & self.o.ready):
             with m.If(~tap_done):
-                m.d.sync += [row.eq(row + 1), offset.eq(offset + 1)]
+                m.d.sync += [row.eq(row + 1), row_last.eq(row + 1 == self.rows_last)]
                 with m.If(group_last):
                     m.d.sync += [
                         group.eq(0),
@@ -187,28 +189,35 @@ class Gather(wiring.Component):
             with m.Elif(~kx_last):
                 m.d.comb += next_tap.eq(at_tap + self.source_step)
                 m.d.sync += [kx.eq(kx + 1), *enter_tap(next_tap, next_weights)]
+                m.d.sync += pad_x.eq(kx[0] & x_last & self.pad_right)
             with m.Elif(~ky_last):
                 m.d.comb += next_tap.eq(at_tap_line + self.source_line)
+                m.d.sync += [pad_x.eq(x_first), pad_y.eq(ky[0] & y_last & self.pad_bottom)]
                 m.d.sync += [kx.eq(0), ky.eq(ky + 1), at_tap_line.eq(next_tap), *enter_tap(next_tap, next_weights)]
             with m.Elif(~position_last):
                 m.d.sync += [kx.eq(0), ky.eq(0), at_position.eq(next_tap), at_tap_line.eq(next_tap)]
                 m.d.sync += enter_tap(next_tap, tile_weights)
                 with m.If(x_last):
                     m.d.comb += next_tap.eq(at_line + line)
-                    m.d.sync += [x.eq(0), y.eq(y + 1), at_line.eq(next_tap)]
+                    m.d.sync += [*enter_column(0, True), *enter_line(y + 1), at_line.eq(next_tap)]
+                    m.d.sync += [pad_x.eq(self.kernel3), pad_y.eq(0)]
                 with m.Else():
                     m.d.comb += next_tap.eq(at_position + step)
-                    m.d.sync += x.eq(x + 1)
+                    m.d.sync += [*enter_column(x + 1), pad_x.eq(0), pad_y.eq(self.kernel3 & y_first)]
             with m.Elif(~tile_last):
                 m.d.comb += next_tap.eq(at_tile + self.tile_rows)
-                m.d.sync += [kx.eq(0), ky.eq(0), x.eq(0), y.eq(0), tile.eq(tile + 1), tile_weights.eq(next_weights)]
+                m.d.sync += [kx.eq(0), ky.eq(0), *enter_column(0, True), *enter_line(0, True)]
+                m.d.sync += [tile.eq(tile + 1), tile_weights.eq(next_weights)]
+                m.d.sync += [pad_x.eq(self.kernel3), pad_y.eq(self.kernel3)]
                 m.d.sync += [pointer.eq(next_tap) for pointer in (at_tile, at_line, at_position, at_tap_line)]
                 m.d.sync += enter_tap(next_tap, next_weights)
             with m.Else():
                 m.d.sync += running.eq(0)
 
         with m.If(self.start):
-            m.d.sync += [running.eq(1), *(counter.eq(0) for counter in (tile, y, x, ky, kx))]
+            m.d.sync += [running.eq(1), *(counter.eq(0) for counter in (tile, ky, kx))]
+            m.d.sync += [*enter_column(0, True), *enter_line(0, True)]
+            m.d.sync += [pad_x.eq(self.kernel3), pad_y.eq(self.kernel3)]
             m.d.sync += [pointer.eq(self.source) for pointer in (at_tile, at_line, at_position, at_tap_line)]
             m.d.sync += [tile_weights.eq(self.weights), *enter_tap(self.source, self.weights)]
         return m

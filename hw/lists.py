@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from ds2ta.hw.denoiser import EntryWrite
 from ds2ta.hw.rows import check_range
+from ds2ta.hw.store import memory_attributes
 
 __all__ = ["EntryLists", "entry_layout"]
 
@@ -30,19 +31,21 @@ class EntryLists(wiring.Component):
     after `swap` through the cycle of the last end.
 
     Parameters: `time_steps` T, `max_tokens` (padded to a power of two), `max_rows`, `bits` of a value,
-    `position_width`.
+    `position_width`, `fast` (LUT memory, see `hw/store.py`).
 
     Members: `write` (`EntryWrite`), `position` of its key; `swap`; `rows` (1..max_rows, stable); `free`; `o` stream
     of `entry_layout`.
     """
 
-    def __init__(self, *, time_steps: int, max_tokens: int, max_rows: int, bits: int, position_width: int):
+    def __init__(
+        self, *, time_steps: int, max_tokens: int, max_rows: int, bits: int, position_width: int, fast: bool = False
+    ):
         check_range("Time steps", time_steps, 1, 16)
         check_range("Tokens", max_tokens, 1, 1024)
         check_range("Rows of a head", max_rows, 1, 32)
         check_range("Denoiser bits", bits, 1, 8)
         check_range("Position width", position_width, 1, 24)
-        self._steps, self._max_rows = time_steps, max_rows
+        self._steps, self._max_rows, self._fast = time_steps, max_rows, fast
         self._index_width = (max_tokens - 1).bit_length()
         self._step_width = (time_steps - 1).bit_length()
         super().__init__(
@@ -60,11 +63,12 @@ class EntryLists(wiring.Component):
         m = Module()
         T, width = self._steps, self._index_width
         word = data.StructLayout({"value": len(self.write.value), "position": len(self.position), "end": 1})
+        depth = 2 << (self._step_width + width)
         m.submodules.memory = memory = Memory(
             shape=unsigned(word.size),
-            depth=2 << (self._step_width + width),
+            depth=depth,
             init=[],
-            attrs={"no_rw_check": 1},
+            attrs=memory_attributes(depth=depth, fast=self._fast),
         )
         store, fetch = memory.write_port(), memory.read_port()
 

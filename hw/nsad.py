@@ -32,14 +32,23 @@ class DenoiserRom(wiring.Component):
     Latency: 1 cycle. Throughput: one look-up each cycle.
 
     Parameters: `entries` of the whole store, `bits` of an entry, `score_bits`, `kind` ("rom" holds `init`, "ram" is
-    filled through the load port), `init` (integers, the rest 0).
+    filled through the load port), `init` (integers, the rest 0), `fast` as in `Store`.
 
     Members: `base` (first entry of the table), `score`, `value`; `stored`: the entry itself, before a score of 0
     hides it (entry `base - 1 + score`, for a check of the memory); for a ram `load` {enable, address, chunk, data},
     never used while look-ups are made.
     """
 
-    def __init__(self, *, entries: int, bits: int, score_bits: int, kind: str = "rom", init: Sequence[int] = ()):
+    def __init__(
+        self,
+        *,
+        entries: int,
+        bits: int,
+        score_bits: int,
+        kind: str = "rom",
+        init: Sequence[int] = (),
+        fast: bool = False,
+    ):
         check_range("Denoiser entries", entries, 1, 1 << 20)
         check_range("Denoiser bits", bits, 1, 8)
         check_range("Score bits", score_bits, 1, 11)
@@ -50,7 +59,7 @@ class DenoiserRom(wiring.Component):
         for entry, value in enumerate(init):
             if not 0 <= value < 1 << bits:
                 raise FitError(f"Denoiser init entry {entry} must be in 0..2**{bits}-1, not {int(value)!r}")
-        self._kind = kind
+        self._kind, self._fast = kind, fast
         # entry e lies in word e + 1 (modulo the address space), so that a look-up needs no `score - 1`
         self._width = max(1, (entries - 1).bit_length())
         self._depth = 1 << self._width if entries == 1 << self._width else entries + 1
@@ -66,7 +75,12 @@ class DenoiserRom(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.store = store = Store(
-            width=self._bits, depth=self._depth, kind=self._kind, init=self._words, chunk_bits=_CHUNK_BITS
+            width=self._bits,
+            depth=self._depth,
+            kind=self._kind,
+            init=self._words,
+            chunk_bits=_CHUNK_BITS,
+            fast=self._fast,
         )
         hit = Signal(reset_less=True)
         m.d.sync += hit.eq(self.score.any())

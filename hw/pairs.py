@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from ds2ta.hw.rows import check_range, row_layout
 from ds2ta.hw.score import pair_layout
+from ds2ta.hw.store import memory_attributes
 
 __all__ = ["PairFetch", "column_step"]
 
@@ -27,7 +28,8 @@ class PairFetch(wiring.Component):
     (the memory has one port), which pass while the score unit works on the last row of the query before.
     Back-pressure: the row waits at the memory's output, whose `enable` is low. All addresses are made by adders.
 
-    Parameters: `row_lanes` g, `time_steps` T, `max_tokens`, `max_heads`, `max_rows` (of a head), `address_width`.
+    Parameters: `row_lanes` g, `time_steps` T, `max_tokens`, `max_heads`, `max_rows` (of a head), `address_width`,
+    `fast` (LUT memory, see `hw/store.py`).
 
     Members: `q_base`, `k_base`, `tokens`, `heads`, `head_rows`, `groups`, counts of at least 1, stable while it
     works; `start` pulse, only when the last pair has been taken; `address`, `enable`, `data`: a memory of latency 1
@@ -44,13 +46,14 @@ class PairFetch(wiring.Component):
         max_heads: int,
         max_rows: int,
         address_width: int,
+        fast: bool = False,
     ):
         row = row_layout(row_lanes, time_steps)
         check_range("Tokens", max_tokens, 1, 1024)
         check_range("Heads", max_heads, 1, 64)
         check_range("Rows of a head", max_rows, 1, 32)
         check_range("Address width", address_width, 1, 24)
-        self._max_rows = max_rows
+        self._max_rows, self._fast = max_rows, fast
         super().__init__(
             {
                 "q_base": In(address_width),
@@ -82,9 +85,11 @@ class PairFetch(wiring.Component):
         # the row at the memory's output: of Q (to be stored), or of K (a row of a pair)
         fetched, is_query = Signal(), Signal()
         stored_row = Signal(range(self._max_rows), reset_less=True)
-        block = {"ram_style": "block"} if self._max_rows > 1 else {}  # flip-flops, else, where LUTs are no memory
+        attributes = memory_attributes(depth=self._max_rows, fast=self._fast)
+        if self._max_rows > 1 and not self._fast:
+            attributes |= {"ram_style": "block"}  # flip-flops, else, where LUTs are no memory
         m.submodules.queries = queries = Memory(
-            shape=unsigned(len(Cat(self.data))), depth=self._max_rows, init=[], attrs={"no_rw_check": 1, **block}
+            shape=unsigned(len(Cat(self.data))), depth=self._max_rows, init=[], attrs=attributes
         )
         store, load = queries.write_port(), queries.read_port()
         m.d.comb += [

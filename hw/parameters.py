@@ -25,20 +25,33 @@ def parameter_layout(*, lanes: int, param_width: int) -> data.StructLayout:
 class ParameterFetch(wiring.Component):
     """`o = (i, parameters[row of i's neurons])`.
 
-    Latency 0 (the row of the next group is read while the last beat of a group passes), throughput one beat a
-    cycle, stalls pass through.
+    Latency 0 (the row of the next group is read while the last beat of a group passes), 1 if `registered`.
+    Throughput one beat a cycle, stalls pass through.
+
+    Parameters: `lanes` R, widths; `registered`: beat and parameters go through a register, for a device whose block
+    RAM is so slow that no adder may follow it.
 
     Members: `start` loads `base`, the row of the layer's first group; `positions_last`: positions of a tile less
     one; `read_address`, `read_data`: the parameter store (synchronous, latency 1, enabled in every cycle); `i`,
-    `o` streams.
+    `o` streams; `stored`: the store's output, in a cycle without beats one cycle late if `registered`.
     """
 
-    def __init__(self, *, lanes: int, current_width: int, param_width: int, address_width: int, count_width: int):
+    def __init__(
+        self,
+        *,
+        lanes: int,
+        current_width: int,
+        param_width: int,
+        address_width: int,
+        count_width: int,
+        registered: bool = False,
+    ):
         check_power_of_two("Lanes", lanes, 1, 32)
         check_range("Current width", current_width, 1, 64)
         check_range("Parameter width", param_width, 2, 48)
         check_range("Address width", address_width, 1, 24)
         check_range("Count width", count_width, 1, 16)
+        self._registered = registered
         super().__init__(
             {
                 "start": In(1),
@@ -52,6 +65,7 @@ class ParameterFetch(wiring.Component):
                         neuron_layout(lanes=lanes, current_width=current_width, param_width=param_width)
                     )
                 ),
+                "stored": Out(parameter_layout(lanes=lanes, param_width=param_width)),
             }
         )
 
@@ -59,26 +73,34 @@ class ParameterFetch(wiring.Component):
         m = Module()
         pointer, tile = Signal.like(self.base), Signal.like(self.base)
         position = Signal.like(self.positions_last)
+        tile_ends = Signal()  # this is the tile's last position
         following = Signal.like(self.base)
         beat = self.i.payload
-        m.d.comb += [
+        output = [
             self.o.valid.eq(self.i.valid),
-            self.i.ready.eq(self.o.ready),
-            self.o.payload.bias.eq(self.read_data.bias),
-            self.o.payload.margin.eq(self.read_data.margin),
+            self.stored.eq(self.read_data),
             *(self.o.payload[name].eq(beat[name]) for name in ("current", "t_first", "t_last", "last")),
+        ]
+        if self._registered:
+            m.d.comb += self.i.ready.eq(~self.o.valid | self.o.ready)
+            with m.If(self.i.ready):
+                m.d.sync += output
+        else:
+            m.d.comb += [self.i.ready.eq(self.o.ready), *output]
+        m.d.comb += [
+            self.o.payload.bias.eq(self.stored.bias),
+            self.o.payload.margin.eq(self.stored.margin),
             following.eq(pointer + 1),
             self.read_address.eq(pointer),
         ]
         with m.If(self.start):
             m.d.comb += self.read_address.eq(self.base)
-            m.d.sync += [tile.eq(self.base), position.eq(0)]
+            m.d.sync += [tile.eq(self.base), position.eq(0), tile_ends.eq(~self.positions_last.any())]
         with m.Elif(self.i.valid & self.i.ready & beat.t_last):
-            tile_ends = position == self.positions_last
             m.d.comb += self.read_address.eq(Mux(beat.last & ~tile_ends, tile, following))
             with m.If(beat.last):
-                m.d.sync += position.eq(Mux(tile_ends, 0, position + 1))
+                m.d.sync += [position.eq(position + 1), tile_ends.eq(position + 1 == self.positions_last)]
                 with m.If(tile_ends):
-                    m.d.sync += tile.eq(following)
+                    m.d.sync += [tile.eq(following), position.eq(0), tile_ends.eq(~self.positions_last.any())]
         m.d.sync += pointer.eq(self.read_address)
         return m

@@ -27,17 +27,30 @@ def read_layout(*, row_lanes: int, time_steps: int, weight_width: int, shift_wid
 class RowReader(wiring.Component):
     """`o.row = i.pad ? 0 : bank[i.address]`.
 
-    Latency: one cycle. Throughput: one row a cycle. Back-pressure: a stall holds the bank's output register, so no
-    buffer is needed.
+    Latency: one cycle, two if `registered`. Throughput: one row a cycle. Back-pressure: a stall holds the bank's
+    output, so no buffer is needed; `i.ready` depends combinationally on `o.ready`.
+
+    Parameters: `row_lanes` g, `time_steps` T, widths; `registered`: the row goes through a register, for a device
+    whose block RAM is so slow that no logic may follow it.
 
     Members: `i` gather beats; `read_address`, `read_enable`, `read_data` the bank's synchronous read port (data
     one cycle after enable, held while enable is low); `o` rows.
     """
 
-    def __init__(self, *, row_lanes: int, time_steps: int, address_width: int, weight_width: int, shift_width: int):
+    def __init__(
+        self,
+        *,
+        row_lanes: int,
+        time_steps: int,
+        address_width: int,
+        weight_width: int,
+        shift_width: int,
+        registered: bool = False,
+    ):
         check_range("Address width", address_width, 1, 24)
         check_range("Weight width", weight_width, 1, 24)
         check_range("Shift width", shift_width, 1, 3)
+        self._registered = registered
         shared = {"weight_width": weight_width, "shift_width": shift_width}
         super().__init__(
             {
@@ -51,16 +64,24 @@ class RowReader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        held = Signal.like(self.i.payload)
+        beat, row = Signal.like(self.i.payload), Signal.like(self.o.payload.row)  # at the bank's output
+        valid, advances = Signal(), Signal()
         m.d.comb += [
-            self.i.ready.eq(~self.o.valid | self.o.ready),
+            self.i.ready.eq(~valid | advances),
             self.read_address.eq(self.i.payload.address),
             self.read_enable.eq(self.i.valid & self.i.ready & ~self.i.payload.pad),
-            self.o.payload.row.as_value().eq(
-                Mux(held.pad, Const(0, self.read_data.as_value().shape()), self.read_data.as_value())
+            row.as_value().eq(
+                Mux(beat.pad, Const(0, self.read_data.as_value().shape()), self.read_data.as_value())
             ),
         ]
-        m.d.comb += [self.o.payload[name].eq(held[name]) for name in ("weight", "shift", "first", "last", "end")]
         with m.If(self.i.ready):
-            m.d.sync += [held.eq(self.i.payload), self.o.valid.eq(self.i.valid)]
+            m.d.sync += [beat.eq(self.i.payload), valid.eq(self.i.valid)]
+        output = [self.o.valid.eq(valid), self.o.payload.row.eq(row)]
+        output += [self.o.payload[name].eq(beat[name]) for name in ("weight", "shift", "first", "last", "end")]
+        if self._registered:
+            m.d.comb += advances.eq(~self.o.valid | self.o.ready)
+            with m.If(advances):
+                m.d.sync += output
+        else:
+            m.d.comb += [advances.eq(self.o.ready), *output]
         return m

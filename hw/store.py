@@ -16,13 +16,20 @@ from amaranth.lib.wiring import In, Out
 from ds2ta.errors import FitError
 from ds2ta.hw.rows import RowWrite, check_range
 
-__all__ = ["KINDS", "SpikeBank", "Store", "without_collision_logic"]
+__all__ = ["KINDS", "SpikeBank", "Store", "memory_attributes", "without_collision_logic"]
 
 KINDS = ("rom", "ram", "spram")
 
 _NO_CHECK = {"no_rw_check": 1}  # for tools that read the emitted Verilog
+_LUT_ROWS = 512
 _SPRAM_WORDS = 1 << 14
 _SPRAM_BITS = 16
+
+
+def memory_attributes(*, depth: int, fast: bool) -> dict[str, object]:
+    """Attributes of a memory that is never read where it is written. `fast` asks for LUT memory, which only ECP5
+    has and whose output is a plain register, unless the memory is too deep for it to be small or fast."""
+    return _NO_CHECK | ({"ram_style": "distributed"} if fast and depth <= _LUT_ROWS else {})
 
 
 def without_collision_logic(rtlil_text: str) -> str:
@@ -47,13 +54,20 @@ class Store(wiring.Component):
     more reads an undefined value.
 
     Parameters: `width` (any; padded inside to whole chunks), `depth` (any, at least 1), `kind`, `init` (integers,
-    one for each row from 0, the rest 0), `chunk_bits`.
+    one for each row from 0, the rest 0), `chunk_bits`, `fast` (a small ram in LUT memory, see `memory_attributes`).
 
     Members: `address`, `enable`, `data`; except for a rom `load` {enable, address, chunk, data: chunk_bits}.
     """
 
     def __init__(
-        self, *, width: int, depth: int, kind: str, init: Sequence[int] = (), chunk_bits: int = _SPRAM_BITS
+        self,
+        *,
+        width: int,
+        depth: int,
+        kind: str,
+        init: Sequence[int] = (),
+        chunk_bits: int = _SPRAM_BITS,
+        fast: bool = False,
     ):
         check_range("Store width", width, 1, 1 << 14)
         check_range("Store depth", depth, 1, 1 << 22)
@@ -72,6 +86,7 @@ class Store(wiring.Component):
             if not 0 <= value < 1 << width:
                 raise FitError(f"Store init row {row} must be in 0..2**{width}-1, not {value!r}")
         self._depth, self._kind, self._init = depth, kind, [int(value) for value in init]
+        self._attributes = memory_attributes(depth=depth, fast=fast) if kind == "ram" else {}
         self._chunk_bits, self._chunks = chunk_bits, -(-width // chunk_bits)
         address = range(max(2, depth))  # no port without a bit
         members = {"address": In(address), "enable": In(1), "data": Out(width)}
@@ -95,7 +110,7 @@ class Store(wiring.Component):
             shape=unsigned(width),
             depth=self._depth,
             init=self._init,
-            attrs=_NO_CHECK if self._kind == "ram" else {},
+            attrs=self._attributes,
         )
         read = memory.read_port()
         m.d.comb += [read.addr.eq(self.address), read.en.eq(self.enable), self.data.eq(read.data)]

@@ -31,7 +31,8 @@ class Tasa(wiring.Component):
     whenever I[t] itself fits. Beats of one neuron group come with t = 0..T-1 in order; `t_last` clears the history
     (and so does a reset), so the window starts empty at the next group's `t_first`.
 
-    Latency: `max_window - 1` cycles (0: wires). Throughput: one beat each cycle. Back-pressure: a beat that waits
+    Latency: `latency` cycles: `max_window - 1` (0: wires), with multipliers 2 at most, one for the products and one
+    for the sums. Throughput: one beat each cycle. Back-pressure: a beat that waits
     at `o` freezes the whole pipeline; `i.ready` depends combinationally on `o.ready`.
 
     Parameters
@@ -46,8 +47,8 @@ class Tasa(wiring.Component):
     Members
     -------
     i : stream of `hw.rows.drain_layout`.
-    tau : 0..max_tau, stable while a beat is in flight.
-    window : 1..max_window, stable while a beat is in flight.
+    tau : 0..max_tau, stable while a beat is in flight; with multipliers from the cycle before the first beat on.
+    window : 1..max_window, stable likewise.
     o : stream of `current_layout`.
     """
 
@@ -74,7 +75,7 @@ class Tasa(wiring.Component):
         self.max_tau = max_tau
         self.current_width = current_width
         self.multiply = multiply
-        self.latency = max_window - 1
+        self.latency = self.latency_of(max_window, multiply)
         super().__init__(
             {
                 "i": In(stream.Signature(drain_layout(lanes, acc_width))),
@@ -83,6 +84,11 @@ class Tasa(wiring.Component):
                 "o": Out(stream.Signature(current_layout(lanes=lanes, width=current_width))),
             }
         )
+
+    @staticmethod
+    def latency_of(max_window: int, multiply: bool) -> int:
+        """Cycles from a beat's acceptance to its current."""
+        return 2 if multiply and max_window > 1 else max_window - 1
 
     def elaborate(self, platform):
         m = Module()
@@ -105,19 +111,22 @@ class Tasa(wiring.Component):
             tau.append(amount)
             total.append(total[-1] + amount)
 
-        # each stage adds a power, powers[r][j] = P << total[j], and hands all of them on beside the marks
+        # powers[r][j] = P << total[j]: with multipliers all at once, else one more in each stage, the last included
+        # (which adds); a stage hands on to the next what it has
         valid, marks = self.i.valid, {mark: self.i.payload[mark] for mark in _MARKS}
         powers = [[self.i.payload.value[r]] for r in range(self.lanes)]
-        for stage in range(1, taps):
+        factors = []
+        for j in range(1, taps if self.multiply else 1):
+            factors.append(Signal(j * self.max_tau + 1, name=f"factor_{j}", reset_less=True))
+            m.d.sync += factors[-1].eq(1 << total[j])
+        for stage in range(1, self.latency + 1):
             for r in range(self.lanes):
-                power = Signal(self._narrowed(self.acc_width + stage * self.max_tau), name=f"power_{stage}_{r}")
-                if self.multiply:
-                    factor = Signal(stage * self.max_tau + 1, name=f"factor_{stage}_{r}")
-                    m.d.comb += [factor.eq(1 << total[stage]), power.eq(powers[r][0] * factor)]
-                else:
-                    m.d.comb += power.eq(powers[r][-1] << tau[stage])
-                powers[r].append(power)
-            if stage < taps - 1:
+                for j in range(len(powers[r]), taps if self.multiply else stage + 1):
+                    power = Signal(self._narrowed(self.acc_width + j * self.max_tau), name=f"power_{j}_{r}")
+                    shifted = powers[r][0] * factors[j - 1] if self.multiply else powers[r][-1] << tau[j]
+                    m.d.comb += power.eq(shifted)
+                    powers[r].append(power)
+            if stage < self.latency:
                 held_valid = Signal(name=f"valid_{stage}")
                 held_marks = {mark: Signal(name=f"{mark}_{stage}", reset_less=True) for mark in _MARKS}
                 held_powers = [

@@ -1,17 +1,18 @@
 """Zero skipping: turns rows of spike words into one event for each non-zero word.
 
-Rows without a spike are dropped as they arrive, up to one a cycle, while earlier rows wait in an elastic buffer;
-a priority encoder then spends exactly one cycle on each non-zero word. Time is proportional to activity as long
-as the scan keeps ahead, which `buffer_rows` provides for.
+Rows without a spike are dropped as they arrive, one a cycle, while earlier rows wait in a small memory; a priority
+encoder then spends exactly one cycle on each non-zero word. Time is proportional to activity as long as the scan
+keeps ahead, which `buffer_rows` provides for.
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
+from amaranth.utils import bits_for, ceil_log2
 
 from ds2ta.hw.row_reader import read_layout
-from ds2ta.hw.rows import check_range, event_layout, row_layout
+from ds2ta.hw.rows import check_power_of_two, check_range, event_layout, row_layout
+from ds2ta.hw.store import SpikeBank
 
 __all__ = ["ZeroSkip"]
 
@@ -20,13 +21,18 @@ class ZeroSkip(wiring.Component):
     """Events of a layer, position by position.
 
     A position's first event has `first` set; a position without any spike gives one null event (`first`, empty
-    mask), so that its neurons are still updated. After the last position comes one `flush` event.
+    mask), so that its neurons are still updated. After the last position comes one `flush` event, of which only
+    that flag means anything.
 
     Event address = row weight + channel lane; shift = row shift + plane lane, where the `lane_bits` low bits of
     the lane number the channel and the rest the bit plane.
 
-    Latency: a row accepted in cycle c is seen by the buffer's end at c + buffer_rows at the earliest.
-    Throughput: one row a cycle in, one event a cycle out; no bubble between rows that are waiting.
+    Latency: the first event of a row accepted in cycle c is valid in c + 3 at the earliest. Throughput: one row a
+    cycle in, one event a cycle out; no bubble between rows that are waiting. Back-pressure: a row, empty or not, is
+    accepted while fewer than `buffer_rows` rows wait in the memory (one more may be at its output); `i.ready` and
+    `o.valid` come from registers, so neither side's timing reaches the other.
+
+    Parameters: `row_lanes`, `time_steps`, `weight_width`, `shift_width`, `max_shift`, `buffer_rows` (power of two).
 
     Members: `lane_bits`; `i` rows; `o` events; `rows` pulses for each row of the bank that was scanned.
     """
@@ -41,12 +47,23 @@ class ZeroSkip(wiring.Component):
         max_shift: int,
         buffer_rows: int,
     ):
-        row_layout(row_lanes, time_steps)  # checks both
+        row = row_layout(row_lanes, time_steps)  # checks both
         check_range("Weight width", weight_width, 1, 24)
         check_range("Shift width", shift_width, 1, 3)
         check_range("Largest shift", max_shift, 0, 7)
-        check_range("Buffer rows", buffer_rows, 1, 8)
+        check_power_of_two("Buffer rows", buffer_rows, 2, 64)
         self._lanes, self._steps, self._buffer_rows = row_lanes, time_steps, buffer_rows
+        self._kept = data.StructLayout(
+            {
+                "row": row.size,
+                "alive": row_lanes,  # lanes with a spike
+                "count": bits_for(row_lanes),  # their number
+                "weight": weight_width,
+                "shift": shift_width,
+                "first": 1,
+                "flush": 1,
+            }
+        )
         super().__init__(
             {
                 "lane_bits": In(range(ceil_log2(row_lanes) + 1)),
@@ -71,99 +88,97 @@ class ZeroSkip(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        arrived = self.i.payload
-        words = [arrived.row[lane] for lane in range(self._lanes)]
+        lanes = self._lanes
+        m.submodules.waiting = waiting = SpikeBank(width=self._kept.size, depth=self._buffer_rows)
 
         # Scan: keep a row with a spike, or the last row of a position that has kept none.
-        alive, kept_any, flushing, keep = Signal(self._lanes), Signal(), Signal(), Signal()
+        arrived = self.i.payload
+        accept, alive, kept_any, flushing, keep = Signal(), Signal(lanes), Signal(), Signal(), Signal()
+        # rows in the memory that have not been fetched; both of its ends hang on registers
+        level, waits, full = Signal(range(self._buffer_rows + 1)), Signal(), Signal()
+        stores, fetches = Signal(), Signal()
+        kept = data.View(self._kept, waiting.write.row)
         m.d.comb += [
-            alive.eq(Cat(word.any() for word in words)),
-            keep.eq(flushing | (self.i.valid & (alive.any() | (arrived.last & ~kept_any)))),
+            self.i.ready.eq(~flushing & ~full),
+            accept.eq(self.i.valid & self.i.ready),
+            self.rows.eq(accept),
+            alive.eq(Cat(arrived.row[lane].any() for lane in range(lanes))),
+            keep.eq(alive.any() | (arrived.last & ~kept_any)),
+            stores.eq(Mux(flushing, ~full, accept & keep)),
+            kept.row.eq(arrived.row.as_value()),
+            kept.alive.eq(alive),
+            kept.count.eq(Mux(flushing, 0, sum(alive))),
+            kept.weight.eq(arrived.weight),
+            kept.shift.eq(arrived.shift),
+            kept.first.eq(~kept_any),
+            kept.flush.eq(flushing),
         ]
-
-        # Elastic buffer: each place moves on when the next one is free.
-        places = [
-            {
-                "valid": Signal(name=f"place{index}_valid"),
-                "row": Signal.like(arrived.row.as_value(), name=f"place{index}_row"),
-                "weight": Signal.like(arrived.weight, name=f"place{index}_weight"),
-                "shift": Signal.like(arrived.shift, name=f"place{index}_shift"),
-                "alive": Signal(self._lanes, name=f"place{index}_alive"),
-                "first": Signal(name=f"place{index}_first"),
-                "flush": Signal(name=f"place{index}_flush"),
-            }
-            for index in range(self._buffer_rows)
-        ]
-        head = places[-1]
-        done = Signal()  # the head row leaves in this cycle
-        free = ~head["valid"] | done
-        source = None
-        for index in range(self._buffer_rows - 1, -1, -1):
-            place = places[index]
-            if index == 0:
-                entering = Signal()
-                m.d.comb += entering.eq(free)
-                source = {
-                    "valid": keep,
-                    "row": arrived.row.as_value(),
-                    "weight": arrived.weight,
-                    "shift": arrived.shift,
-                    "alive": alive & ~flushing.replicate(self._lanes),
-                    "first": ~kept_any,
-                    "flush": flushing,
-                }
-            else:
-                source = places[index - 1]
-            moving = Signal(name=f"place{index}_moves")
-            m.d.comb += moving.eq(free)
-            with m.If(moving):
-                m.d.sync += [place[field].eq(source[field]) for field in place]
-            free = ~places[index - 1]["valid"] | moving if index else None
-        m.d.comb += [
-            self.i.ready.eq(~flushing & (entering | ~keep)),
-            self.rows.eq(self.i.valid & self.i.ready),
-        ]
-        with m.If(self.i.valid & self.i.ready):
+        with m.If(accept):
             m.d.sync += kept_any.eq(~arrived.last & (kept_any | alive.any()))
-            with m.If(arrived.end):
-                m.d.sync += flushing.eq(1)
-        with m.If(flushing & entering):
+        with m.If(accept & arrived.end):
+            m.d.sync += flushing.eq(1)
+        with m.Elif(stores):
             m.d.sync += flushing.eq(0)
 
-        # Serve: the lowest live lane, one event a cycle.
-        event = self.o.payload
-        lowest = Signal(self._lanes)
-        rest = Signal(self._lanes)
-        lane = Signal(range(self._lanes))
+        # The memory is a queue; at its output stands the row that is being served.
+        shown, moves, done = Signal(), Signal(), Signal()
         m.d.comb += [
-            rest.eq(head["alive"] & (head["alive"] - 1)[: self._lanes]),
-            lowest.eq(head["alive"] & ~rest),
+            waiting.write.enable.eq(stores),
+            fetches.eq(waits & (~shown | (moves & done))),
+            waiting.read_enable.eq(fetches),
+        ]
+        m.d.sync += [
+            waits.eq(stores | (waits & ~(fetches & (level == 1)))),
+            full.eq(~fetches & (full | (stores & (level == self._buffer_rows - 1)))),
+        ]
+        with m.If(stores):
+            m.d.sync += waiting.write.address.eq(waiting.write.address + 1)
+        with m.If(fetches):
+            m.d.sync += waiting.read_address.eq(waiting.read_address + 1)
+        with m.If(stores ^ fetches):
+            m.d.sync += level.eq(Mux(stores, level + 1, level - 1))
+        with m.If(~shown | (moves & done)):
+            m.d.sync += shown.eq(fetches)
+
+        # Serve: the lowest live lane, one event a cycle.
+        served = data.View(self._kept, waiting.read_data)
+        begun = Signal()  # the row has given an event
+        past, left_count = Signal(lanes), Signal.like(served.count, reset_less=True)  # lanes served; number left
+        live, count, rest, lowest = Signal(lanes), Signal.like(served.count), Signal(lanes), Signal(lanes)
+        lane = Signal(range(lanes))
+        m.d.comb += [
+            moves.eq(~self.o.valid | self.o.ready),
+            live.eq(served.alive & ~past),
+            count.eq(Mux(begun, left_count, served.count)),
+            done.eq(~count[1:].any()),
+            rest.eq(live & (live - 1)[:lanes]),
+            lowest.eq(live & ~rest),
             lane.eq(
                 Cat(
-                    Cat(lowest[index] for index in range(self._lanes) if index >> bit & 1).any()
-                    for bit in range(ceil_log2(self._lanes))
+                    Cat(lowest[index] for index in range(lanes) if index >> bit & 1).any()
+                    for bit in range(ceil_log2(lanes))
                 )
             ),
         ]
         mask = Const(0)
-        for index in range(self._lanes):  # one-hot select: AND-OR, no decoder behind the priority encoder
-            word = head["row"].word_select(index, self._steps)
-            mask = mask | Mux(lowest[index], word, 0)
+        for index in range(lanes):  # one-hot select: AND-OR, no decoder behind the priority encoder
+            mask = mask | Mux(lowest[index], served.row.word_select(index, self._steps), 0)
         channel, plane = Signal.like(lane), Signal.like(lane)
         with m.Switch(self.lane_bits):
-            for bits in range(ceil_log2(self._lanes) + 1):
+            for bits in range(ceil_log2(lanes) + 1):
                 with m.Case(bits):
                     m.d.comb += [channel.eq(lane[:bits]), plane.eq(lane[bits:])]
-        m.d.comb += [
-            self.o.valid.eq(head["valid"]),
-            # rows of a tap are aligned to the channels they interleave, so this is an addition without a carry
-            event.address.eq(head["weight"] | channel),
-            event.shift.eq(head["shift"] + plane),
-            event.mask.eq(mask),
-            event.first.eq(head["first"]),
-            event.flush.eq(head["flush"]),
-            done.eq(self.o.ready & ~rest.any()),
-        ]
-        with m.If(self.o.valid & self.o.ready & ~done):
-            m.d.sync += [head["alive"].eq(rest), head["first"].eq(0)]
+        event = self.o.payload
+        with m.If(moves):
+            m.d.sync += [
+                self.o.valid.eq(shown),
+                # rows of a tap are aligned to the channels they interleave, so this is an addition without a carry
+                event.address.eq(served.weight | channel),
+                event.shift.eq(served.shift + plane),
+                event.mask.eq(mask),
+                event.first.eq(served.first & ~begun),
+                event.flush.eq(served.flush),
+            ]
+        with m.If(moves & shown):
+            m.d.sync += [begun.eq(~done), past.eq(Mux(done, 0, past | lowest)), left_count.eq(count - 1)]
         return m

@@ -26,6 +26,7 @@ _CHANNELS = {
     "trace_score": ("trace_score", "trace_score_pass"),
     "trace_entry": ("trace_entry", "trace_entry_step", "trace_entry_key", "trace_entry_pass"),
     "trace_collision": ("trace_collision_pass",),
+    "trace_overrun": ("trace_overrun_pass",),
 }
 
 
@@ -79,6 +80,7 @@ class _Bench:
             await RisingEdge(self.dut.clk)
         records = {channel: monitor.records() for channel, monitor in self.monitors.items()}
         assert not len(records["trace_collision"]), "a spike bank was read where it was written"
+        assert not len(records["trace_overrun"]), "a row came to a busy residual unit"
         found = self.golden.run(sample[None], taps=True)
         wanted = {name: np.asarray(value)[0] for name, value in found.items()}
         result = Records(np.zeros(len(words), dtype=np.uint64), {"result__payload": words})

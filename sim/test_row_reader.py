@@ -48,7 +48,7 @@ async def _watch_reads(dut, addresses: list[int]):
 )
 async def rows(dut, stall_in, stall_out, padding):
     """A padding beat gives zeros and reads nothing; every other beat reads its address once. Unstalled, beats
-    follow each other in successive cycles and a row is there one cycle after its beat."""
+    follow each other in successive cycles and a row is there one cycle after its beat, two if `registered`."""
     p = bench_parameters()
     generator = random.Random(f"{stall_in}{stall_out}{padding}")
     source, sink, row_shape = _ends(dut, stall_in, stall_out)
@@ -74,6 +74,8 @@ async def rows(dut, stall_in, stall_out, padding):
     assert reads == [beat["address"] for beat in beats if not beat["pad"]]
     assert all(out > taken for out, taken in zip(sink.cycles, source.cycles, strict=True))
     if stall_out == "never":
-        assert [out - taken for out, taken in zip(sink.cycles, source.cycles, strict=True)] == [1] * len(beats)
+        assert [out - taken for out, taken in zip(sink.cycles, source.cycles, strict=True)] == [
+            1 + p["registered"]
+        ] * len(beats)
         if stall_in == "never":
             assert source.cycles == list(range(source.cycles[0], source.cycles[0] + len(beats)))

@@ -137,6 +137,7 @@ class _Engine(Elaboratable):
             Assert(self._inside("starts", 1) == (live & doing.first)),
             Assert(self._inside("commits", 1) == (model["arrived"] & (doing.first | doing.flush))),
             Assert(self._inside("pending", 1) == token),
+            Assert(self._inside("moves", 1) == (model["arrived"] & (doing.first | doing.flush) & token)),
             Assert(count <= self.events),
         ]
         with m.If(model["arrived"]):
@@ -201,10 +202,10 @@ def test_one_event_more_overflows(tmp_path):
         ("(mask | first.replicate(T)) & live.replicate(T)", "(mask | first.replicate(T)) & fetched.replicate(T)"),
         ("self.weight_data[k] << shift", "self.weight_data[k] << (shift ^ 1)"),
         ("pending.eq(starts)", "pending.eq(1)"),
-        ("~(commits & pending & draining & ~freed)", "1"),
-        ("~(commits & pending & draining & ~freed)", "~(commits & pending & draining)"),
+        ("~(moves & draining & ~freed)", "1"),
+        ("~(moves & draining & ~freed)", "~(commits & pending & draining)"),
         ("Mux(moved, parallel, serial)", "parallel"),
-        ("(remaining == 1) & (step == T - 1)", "step == T - 1"),
+        ("(remaining == 1) & (step == T - 2)", "step == T - 2"),
     ],
 )
 def test_a_planted_bug_is_refuted(old, new, tmp_path):

@@ -58,7 +58,7 @@ def test_offers_stand(block, shape, tmp_path):
 @pytest.mark.parametrize(
     ("block", "shape", "old", "new"),
     [
-        (SynapticEngine, ENGINE, "~(commits & pending & draining & ~freed)", "1"),
+        (SynapticEngine, ENGINE, "~(moves & draining & ~freed)", "1"),
         (SynapticEngine, ENGINE, "taken.eq(draining & self.o.ready)", "taken.eq(draining)"),
         (Tasa, TASA, "advance.eq(~self.o.valid | self.o.ready)", "advance.eq(1)"),
         (LifArray, LIF, "advance.eq(~self.o.valid | self.o.ready)", "advance.eq(1)"),

@@ -43,11 +43,19 @@ class _Window(Elaboratable):
             Assume(~begun | ((block.tau == tau) & (block.window == window))),
             Assert(advance == (~block.o.valid | block.o.ready)),
         ]
+        if block.multiply:  # the factors take a cycle
+            m.d.comb += Assume(begun | ~block.i.valid)
+            for power in range(1, taps):
+                used = sum(Mux(block.window + j > taps, block.tau, 0) for j in range(1, power + 1))
+                factor = Signal(power * block.max_tau + 1, name=f"exact_factor_{power}")
+                m.d.comb += factor.eq(1 << used)
+                with m.If(begun):
+                    m.d.comb += Assert(self._inside(f"factor_{power}", len(factor)) == factor)
 
-        # beats wait for the last stage in max_window - 2 registers
+        # beats wait for the last stage in a register less than the latency
         valid = block.i.valid
         beat = Value.cast(block.i.payload)
-        for stage in range(1, taps - 1):
+        for stage in range(1, block.latency):
             held_valid = Signal(name=f"model_valid_{stage}")
             held_beat = Signal.like(beat, name=f"model_beat_{stage}", reset_less=True)
             with m.If(advance):
@@ -58,7 +66,7 @@ class _Window(Elaboratable):
                 Assert(inner == held_beat[: block.acc_width].as_signed()),
                 Assert(self._inside(f"t_last_{stage}", 1) == held_beat[block.acc_width + 1]),
             ]
-            for power in range(1, stage + 1):
+            for power in range(1, taps if block.multiply else stage + 1):
                 # shift j of 1..max_window-1 is in use while window + j > max_window
                 used = sum(Mux(block.window + j > taps, block.tau, 0) for j in range(1, power + 1))
                 name = f"held_{stage}_{power}_0"
@@ -135,7 +143,7 @@ def test_the_block_is_the_window(shape, tmp_path):
     ("old", "new"),
     [
         ("self.window > taps - j", "self.window >= taps - j"),
-        ("powers[r][-1] << tau[stage]", "powers[r][-1] << (tau[stage] ^ 1)"),
+        ("powers[r][-1] << tau[j]", "powers[r][-1] << (tau[j] ^ 1)"),
         ('marks["t_last"] | (self.window <= tap) | restart', "(self.window <= tap) | restart"),
         ('marks["t_last"] | (self.window <= tap) | restart', 'marks["t_last"] | restart'),
         ('marks["t_last"] | (self.window <= tap) | restart', 'marks["t_last"] | (self.window <= tap)'),

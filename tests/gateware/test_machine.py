@@ -58,7 +58,7 @@ def test_every_number_has_both_limits():
     numbers = [key for key, field in Machine.model_fields.items() if field.annotation is int]
     assert len(numbers) > 30
     assert sorted((key, kind) for key, kind, _ in LIMITS) == sorted((n, k) for n in numbers for k in ("ge", "le"))
-    assert set(Machine.model_fields) - set(numbers) == {"weights", "tables", "samples", "shifters"}
+    assert set(Machine.model_fields) - set(numbers) == {"weights", "tables", "samples", "shifters", "pipeline"}
 
 
 @pytest.mark.parametrize(("key", "kind", "limit"), LIMITS, ids=[f"{key}-{kind}" for key, kind, _ in LIMITS])

@@ -136,8 +136,8 @@ def test_machine_through_words(**choices):
 def test_words_of_a_machine_by_hand():
     words = machine_words(machine_from_dict({"weights": "spram", "tables": "ram", "lanes": 16}))
     assert words[0] == 16
-    assert words[5:9] == [2, 1, 0, 0]
-    assert words[10] == 4  # time steps
+    assert words[5:10] == [2, 1, 0, 0, 0]
+    assert words[11] == 4  # time steps
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_words_of_a_machine_by_hand():
     [
         ({5: 3}, "machine: weights: word is 3, its choices end at 2"),
         ({0: 5}, "lanes: 5 must be a power of two"),
-        ({9: 33}, r"machine: counter_width: .* 32 \(got 33\)"),
+        ({10: 33}, r"machine: counter_width: .* 32 \(got 33\)"),
         ({63: 1}, "the device has parameters that this version does not know"),
     ],
 )

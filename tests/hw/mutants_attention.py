@@ -31,8 +31,8 @@ MUTANTS = [
     },
     {
         "file": "hw/denoiser.py",
-        "old": "pending.eq(Cat(self.i.payload.score[t] >= floor for t in range(T)))",
-        "new": "pending.eq(Cat(self.i.payload.score[t] > floor for t in range(T)))",
+        "old": "counts.eq(Cat(self.i.payload.score[t] >= floor for t in range(T)))",
+        "new": "counts.eq(Cat(self.i.payload.score[t] > floor for t in range(T)))",
         "test": "tests/hw/test_denoiser.py::test_bench[4-16-16-6]",
         "why": "the lowest score that the denoiser keeps is lost",
     },

@@ -21,17 +21,17 @@ SHAPE = {
 
 
 @pytest.mark.parametrize(
-    ("lanes", "time_steps", "drain_lanes", "weight_bits", "max_shift", "acc_width", "address_width"),
+    ("lanes", "time_steps", "drain_lanes", "weight_bits", "max_shift", "acc_width", "address_width", "registered"),
     [
-        (8, 4, 2, 4, 4, 12, 12),
-        (8, 1, 1, 2, 0, 8, 6),
-        (16, 10, 8, 8, 1, 16, 9),
-        (4, 3, 4, 3, 7, 12, 5),
-        (6, 2, 2, 4, 2, 9, 8),
-        (1, 1, 1, 2, 0, 5, 3),
+        (8, 4, 2, 4, 4, 12, 12, False),
+        (8, 1, 1, 2, 0, 8, 6, True),
+        (16, 10, 8, 8, 1, 16, 9, False),
+        (4, 3, 4, 3, 7, 12, 5, True),
+        (6, 2, 2, 4, 2, 9, 8, True),
+        (1, 1, 1, 2, 0, 5, 3, False),
     ],
 )
-def test_bench(lanes, time_steps, drain_lanes, weight_bits, max_shift, acc_width, address_width):
+def test_bench(lanes, time_steps, drain_lanes, weight_bits, max_shift, acc_width, address_width, registered):
     shape = {
         "lanes": lanes,
         "time_steps": time_steps,
@@ -40,6 +40,7 @@ def test_bench(lanes, time_steps, drain_lanes, weight_bits, max_shift, acc_width
         "max_shift": max_shift,
         "acc_width": acc_width,
         "address_width": address_width,
+        "registered": registered,
     }
     run_bench(SynapticEngine(**shape), module="ds2ta.sim.test_engine", parameters=shape)
 

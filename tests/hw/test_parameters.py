@@ -8,13 +8,25 @@ from ds2ta.errors import FitError
 from ds2ta.hw.parameters import ParameterFetch
 from ds2ta.sim.build import run_bench
 
-SHAPE = {"lanes": 2, "current_width": 12, "param_width": 10, "address_width": 6, "count_width": 4}
+SHAPE = {
+    "lanes": 2,
+    "current_width": 12,
+    "param_width": 10,
+    "address_width": 6,
+    "count_width": 4,
+    "registered": False,
+}
 
 
 @pytest.mark.parametrize(
     "change",
-    [{}, {"lanes": 1, "param_width": 20, "address_width": 4, "count_width": 3}, {"lanes": 8, "current_width": 5}],
-    ids=["R2", "R1-full-store", "R8"],
+    [
+        {},
+        {"registered": True},
+        {"lanes": 1, "param_width": 20, "address_width": 4, "count_width": 3},
+        {"lanes": 8, "current_width": 5},
+    ],
+    ids=["R2", "registered", "R1-full-store", "R8"],
 )
 def test_bench(change):
     shape = {**SHAPE, **change}

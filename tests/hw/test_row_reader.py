@@ -8,13 +8,24 @@ from ds2ta.errors import FitError
 from ds2ta.hw.row_reader import RowReader
 from ds2ta.sim.build import run_bench
 
-SHAPE = {"row_lanes": 8, "time_steps": 4, "address_width": 6, "weight_width": 9, "shift_width": 3}
+SHAPE = {
+    "row_lanes": 8,
+    "time_steps": 4,
+    "address_width": 6,
+    "weight_width": 9,
+    "shift_width": 3,
+    "registered": False,
+}
 
 
 @pytest.mark.parametrize(
     "change",
-    [{}, {"row_lanes": 4, "time_steps": 1, "address_width": 2, "weight_width": 1, "shift_width": 1}],
-    ids=["g8-T4", "g4-T1"],
+    [
+        {},
+        {"registered": True},
+        {"row_lanes": 4, "time_steps": 1, "address_width": 2, "weight_width": 1, "shift_width": 1},
+    ],
+    ids=["g8-T4", "registered", "g4-T1"],
 )
 def test_bench(change):
     shape = {**SHAPE, **change}

@@ -23,6 +23,7 @@ SHAPE = {"lanes": 2, "acc_width": 8, "max_window": 3, "max_tau": 4, "current_wid
         (4, 12, 3, 4, 16, False, 10),  # currents narrower than the widest window of the widest sums
         (1, 9, 3, 0, 11, False, 4),
         (2, 10, 4, 5, 27, True, 6),
+        (1, 8, 2, 4, 13, True, 3),
     ],
 )
 def test_bench(lanes, acc_width, max_window, max_tau, current_width, multiply, time_steps):
@@ -34,7 +35,10 @@ def test_bench(lanes, acc_width, max_window, max_tau, current_width, multiply, t
         "current_width": current_width,
         "multiply": multiply,
     }
-    run_bench(Tasa(**shape), module="ds2ta.sim.test_tasa", parameters={**shape, "time_steps": time_steps})
+    block = Tasa(**shape)
+    assert block.latency == (2 if multiply else max_window - 1)
+    parameters = {**shape, "time_steps": time_steps, "latency": block.latency}
+    run_bench(block, module="ds2ta.sim.test_tasa", parameters=parameters)
 
 
 def test_window_of_one_is_wires():

@@ -22,11 +22,11 @@ SHAPE = {
     "change",
     [
         {},
-        {"buffer_rows": 1},
-        {"buffer_rows": 3, "row_lanes": 4, "time_steps": 2, "max_shift": 2, "shift_width": 2},
-        {"buffer_rows": 8, "row_lanes": 16, "time_steps": 1, "max_shift": 0, "shift_width": 1},
+        {"buffer_rows": 4},
+        {"buffer_rows": 8, "row_lanes": 4, "time_steps": 2, "max_shift": 2, "shift_width": 2},
+        {"buffer_rows": 16, "row_lanes": 16, "time_steps": 1, "max_shift": 0, "shift_width": 1},
     ],
-    ids=["g8-2", "g8-1", "g4-3", "g16-8"],
+    ids=["g8-2", "g8-4", "g4-8", "g16-16"],
 )
 def test_bench(change):
     shape = {**SHAPE, **change}
@@ -36,9 +36,9 @@ def test_bench(change):
 @pytest.mark.parametrize(
     ("key", "good", "bad", "rule"),
     [
-        ("buffer_rows", 1, 0, "Buffer rows must be an integer from 1 to 8"),
-        ("buffer_rows", 8, 9, "Buffer rows must be an integer from 1 to 8"),
-        ("buffer_rows", 3, 3.0, "Buffer rows must be an integer from 1 to 8"),
+        ("buffer_rows", 2, 1, "Buffer rows must be a power of two from 2 to 64"),
+        ("buffer_rows", 64, 128, "Buffer rows must be a power of two from 2 to 64"),
+        ("buffer_rows", 4, 3, "Buffer rows must be a power of two from 2 to 64"),
         ("row_lanes", 32, 64, "Row lanes must be a power of two from 4 to 32"),
         ("row_lanes", 4, 3, "Row lanes must be a power of two from 4 to 32"),
         ("time_steps", 16, 17, "Time steps must be an integer from 1 to 16"),
