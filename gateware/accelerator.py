@@ -260,9 +260,10 @@ class Accelerator(wiring.Component):
         ]
 
         # ---- streams
-        # A row never waits at the residual unit: what is not added is written in one cycle, and rows to be added
-        # come at least `planes_out` cycles apart, which `Machine` and the compiler see to. So nothing behind the
-        # engine ever waits either, and no ready runs back through it; `trace_overrun` would tell.
+        # A row never waits at the residual unit: what is not added is written in one cycle, and rows to be added are
+        # whole, so they come `row_lanes / drain_lanes * time_steps` cycles apart, for which `Machine` demands enough.
+        # So nothing behind the engine ever waits either, and no ready runs back through it; `trace_overrun` would
+        # tell.
         wiring.connect(m, wiring.flipped(self.sample), encoder.i)
         wiring.connect(m, gather.o, reader.i)
         _join(m, zero_skip.o, engine.i)

@@ -100,9 +100,6 @@ class _Compiler:
         width, height = (spec.width, spec.height) if kernel3 else (spec.width * spec.height, 1)
         tiles = -(-spec.outputs // machine.lanes)
         drain_groups = -(-min(spec.outputs, machine.lanes) // machine.drain_lanes)
-        if residual == Residual.ADD:  # the last row of a position must not come before the row before it is added
-            row_groups, least = machine.row_lanes // machine.drain_lanes, -(-planes_out // machine.time_steps)
-            drain_groups += max(0, least - ((drain_groups - 1) % row_groups + 1))
         line = width * source.step
         if source.interleave:
             rows, groups, tap_weights = source.step, 1, source.interleave
@@ -150,7 +147,7 @@ class _Compiler:
             window=layer.window,
             drain_groups=drain_groups,
             parameters=self.images.parameters(layer, drain_groups),
-            tile_step=machine.lanes // machine.row_lanes,
+            tile_step=machine.lanes // machine.row_lanes % address_space,
             positions_last=width * height - 1,
             residual=residual,
             planes_in=planes_in,
