@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from ds2ta import cli_board
+from ds2ta import cli_board, cli_train
 from ds2ta.errors import EXIT_USAGE, Ds2taError, FitError, ModelFileError
 
 __all__ = ["app", "machine_choices", "main"]
@@ -27,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(cli_board.app)
+app.add_typer(cli_train.app)
 _console = Console(width=None if sys.stdout.isatty() else 140)
 
 ModelOption = Annotated[
@@ -210,51 +211,6 @@ def diff(
             print(f"sample {number}: {found.layer} differs first, at {place}: {values}")
             raise typer.Exit(1)
     print(f"{len(samples)} samples: {left} and {right} are equal in every layer")
-
-
-@app.command()
-def train(
-    preset: Annotated[str, typer.Argument(help="A preset, such as digits-tiny.")],
-    out: Annotated[Path, typer.Option(help="Folder for the integer model.")] = Path("models"),
-    resume: Annotated[bool, typer.Option(help="Continue an interrupted run.")] = True,
-    seed: Annotated[int | None, typer.Option(help="Seed instead of the recipe's.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
-    state: Annotated[Path | None, typer.Option(help="Float checkpoint; default: in build/train/.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads instead of the recipe's.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    bits: Annotated[int | None, typer.Option(help="Bits of a weight instead of the recipe's.")] = None,
-    origin: Annotated[Path | None, typer.Option(help="Float weights to begin with: STATE-float of a run.")] = None,
-) -> None:
-    """Train a network, fine-tune it to integer weights, and write its integer model file."""
-    from ds2ta.golden.release import train_preset
-
-    path = train_preset(
-        preset,
-        out=out,
-        checkpoint=state or ROOT / "build" / "train" / f"{preset}.safetensors",
-        resume=resume,
-        seed=seed,
-        folder=data,
-        threads=threads,
-        device=device,
-        bits=bits,
-        origin=origin,
-        console=_console,
-    )
-    print(path)
-
-
-@app.command()
-def quantize(
-    checkpoint: Annotated[Path, typer.Argument(help="Float checkpoint written by `ds2ta train`.")],
-    out: Annotated[Path, typer.Argument(help="Integer model file to write.")],
-    data: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
-) -> None:
-    """Turn a float checkpoint into an integer model file."""
-    from ds2ta.golden.release import quantize_file
-
-    quantize_file(checkpoint, out, folder=data)
-    print(out)
 
 
 @app.command()

@@ -8,10 +8,10 @@ from amaranth.utils import bits_for
 
 from ds2ta.fpga.frames import MAX_REGISTERS, Answer, Opcode
 from ds2ta.fpga.link_parts import ChunkCounter, OffsetCheck
-from ds2ta.gateware.accelerator import load_layout, store_shapes
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.register_file import bus_signature
 from ds2ta.gateware.registers import REGISTERS
+from ds2ta.gateware.stores import load_layout, store_shapes
 from ds2ta.hw.cobs import CobsDecoder, CobsEncoder
 from ds2ta.hw.store import SpikeBank
 from ds2ta.hw.uart import received_layout

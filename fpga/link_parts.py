@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ds2ta.gateware.accelerator import StoreShape
+from ds2ta.gateware.stores import StoreShape
 
 __all__ = ["ChunkCounter", "OffsetCheck"]
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ds2ta.fpga.frames import MAX_PAYLOAD, load_payload
-from ds2ta.gateware.accelerator import store_images, store_shapes
 from ds2ta.gateware.compiler import Program
 from ds2ta.gateware.machine import Machine
+from ds2ta.gateware.stores import store_images, store_shapes
 
 __all__ = ["StoreContents", "load_payloads", "store_contents"]
 

@@ -4,10 +4,10 @@ from amaranth.hdl import Array, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ds2ta.gateware.accelerator import CHUNK, load_layout, store_shapes
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.register_file import bus_signature
 from ds2ta.gateware.registers import REGISTERS, Register
+from ds2ta.gateware.stores import CHUNK, load_layout, store_shapes
 
 __all__ = ["SHELL", "AxiRegisters", "register_layout"]
 

@@ -6,8 +6,8 @@ from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
-from ds2ta.gateware.accelerator import CHUNK, scan_signature, store_shapes
 from ds2ta.gateware.machine import Machine
+from ds2ta.gateware.stores import CHUNK, scan_signature, store_shapes
 
 __all__ = ["StoreChecker"]
 

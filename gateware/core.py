@@ -25,13 +25,14 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from ds2ta.errors import FitError
-from ds2ta.gateware.accelerator import Accelerator, load_layout, store_images, store_shapes
+from ds2ta.gateware.accelerator import Accelerator
 from ds2ta.gateware.checker import StoreChecker
 from ds2ta.gateware.compiler import Program
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.register_file import RegisterFile, bus_signature
 from ds2ta.gateware.registers import REGISTERS, STORES, machine_words
 from ds2ta.gateware.sequencer import COUNTERS
+from ds2ta.gateware.stores import load_layout, store_images, store_shapes
 from ds2ta.hw.head import logit_layout
 
 __all__ = ["Core", "count_width", "sample_length", "store_crc"]
@@ -92,7 +93,7 @@ class Core(wiring.Component):
     Members
     -------
     bus: `register_file.bus_signature`; `done` 4 cycles after `enable`, or some more.
-    load (where a store is loadable): `accelerator.load_layout`; a word every 2 cycles, none while a sample is open
+    load (where a store is loadable): `stores.load_layout`; a word every 2 cycles, none while a sample is open
       or worked on. load_error: pulse, the word taken in the cycle before is outside of the loadable stores and had
       no effect.
     sample: {value}. Bytes wait while `sample_bytes` is `sample_length`, so until the result of their predecessors

@@ -2,8 +2,9 @@
 
 import os
 import platform
+from contextlib import suppress
 from dataclasses import replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,10 @@ def export(checkpoint: Checkpoint, *, command: str, folder: str | os.PathLike | 
     data = load_data(config.data, folder)
     samples, labels = data.test_samples[:SELF_TEST_SAMPLES], data.test_labels[:SELF_TEST_SAMPLES]
     model = quantize(checkpoint.network, samples=samples, labels=labels)
-    packages = {name: version(name) for name in ("torch", "numpy", "scikit-learn", "safetensors")}
+    packages = {}
+    for name in ("torch", "numpy", "scikit-learn", "safetensors"):
+        with suppress(PackageNotFoundError):  # scikit-learn is only there for its digits
+            packages[name] = version(name)
     return replace(
         model,
         provenance={
@@ -98,7 +102,7 @@ def train_preset(
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as bar, joined(device) as place:
+    with joined(device) as place, Progress(*columns, console=console, disable=not is_first()) as bar:
         task = bar.add_task(name)
 
         def report(epoch: float, total: int, text: str) -> None:

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ds2ta.cli import ROOT
-from ds2ta.gateware.accelerator import store_images, store_shapes
 from ds2ta.gateware.axi_stream import closing_layout
 from ds2ta.gateware.compiler import compile_model, fit
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.presets import MACHINES
 from ds2ta.gateware.registers import IDENTITY, REGISTERS
 from ds2ta.gateware.samples import sample_bytes
+from ds2ta.gateware.stores import store_images, store_shapes
 from ds2ta.golden import slow
 from ds2ta.modelfile import IntegerModel, load_model
 from ds2ta.sim.axi_host import chunks, store_words

@@ -14,12 +14,12 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, Timer
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp, AxiStreamBus, AxiStreamSink, AxiStreamSource
 
-from ds2ta.gateware.accelerator import CHUNK, store_images, store_shapes
 from ds2ta.gateware.axi_stream import closing_layout
 from ds2ta.gateware.compiler import compile_model
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.registers import REGISTERS
 from ds2ta.gateware.samples import sample_bytes
+from ds2ta.gateware.stores import CHUNK, store_images, store_shapes
 from ds2ta.modelfile import IntegerModel, model_digest
 from ds2ta.sim.stream import unpack
 

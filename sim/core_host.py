@@ -5,12 +5,12 @@ import zlib
 import numpy as np
 from cocotb.triggers import RisingEdge
 
-from ds2ta.gateware.accelerator import CHUNK, load_layout, store_images, store_shapes
 from ds2ta.gateware.compiler import compile_model
 from ds2ta.gateware.cycles import predict
 from ds2ta.gateware.machine import machine_from_dict
 from ds2ta.gateware.registers import REGISTERS, STORES
 from ds2ta.gateware.samples import sample_bytes
+from ds2ta.gateware.stores import CHUNK, load_layout, store_images, store_shapes
 from ds2ta.golden import slow
 from ds2ta.modelfile import load_model
 from ds2ta.sim.build import bench_parameters

@@ -11,8 +11,8 @@ from amaranth.lib.wiring import In, Out
 from cobs import cobs
 
 from ds2ta.fpga.link import HostLink
-from ds2ta.gateware.accelerator import StoreShape, store_shapes
 from ds2ta.gateware.machine import Machine
+from ds2ta.gateware.stores import StoreShape, store_shapes
 from ds2ta.hw.uart import received_layout
 
 __all__ = ["CoreRules", "LinkBench", "LinkModel", "wire"]

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ds2ta.gateware.accelerator import CHUNK, Accelerator, load_layout, store_images, store_shapes
+from ds2ta.gateware.accelerator import Accelerator
 from ds2ta.gateware.compiler import Program, compile_model
 from ds2ta.gateware.layout import tensor_from_rows
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.program import Opcode, Residual
 from ds2ta.gateware.samples import sample_bytes
 from ds2ta.gateware.sequencer import COUNTERS, PassCounters
+from ds2ta.gateware.stores import CHUNK, load_layout, store_images, store_shapes
 from ds2ta.modelfile import IntegerModel
 from ds2ta.sim.gates import Gates
 from ds2ta.sim.rtl import Records, Rtl, RtlError

@@ -9,9 +9,9 @@ import numpy as np
 from cocotbext.axi import AxiResp
 
 from ds2ta.cli import ROOT
-from ds2ta.gateware.accelerator import store_shapes
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.registers import IDENTITY, REGISTERS, Access, machine_words
+from ds2ta.gateware.stores import store_shapes
 from ds2ta.golden import slow
 from ds2ta.modelfile import load_model, model_digest
 from ds2ta.sim.axi_example import DOCUMENT, block, steps

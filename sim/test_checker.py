@@ -6,8 +6,8 @@ import zlib
 import cocotb
 from cocotb.triggers import RisingEdge
 
-from ds2ta.gateware.accelerator import CHUNK, store_shapes
 from ds2ta.gateware.machine import Machine
+from ds2ta.gateware.stores import CHUNK, store_shapes
 from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.stream import cycle, reset
 

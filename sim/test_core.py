@@ -5,8 +5,8 @@ import random
 import cocotb
 from cocotb.triggers import RisingEdge
 
-from ds2ta.gateware.accelerator import CHUNK, load_layout
 from ds2ta.gateware.registers import REGISTERS, STORES, machine_from_words
+from ds2ta.gateware.stores import CHUNK, load_layout
 from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.core_host import Host
 from ds2ta.sim.stream import reset

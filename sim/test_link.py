@@ -8,8 +8,8 @@ import numpy as np
 from amaranth.lib import data
 from cocotb.triggers import RisingEdge
 
-from ds2ta.gateware.accelerator import load_layout, store_shapes
 from ds2ta.gateware.machine import Machine
+from ds2ta.gateware.stores import load_layout, store_shapes
 from ds2ta.hw.uart import received_layout
 from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.link_model import CoreRules, LinkModel, wire

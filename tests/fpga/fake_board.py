@@ -10,9 +10,9 @@ import zlib
 from collections.abc import Callable
 from typing import get_args
 
-from ds2ta.gateware.accelerator import store_shapes
 from ds2ta.gateware.compiler import compile_model
 from ds2ta.gateware.cycles import predict
+from ds2ta.gateware.stores import store_shapes
 from ds2ta.golden import slow
 
 OK, OPCODE, LENGTH, ADDRESS, BUSY, OFFSET, STALLED = range(7)

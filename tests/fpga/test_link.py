@@ -6,8 +6,8 @@ import pytest
 from cobs import cobs
 
 from ds2ta.fpga.link import HostLink
-from ds2ta.gateware.accelerator import load_layout, store_shapes
 from ds2ta.gateware.machine import Machine
+from ds2ta.gateware.stores import load_layout, store_shapes
 from ds2ta.sim.build import run_bench
 from ds2ta.sim.link_model import CoreRules, LinkBench, LinkModel, wire
 from ds2ta.sim.rtl import Rtl

@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 from gate_designs import MEMORIES, Memories, Multipliers, collided, traffic
 
 from ds2ta.cli import ROOT
-from ds2ta.gateware.accelerator import store_images
+from ds2ta.gateware.stores import store_images
 from ds2ta.golden import slow
 from ds2ta.hw.store import SpikeBank
 from ds2ta.sim import gates

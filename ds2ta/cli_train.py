@@ -1,0 +1,84 @@
+"""Commands around training: `train`, `quantize`, and `sparsity` of the attention map."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+__all__ = ["app"]
+
+ROOT = Path(__file__).resolve().parent.parent
+
+app = typer.Typer()
+_console = Console(width=None if sys.stdout.isatty() else 140)
+
+
+@app.command()
+def train(
+    preset: Annotated[str, typer.Argument(help="A preset, such as digits-tiny.")],
+    out: Annotated[Path, typer.Option(help="Folder for the integer model.")] = Path("models"),
+    resume: Annotated[bool, typer.Option(help="Continue an interrupted run.")] = True,
+    seed: Annotated[int | None, typer.Option(help="Seed instead of the recipe's.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
+    state: Annotated[Path | None, typer.Option(help="Float checkpoint; default: in build/train/.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads instead of the recipe's.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    bits: Annotated[int | None, typer.Option(help="Bits of a weight instead of the recipe's.")] = None,
+    origin: Annotated[Path | None, typer.Option(help="Float weights to begin with: STATE-float of a run.")] = None,
+) -> None:
+    """Train a network, fine-tune it to integer weights, and write its integer model file."""
+    from ds2ta.golden.release import train_preset
+
+    path = train_preset(
+        preset,
+        out=out,
+        checkpoint=state or ROOT / "build" / "train" / f"{preset}.safetensors",
+        resume=resume,
+        seed=seed,
+        folder=data,
+        threads=threads,
+        device=device,
+        bits=bits,
+        origin=origin,
+        console=_console,
+    )
+    print(path)
+
+
+@app.command()
+def quantize(
+    checkpoint: Annotated[Path, typer.Argument(help="Float checkpoint written by `ds2ta train`.")],
+    out: Annotated[Path, typer.Argument(help="Integer model file to write.")],
+    data: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
+) -> None:
+    """Turn a float checkpoint into an integer model file."""
+    from ds2ta.golden.release import quantize_file
+
+    quantize_file(checkpoint, out, folder=data)
+    print(out)
+
+
+@app.command()
+def sparsity(
+    model: Annotated[Path, typer.Argument(help="Integer model file.")],
+    data: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
+    samples: Annotated[int, typer.Option(min=1, help="How many held-out samples, at most.")] = 1000,
+) -> None:
+    """Zeros in the attention map by block, before and after NSAD, and the energy model of the paper's table 3."""
+    from ds2ta.golden.data import load_data
+    from ds2ta.golden.sparsity import attention_sparsity
+    from ds2ta.modelfile import load_model
+
+    loaded = load_model(model)
+    held_out = load_data(loaded.provenance.get("data", ""), data).test_samples[:samples]
+    table = Table(title=f"{loaded.network.name}: {len(held_out)} held-out samples")
+    for column in ("block", "zeros in S", "zeros after NSAD", "operations", "energy before", "energy after"):
+        table.add_column(column)
+    for row in attention_sparsity(loaded, held_out):
+        shares = (f"{100 * row.score:.2f} %", f"{100 * row.denoised:.2f} %")
+        energies = (f"{1e9 * row.energy_before:.2f} nJ", f"{1e9 * row.energy_after:.2f} nJ")
+        table.add_row(str(row.block), *shares, str(row.operations), *energies)
+    _console.print(table)

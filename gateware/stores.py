@@ -1,0 +1,78 @@
+"""The four stores of a machine as its users see them: shapes, contents, how they are loaded and read back."""
+
+from dataclasses import dataclass
+
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
+
+from ds2ta.gateware.compiler import Program
+from ds2ta.gateware.machine import Machine
+from ds2ta.gateware.program import PROGRAM_WORD, instruction_words
+from ds2ta.hw.parameters import parameter_layout
+
+__all__ = ["CHUNK", "StoreShape", "load_layout", "scan_signature", "store_images", "store_shapes"]
+
+#: Bits of a store's row that are loaded, or scanned, at once.
+CHUNK = 16
+
+
+@dataclass(frozen=True)
+class StoreShape:
+    """One of the four stores as its users see it. `number`: on the load stream and the scan; `rows` of `width`
+    bits, in `chunks` of CHUNK bits; `loadable`: not a rom."""
+
+    number: int
+    rows: int
+    width: int
+    loadable: bool
+
+    @property
+    def chunks(self) -> int:
+        return -(-self.width // CHUNK)
+
+
+def store_shapes(machine: Machine) -> dict[str, StoreShape]:
+    """The stores of a machine by name, in the order of their numbers."""
+    tables = machine.tables != "rom"
+    parameter = parameter_layout(lanes=machine.drain_lanes, param_width=machine.param_width)
+    program_rows = machine.instructions * instruction_words(machine)
+    return {
+        "weights": StoreShape(
+            0, machine.weight_rows, machine.lanes * machine.weight_bits, machine.weights != "rom"
+        ),
+        "program": StoreShape(1, program_rows, PROGRAM_WORD, tables),
+        "parameters": StoreShape(2, machine.parameter_rows, parameter.size, tables),
+        "denoiser": StoreShape(3, machine.denoiser_entries, machine.denoiser_bits, tables),
+    }
+
+
+def store_images(program: Program) -> dict[str, list[int]]:
+    """What a compiled model puts into the stores: rows from 0, by store name."""
+    return {
+        "weights": program.weight_image,
+        "program": program.program_image,
+        "parameters": program.parameter_image,
+        "denoiser": program.denoiser_image,
+    }
+
+
+def load_layout(machine: Machine) -> data.StructLayout:
+    """One word of a store: `chunk` c holds bits 16 c .. 16 c + 15 of row `row`."""
+    rows = max(shape.rows for shape in store_shapes(machine).values())
+    return data.StructLayout({"store": 2, "row": bits_for(rows - 1), "chunk": 8, "data": CHUNK})
+
+
+def scan_signature(machine: Machine) -> wiring.Signature:
+    """Reading back the stores, seen from the accelerator, only while `busy` is low: `enable` with `store` and `row`
+    held; `data` is chunk `chunk` of cycle c in cycle c + 1, from the third cycle of a row on."""
+    layout = load_layout(machine)
+    return wiring.Signature(
+        {
+            "enable": In(1),
+            "store": In(layout["store"].shape),
+            "row": In(layout["row"].shape),
+            "chunk": In(layout["chunk"].shape),
+            "data": Out(CHUNK),
+        }
+    )
