@@ -195,9 +195,9 @@ class Accelerator(wiring.Component):
         ]
 
         # ---- streams
-        # A row never waits at the residual unit: what is not added is written in one cycle, and rows to be added are
-        # whole, so they come `row_lanes / drain_lanes * time_steps` cycles apart, for which `Machine` demands enough.
-        # So nothing behind the engine ever waits either, and no ready runs back through it; `trace_overrun` would
+        # A row never waits at the residual unit: what is not added is written in one cycle, and rows to be added
+        # are whole, so they come `row_lanes / drain_lanes * time_steps` cycles apart, which `Machine` demands to be
+        # enough. So nothing behind the engine ever waits, and no ready runs back through it; `trace_overrun` would
         # tell.
         wiring.connect(m, wiring.flipped(self.sample), encoder.i)
         wiring.connect(m, gather.o, reader.i)
