@@ -290,15 +290,21 @@ class Accelerator(wiring.Component):
 
         # ---- loading
         if machine.weights != "rom" or machine.tables != "rom":
-            entry = self.load.payload
+            entry, arrived = Signal.like(self.load.payload), Signal()
             m.d.comb += self.load.ready.eq(~sequencer.busy)
+            word = [entry.eq(self.load.payload), arrived.eq(self.load.valid & self.load.ready)]
+            if machine.pipeline == "long":  # the way into every block RAM; a sample waits until the word is there
+                m.d.sync += word
+                m.d.comb += sequencer.go.eq(self.sample.valid & ~arrived)
+            else:
+                m.d.comb += word
             blocks_of = {"weights": weight_store, "program": program_store}
             blocks_of |= {"parameters": parameter_store, "denoiser": attention}
             for name, target in blocks_of.items():
                 if not shapes[name].loadable:
                     continue
                 m.d.comb += [
-                    target.load.enable.eq(self.load.valid & self.load.ready & (entry.store == shapes[name].number)),
+                    target.load.enable.eq(arrived & (entry.store == shapes[name].number)),
                     target.load.address.eq(entry.row),
                     target.load.chunk.eq(entry.chunk),
                     target.load.data.eq(entry.data),

@@ -5,16 +5,25 @@ encoder then spends exactly one cycle on each non-zero word. Time is proportiona
 keeps ahead, which `buffer_rows` provides for.
 """
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import bits_for, ceil_log2
+from amaranth.utils import ceil_log2
 
 from ds2ta.hw.row_reader import read_layout
 from ds2ta.hw.rows import check_power_of_two, check_range, event_layout, row_layout
 from ds2ta.hw.store import SpikeBank
 
 __all__ = ["ZeroSkip"]
+
+
+def _several(bits: Value) -> tuple[Value, Value]:
+    """Whether any of the bits is set, and whether more than one is: a tree of one LUT a node, for each answer."""
+    if len(bits) == 1:
+        return bits, Const(0)
+    half = len(bits) // 2
+    (low, more_low), (high, more_high) = _several(bits[:half]), _several(bits[half:])
+    return low | high, (low & high) | more_low | more_high
 
 
 class ZeroSkip(wiring.Component):
@@ -57,7 +66,7 @@ class ZeroSkip(wiring.Component):
             {
                 "row": row.size,
                 "alive": row_lanes,  # lanes with a spike
-                "count": bits_for(row_lanes),  # their number
+                "single": 1,  # one of them at most
                 "weight": weight_width,
                 "shift": shift_width,
                 "first": 1,
@@ -107,7 +116,7 @@ class ZeroSkip(wiring.Component):
             stores.eq(Mux(flushing, ~full, accept & keep)),
             kept.row.eq(arrived.row.as_value()),
             kept.alive.eq(alive),
-            kept.count.eq(Mux(flushing, 0, sum(alive))),
+            kept.single.eq(flushing | ~_several(alive)[1]),
             kept.weight.eq(arrived.weight),
             kept.shift.eq(arrived.shift),
             kept.first.eq(~kept_any),
@@ -143,14 +152,13 @@ class ZeroSkip(wiring.Component):
         # Serve: the lowest live lane, one event a cycle.
         served = data.View(self._kept, waiting.read_data)
         begun = Signal()  # the row has given an event
-        past, left_count = Signal(lanes), Signal.like(served.count, reset_less=True)  # lanes served; number left
-        live, count, rest, lowest = Signal(lanes), Signal.like(served.count), Signal(lanes), Signal(lanes)
+        past, left_single = Signal(lanes), Signal(reset_less=True)  # lanes served; one left at most
+        live, rest, lowest = Signal(lanes), Signal(lanes), Signal(lanes)
         lane = Signal(range(lanes))
         m.d.comb += [
             moves.eq(~self.o.valid | self.o.ready),
             live.eq(served.alive & ~past),
-            count.eq(Mux(begun, left_count, served.count)),
-            done.eq(~count[1:].any()),
+            done.eq(Mux(begun, left_single, served.single)),
             rest.eq(live & (live - 1)[:lanes]),
             lowest.eq(live & ~rest),
             lane.eq(
@@ -180,5 +188,5 @@ class ZeroSkip(wiring.Component):
                 event.flush.eq(served.flush),
             ]
         with m.If(moves & shown):
-            m.d.sync += [begun.eq(~done), past.eq(Mux(done, 0, past | lowest)), left_count.eq(count - 1)]
+            m.d.sync += [begun.eq(~done), past.eq(Mux(done, 0, past | lowest)), left_single.eq(~_several(rest)[1])]
         return m
