@@ -84,8 +84,8 @@ class Board:
 _LOADED = {"weights": "ram", "tables": "ram"}
 #: Fits the 56 block RAMs and 28 multipliers of the smaller ECP5.
 _MEDIUM = {"lanes": 32, "row_lanes": 16, "drain_lanes": 4}
-#: Room for checker and host link on the UP5K: 5 % more cycles than the preset, 9 % fewer logic cells.
-_SMALL = {"tables": "ram", "drain_lanes": 2, "buffer_rows": 2, "counter_width": 16}
+#: Room for checker and host link on the UP5K: a few percent more cycles than the preset, for fewer logic cells.
+_SMALL = {"tables": "ram", "drain_lanes": 2, "counter_width": 16}
 _ECP5_25 = {"luts": 24_288, "registers": 24_288, "block_rams": 56, "single_port_rams": 0, "multipliers": 28}
 _ECP5_85 = {"luts": 83_640, "registers": 83_640, "block_rams": 208, "single_port_rams": 0, "multipliers": 156}
 _ULX3S = {
@@ -117,7 +117,7 @@ BOARDS = {
             },
             crystal=Pin("clk12"),
             crystal_hz=12_000_000,
-            core_hz=24e6,
+            core_hz=30e6,
             model="digits-tiny",
             choices=MACHINES["digits-tiny"] | ICE40 | _SMALL,
             busy=Pin("led_g"),
