@@ -122,6 +122,7 @@ def blocks(machine: Machine, program: Program | None = None) -> dict[str, wiring
             classes_max=machine.max_classes,
             positions_max=machine.max_tokens,
             time_steps=steps,
+            fast=registered,
         ),
         "bank_a": SpikeBank(width=rows * steps, depth=machine.bank_rows),
         "bank_b": SpikeBank(width=rows * steps, depth=machine.bank_rows),

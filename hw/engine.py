@@ -48,7 +48,7 @@ class SynapticEngine(wiring.Component):
     -------
     i : stream of `hw.rows.event_layout`.
     weight_address, weight_enable, weight_data : read port of a synchronous memory, latency 1, whose output holds
-        while `weight_enable` is 0.
+        while `weight_enable` is 0 (which it never is if `registered`: the row waits in a register).
     groups : drain groups of a commit, 1..lanes // drain_lanes, stable while `busy`.
     o : stream of `hw.rows.drain_layout`.
     stored : the weight row, one cycle late if `registered`, while no event comes: for a check of the memory.
@@ -113,7 +113,8 @@ class SynapticEngine(wiring.Component):
             self.i.ready.eq(advance),
             accept.eq(self.i.valid & advance),
             self.weight_address.eq(event.address),
-            self.weight_enable.eq(accept),
+            # the hold register below spares the memory, which lies all over a large device, the late enable
+            self.weight_enable.eq(1 if self.registered else accept),
         ]
 
         # stage 1: the weight row is at the memory's output
@@ -139,10 +140,17 @@ class SynapticEngine(wiring.Component):
         commits = Signal()
         works = Signal()
         if self.registered:
-            row = Signal.like(self.weight_data, reset_less=True)
+            row, held, fetched_row = (
+                Signal.like(self.weight_data, name=name) for name in ("row", "held", "at_row")
+            )
             amount = Signal.like(shift, reset_less=True)
+            fresh = Signal()  # the memory shows the row of stage 1, in its first cycle there only
+            m.d.comb += fetched_row.eq(Mux(fresh, self.weight_data, held))
+            m.d.sync += fresh.eq(advance)
+            with m.If(fresh):
+                m.d.sync += held.eq(self.weight_data)
             with m.If(advance):
-                m.d.sync += [row.eq(self.weight_data), amount.eq(shift)]
+                m.d.sync += [row.eq(fetched_row), amount.eq(shift)]
             m.d.comb += [self.stored.eq(row), *(product[k].eq(row[k] << amount) for k in range(self.lanes))]
         else:
             m.d.comb += self.stored.eq(self.weight_data)

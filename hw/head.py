@@ -41,7 +41,7 @@ class ClassifierHead(wiring.Component):
     Arithmetic is modulo `2**logit_width`, which must hold the logits (interval analysis), not the partial sums.
 
     Parameters: `lanes` R, `acc_width`, `logit_width`, `param_width`, `classes_max`, `positions_max` (tokens),
-    `time_steps` (T at most; sizes the registers).
+    `time_steps` (T at most; sizes the registers), `fast` (running logits in LUT memory, see `hw/store.py`).
 
     Members: `i`; `start` (pulse, only while `busy` is low); `positions` (tokens) and `classes`, at least 1 and
     stable while `busy`; `bias_group`, `bias`: group of R biases from a synchronous memory of latency 1 that reads
@@ -59,6 +59,7 @@ class ClassifierHead(wiring.Component):
         classes_max: int,
         positions_max: int = 1024,
         time_steps: int = 16,
+        fast: bool = False,
     ):
         check_power_of_two("Lanes", lanes, 1, 32)
         check_range("Accumulator width", acc_width, 2, 48)
@@ -67,7 +68,7 @@ class ClassifierHead(wiring.Component):
         check_range("Positions", positions_max, 1, 1 << 16)
         check_range("Time steps", time_steps, 1, 16)
         check_range("Logit width", logit_width, acc_width, 64)
-        self._lanes, self._width, self._classes_max = lanes, logit_width, classes_max
+        self._lanes, self._width, self._classes_max, self._fast = lanes, logit_width, classes_max, fast
         self._sum_width = min(logit_width, acc_width + ceil_log2(time_steps))
         groups = -(-classes_max // lanes)
         super().__init__(
@@ -86,7 +87,7 @@ class ClassifierHead(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         beat, logit, width = self.i.payload, self.o.payload, self._width
-        m.submodules.totals = totals = SpikeBank(width=width, depth=self._classes_max, block=True)
+        m.submodules.totals = totals = SpikeBank(width=width, depth=self._classes_max, block=True, fast=self._fast)
 
         running = Signal()
         serving = Signal()  # the group's classes go through the adder

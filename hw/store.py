@@ -50,8 +50,8 @@ class Store(wiring.Component):
 
     Latency: 1 cycle. Throughput: one read each cycle. `data` holds while `enable` is 0; a `spram` load makes it
     undefined until the next read. A load writes chunk `chunk` (bits `chunk * chunk_bits` and up) of row
-    `load.address` and is never concurrent with `enable` (loading happens before a run). An address of `depth` or
-    more reads an undefined value.
+    `load.address`; `data` of a read in the same cycle is undefined (loading happens before a run). An address of
+    `depth` or more reads an undefined value.
 
     Parameters: `width` (any; padded inside to whole chunks), `depth` (any, at least 1), `kind`, `init` (integers,
     one for each row from 0, the rest 0), `chunk_bits`, `fast` (a small ram in LUT memory, see `memory_attributes`).
@@ -162,16 +162,19 @@ class SpikeBank(wiring.Component):
     Throughput: one read and one write each cycle, of different addresses: `collision` tells (combinationally) that
     the user broke this. Leave it open in hardware, check it in simulation. Content at power-up: zero.
 
-    Parameters: `width` of a row, `depth` in rows, `block`: block RAM even where registers look cheaper.
+    Parameters: `width` of a row, `depth` in rows, `block`: block RAM even where registers look cheaper; `fast`:
+    LUT memory, see `memory_attributes`.
 
     Members: `read_address`, `read_enable`, `read_data`; `write` {address, row, enable}; `collision`.
     """
 
-    def __init__(self, *, width: int, depth: int, block: bool = False):
+    def __init__(self, *, width: int, depth: int, block: bool = False, fast: bool = False):
         check_range("Bank width", width, 1, 1 << 12)
         check_range("Bank depth", depth, 1, 1 << 22)
         self._depth = depth
-        self._attributes = {**_NO_CHECK, **({"ram_style": "block"} if block else {})}
+        self._attributes = memory_attributes(depth=depth, fast=fast)
+        if block and not fast:
+            self._attributes = self._attributes | {"ram_style": "block"}
         address = Shape.cast(range(max(2, depth)))
         super().__init__(
             {

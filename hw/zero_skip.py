@@ -34,7 +34,8 @@ class ZeroSkip(wiring.Component):
     that flag means anything.
 
     Event address = row weight + channel lane; shift = row shift + plane lane, where the `lane_bits` low bits of
-    the lane number the channel and the rest the bit plane.
+    the lane number the channel and the rest the bit plane; a row's weight and shift are multiples of the channels
+    and of the planes that it holds.
 
     Latency: the first event of a row accepted in cycle c is valid in c + 3 at the earliest. Throughput: one row a
     cycle in, one event a cycle out; no bubble between rows that are waiting. Back-pressure: a row, empty or not, is
@@ -171,18 +172,15 @@ class ZeroSkip(wiring.Component):
         mask = Const(0)
         for index in range(lanes):  # one-hot select: AND-OR, no decoder behind the priority encoder
             mask = mask | Mux(lowest[index], served.row.word_select(index, self._steps), 0)
-        channel, plane = Signal.like(lane), Signal.like(lane)
-        with m.Switch(self.lane_bits):
-            for bits in range(ceil_log2(lanes) + 1):
-                with m.Case(bits):
-                    m.d.comb += [channel.eq(lane[:bits]), plane.eq(lane[bits:])]
+        channel = Signal.like(lane)
+        m.d.comb += channel.eq(lane & ((1 << self.lane_bits) - 1)[: len(lane)])
         event = self.o.payload
         with m.If(moves):
             m.d.sync += [
                 self.o.valid.eq(shown),
-                # rows of a tap are aligned to the channels they interleave, so this is an addition without a carry
+                # rows are aligned to the channels and planes that they interleave: additions without a carry
                 event.address.eq(served.weight | channel),
-                event.shift.eq(served.shift + plane),
+                event.shift.eq(served.shift | (lane >> self.lane_bits)),
                 event.mask.eq(mask),
                 event.first.eq(served.first & ~begun),
                 event.flush.eq(served.flush),

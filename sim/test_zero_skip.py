@@ -38,7 +38,7 @@ def _layer(generator: random.Random, lane_bits: int, positions: int, density: fl
         rows = generator.choice([1, 1, 2, 3, 9])
         empty = 0 < density < 1 and generator.random() < 0.2
         for r in range(rows):
-            shift = generator.randint(0, p["max_shift"])
+            shift = generator.randint(0, p["max_shift"]) // (lanes // interleave) * (lanes // interleave)
             chance = 0.0 if empty or (0 < density < 1 and generator.random() < 0.3) else density
             found.append(
                 {

@@ -59,7 +59,7 @@ MUTANTS = [
     },
     {
         "file": "hw/zero_skip.py",
-        "old": "event.shift.eq(served.shift + plane)",
+        "old": "event.shift.eq(served.shift | (lane >> self.lane_bits))",
         "new": "event.shift.eq(served.shift)",
         "test": "tests/hw/test_zero_skip.py::test_bench[g8-2]",
         "why": "bit planes inside a row are all of the first one's weight",
