@@ -207,6 +207,7 @@ class Accelerator(wiring.Component):
         _join(m, lif.o, packer.i)
         _fork(m, runs[Opcode.POOL], reader.o, pool.i, zero_skip.i)
         _fork(m, runs[Opcode.HEAD], engine.o, head.i, tasa.i)
+        m.d.comb += engine.o.ready.eq(head.i.ready)  # only the head ever says no, and only in its own pass
         _merge(m, runs[Opcode.POOL], pool.o, packer.o, walker.i)
         _merge(m, runs[Opcode.ATTENTION], attention.o, walker.o, residual.i)
         wiring.connect(m, head.o, wiring.flipped(self.result))

@@ -36,7 +36,7 @@ class ClassifierHead(wiring.Component):
     Latency: the final beat of a group of the last token accepted in cycle c gives its first logit in cycle c+3.
     Throughput: a group of n classes takes T cycles, one beat each, then n cycles in which the input waits; a group
     of padding takes T. Back-pressure: an untaken logit holds the adder, and with it the input at the next group's
-    end.
+    end. `i.ready` is a register; outside of a run it is high, but no beat may come.
 
     Arithmetic is modulo `2**logit_width`, which must hold the logits (interval analysis), not the partial sums.
 
@@ -96,7 +96,7 @@ class ClassifierHead(wiring.Component):
         last_token = Signal()
         accept = Signal()
         m.d.comb += [
-            self.i.ready.eq(running & ~serving),
+            self.i.ready.eq(~serving),
             accept.eq(self.i.valid & self.i.ready),
             first_token.eq(position == 1),
             last_token.eq(position == self.positions),

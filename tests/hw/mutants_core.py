@@ -150,7 +150,7 @@ MUTANTS = [
     },
     {
         "file": "hw/engine.py",
-        "old": "self.weight_enable.eq(accept)",
+        "old": "self.weight_enable.eq(1 if self.registered else accept)",
         "new": "self.weight_enable.eq(self.i.valid)",
         "test": "tests/hw/test_engine.py::test_bench[8-4-2-4-4-12-12-False]",
         "why": "weight row lost while the pipeline stands",
