@@ -140,18 +140,18 @@ class SynapticEngine(wiring.Component):
         commits = Signal()
         works = Signal()
         if self.registered:
-            row, held, fetched_row = (
-                Signal.like(self.weight_data, name=name) for name in ("row", "held", "at_row")
-            )
+            # `row` takes every row that the memory shows for the first time, so that nothing but a register stands
+            # behind the memory; while the pipeline stands, that is the row of stage 1, and stage 2's is in `kept`
+            row, kept = (Signal.like(self.weight_data, name=name, reset_less=True) for name in ("row", "kept"))
             amount = Signal.like(shift, reset_less=True)
-            fresh = Signal()  # the memory shows the row of stage 1, in its first cycle there only
-            m.d.comb += fetched_row.eq(Mux(fresh, self.weight_data, held))
-            m.d.sync += fresh.eq(advance)
+            fresh, stale = Signal(), Signal()
+            m.d.sync += [fresh.eq(advance), stale.eq((stale | fresh) & ~advance)]
             with m.If(fresh):
-                m.d.sync += held.eq(self.weight_data)
+                m.d.sync += [row.eq(self.weight_data), kept.eq(row)]
             with m.If(advance):
-                m.d.sync += [row.eq(fetched_row), amount.eq(shift)]
-            m.d.comb += [self.stored.eq(row), *(product[k].eq(row[k] << amount) for k in range(self.lanes))]
+                m.d.sync += amount.eq(shift)
+            m.d.comb += self.stored.eq(row)
+            m.d.comb += [product[k].eq(Mux(stale, kept[k], row[k]) << amount) for k in range(self.lanes)]
         else:
             m.d.comb += self.stored.eq(self.weight_data)
             with m.If(advance):

@@ -155,4 +155,18 @@ MUTANTS = [
         "test": "tests/hw/test_engine.py::test_bench[8-4-2-4-4-12-12-False]",
         "why": "weight row lost while the pipeline stands",
     },
+    {
+        "file": "hw/engine.py",
+        "old": "stale.eq((stale | fresh) & ~advance)",
+        "new": "stale.eq(0)",
+        "test": "tests/hw/test_engine.py::test_bench[6-2-2-4-2-9-8-True]",
+        "why": "while the pipeline stands, an event is given the weights of the next",
+    },
+    {
+        "file": "hw/tasa.py",
+        "old": "factors[-1].eq(1 << total[j])",
+        "new": "factors[-1].eq(1 << total[1])",
+        "test": "tests/hw/test_tasa.py::test_bench[2-10-4-5-27-True-6]",
+        "why": "with multipliers, every tap is shifted by the first one's amount",
+    },
 ]
