@@ -174,13 +174,13 @@ def _end(place: Mapping) -> str:
 
 
 def read_record() -> dict[str, dict]:
-    """Board -> report of the recorded build."""
-    return json.loads(RECORD.read_text())
+    """Board -> report of the recorded build, of the boards that have one."""
+    return json.loads(RECORD.read_text()) if RECORD.is_file() else {}
 
 
 def record(reports: Iterable[Mapping]) -> None:
     """Put reports of builds in the place of their boards' older ones, and renew the README's table."""
-    known = read_record() if RECORD.exists() else {}
+    known = read_record()
     known |= {report["board"]: report for report in reports}
     RECORD.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n")
     _README.write_text(render(_README.read_text(), known))

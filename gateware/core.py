@@ -84,7 +84,7 @@ class Core(wiring.Component):
     """An accelerator that anything with a bus can use; `docs/registers.md` tells what the bus shows.
 
     The memories are checked whenever nothing else wants them. Loading, and the first byte of a sample, wait for the
-    row that is being read (at most as many cycles as a row has chunks, and a few more).
+    row that is being read (at most 5 cycles for each chunk of it, and a few more).
 
     Parameters: `machine`; `program` for its ROM stores; `clock_hz` (what `clock_hz` reads); `digest`: SHA-256 of
     the built-in model, or nothing; `result_stream`: the shell takes the logits as a stream too; `trace`: pass on

@@ -178,9 +178,11 @@ async def reset_pin(dut):
     dut.frame_good.value = 1
     await RisingEdge(dut.clk)
     dut.frame_good.value = 0
-    bench.bytes.start(bench.sample(0))
-    await bench.wait(bench.length + 20)
+    task = bench.bytes.start(bench.sample(0))
+    while await bench.bus.read("sample_bytes") < bench.length // 2:
+        pass
     assert await bench.bus.read("frames_good") == 1
+    task.cancel()
     dut.sample__valid.value = 0
     dut.rst.value = 1
     await RisingEdge(dut.clk)
