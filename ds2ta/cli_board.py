@@ -60,12 +60,14 @@ def board(
     if not virtual:
         raise FitError("ds2ta board: add --virtual; a board on USB needs no command, give its port to run --device")
     from ds2ta.fpga.top import DEFAULT_BAUD
+    from ds2ta.hw.uart import baud_divisor
     from ds2ta.modelfile import load_model
     from ds2ta.sim.virtual import VirtualBoard
 
     loaded = load_model(model)
     machine = _machine(loaded, settings)
     speeds = {"clock_hz": round(clock * 1e6), "baud": baud or DEFAULT_BAUD}
+    baud_divisor(**speeds)  # refuses a rate out of reach before anything is built
     typer.echo("building the board (about a minute where the design is new)", err=True)
     with VirtualBoard(machine, loaded, **speeds, link=link) as running:
         print(running.device, flush=True)

@@ -141,7 +141,7 @@ class RtlNetwork:
             raise RtlError(
                 f"spike bank: row read while written, first in cycle {records['trace_collision'].cycle[0]}"
             )
-        if len(records["trace_overrun"]):
+        if len(records.get("trace_overrun", ())):
             raise RtlError(f"residual: row while busy, first in cycle {records['trace_overrun'].cycle[0]}")
         decoder = Decoder(self.model, self.machine, self.program)
         logits, class_index = decoder.answer(records["result"])

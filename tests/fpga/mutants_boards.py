@@ -19,14 +19,14 @@ MUTANTS = [
         "file": "fpga/build.py",
         "old": "        raise TimingError(_miss(report))",
         "new": "        pass",
-        "test": "tests/fpga/test_build.py::test_a_missed_clock_fails_the_build",
+        "test": "tests/fpga/test_board_build.py::test_a_missed_clock_fails_the_build",
         "why": "a missed clock passes",
     },
     {
         "file": "fpga/build.py",
         "old": 'report["digest"] == wanted.digest and report["sha256"]',
         "new": 'report["digest"] == wanted.digest or report["sha256"]',
-        "test": "tests/fpga/test_build.py::test_a_build",
+        "test": "tests/fpga/test_board_build.py::test_a_build",
         "why": "a damaged bitstream counts as built",
     },
     {

@@ -257,7 +257,10 @@ def test_board_command(tmp_path):
     link = tmp_path / "board"
     words = [sys.executable, "-c", "from ds2ta.cli import main; main()", "board", "--virtual", "--link", str(link)]
     for end in (signal.SIGINT, signal.SIGKILL):
-        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as command:
+        # a shell's background job, and all that it starts, ignores SIGINT
+        listens = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        with subprocess.Popen(words, **pipes, **listens) as command:
             assert command.stdout.readline().strip() == str(link)
             with Board.open(str(link), timeout=5) as board:
                 assert board.identify().clock_hz == CLOCK_HZ
