@@ -23,6 +23,7 @@ def joined(device: str) -> Iterator[str]:
     distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     try:
         yield device
+        distributed.barrier()  # nobody leaves while another still talks to it
     finally:
         distributed.destroy_process_group()
 
