@@ -46,7 +46,7 @@ BLOCKS = (
     ("map sparsity", "entry lists", "attention/lists", "lists", "1"),
     ("A V, LIF", "A x V accumulator", "attention/accumulator", "av", "2"),
     ("classification head", "classifier head", "head", "head", "3"),
-    ("", "sequencer", "sequencer", "sequencer", "1"),
+    ("", "sequencer", "sequencer", "sequencer", "words of an instruction, then 1"),
     ("", "stores (weights)", "weight_store", "store", "1"),
 )
 
