@@ -47,9 +47,8 @@ class HostLink(wiring.Component):
     -------
     i: bytes from the line, `received_layout`. o: bytes to the line.
     bus: the register bus; what describes an access stays until `done`.
-    load: store words (only for a machine with a loadable store); load_error: in the cycle after a word was taken:
-    it
-      lies outside of its store.
+    load: store words (only for a machine with a loadable store); load_error: in the cycle after a word was taken,
+      it lies outside of its store.
     sample: sample bytes.
     busy: a sample is open or worked on; sample_full: all of its bytes were taken.
     frame_good, frame_dropped: pulse for each frame that was received whole and good, and for each that was not.

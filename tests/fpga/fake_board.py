@@ -219,7 +219,7 @@ class FakeBoard:
             0x009: 3,
             0x00A: self.frames_good,
             0x00B: self.frames_dropped,
-            0x00C: self.scans,
+            0x00C: self.scans % (1 << 16),
         }
         if address in plain:
             return plain[address]

@@ -46,6 +46,15 @@ def test_load_and_infer(fake, tiny, machine):
     assert {status for _, status in fake.log} == {OK}
 
 
+def test_scans_are_counted_past_the_end(fake, tiny):
+    """The register of whole scans wraps while the driver waits for two more."""
+    with fake.driver() as board:
+        board.load(tiny)
+        fake.scans = (1 << 16) - 1
+        board._check_again()
+    assert fake.scans >= (1 << 16) + 1
+
+
 def test_a_model_is_not_loaded_twice(fake, tiny, machine):
     assert board_on(fake).load(tiny) is True
     fake.log.clear()
