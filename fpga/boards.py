@@ -153,7 +153,7 @@ BOARDS = {
             limits=_ECP5_25,
             crystal=Pin("clk"),
             crystal_hz=48_000_000,
-            core_hz=84e6,
+            core_hz=96e6,
             model="digits-small",
             choices=MACHINES["digits-small"] | _LOADED | _MEDIUM,
             busy=Pin("rgb_led", part="g"),
