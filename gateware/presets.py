@@ -19,7 +19,7 @@ MACHINES = {
     "cifar-ecp5": {
         "lanes": 128,
         "row_lanes": 32,
-        "drain_lanes": 32,
+        "drain_lanes": 16,
         "score_channels": 32,
         "weights": "ram",
         "tables": "ram",
