@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from ds2ta import cli_board, cli_train
+from ds2ta import cli_board, cli_train, cli_verify
 from ds2ta.errors import EXIT_USAGE, Ds2taError, FitError, ModelFileError
+from ds2ta.shipped import SHIPPED, model_path
 
 __all__ = ["app", "machine_choices", "main"]
 
 ROOT = Path(__file__).resolve().parent.parent
-SHIPPED = ("digits-tiny", "digits-small")
 _PREDICTED_SAMPLES = 4
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_board.app)
 app.add_typer(cli_train.app)
+app.add_typer(cli_verify.app)
 _console = Console(width=None if sys.stdout.isatty() else 140)
 
 ModelOption = Annotated[
@@ -58,7 +59,7 @@ def main() -> None:
 
 
 def _model_paths(paths: list[Path] | None) -> list[Path]:
-    return list(paths) if paths else [ROOT / "models" / f"{name}.safetensors" for name in SHIPPED]
+    return list(paths) if paths else [model_path(name) for name in SHIPPED]
 
 
 def machine_choices(model_name: str | None, settings: list[str] | None) -> dict:

@@ -15,6 +15,30 @@ MACHINES = {
         "shifters": "multipliers",
         "pipeline": "long",
     },
+    # an ECP5-85F, as many lanes as its longest linear layers fill; loaded, so that one netlist runs any such model
+    "cifar-ecp5": {
+        "lanes": 128,
+        "row_lanes": 32,
+        "drain_lanes": 16,
+        "score_channels": 32,
+        "weights": "ram",
+        "tables": "ram",
+        "shifters": "multipliers",
+        "pipeline": "long",
+    },
+    # an ECP5-25F: half of a sample's time goes into its pixels, which more lanes would not shorten; short rows are
+    # quick to fill from two channels of two bits
+    "nmnist-tiny": {
+        "lanes": 32,
+        "row_lanes": 8,
+        "drain_lanes": 8,
+        "score_channels": 8,
+        "weights": "ram",
+        "tables": "ram",
+        "samples": "any",
+        "shifters": "multipliers",
+        "pipeline": "long",
+    },
 }
 
 #: What changes when a model's machine goes onto another family than the one that it was chosen for.

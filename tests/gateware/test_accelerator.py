@@ -1,16 +1,17 @@
 # amaranth: UnusedElaboratable=no
-"""The shipped networks on their accelerators, on at least 50 held-out images each, and what a model cannot do."""
+"""The shipped networks of digits on their accelerators under cocotb, on at least 50 held-out images each; stores
+that are loaded. `tests/sim/test_verify.py` has the larger networks."""
 
 import numpy as np
 import pytest
 
-from ds2ta.cli import ROOT, SHIPPED
 from ds2ta.gateware.accelerator import Accelerator
 from ds2ta.gateware.compiler import compile_model, fit
 from ds2ta.gateware.cycles import predict
 from ds2ta.gateware.presets import ICE40, MACHINES
 from ds2ta.golden import slow
 from ds2ta.modelfile import load_model
+from ds2ta.shipped import DIGITS, model_path
 from ds2ta.sim.backends import first_difference
 from ds2ta.sim.build import run_bench
 from ds2ta.sim.network import RtlNetwork
@@ -18,9 +19,9 @@ from ds2ta.sim.network import RtlNetwork
 IMAGES = 50
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", DIGITS)
 def test_bench(name, tmp_path):
-    path = ROOT / "models" / f"{name}.safetensors"
+    path = model_path(name)
     model = load_model(path)
     machine = fit(model, **MACHINES[name])
     assert len(model.samples) >= IMAGES
@@ -36,7 +37,7 @@ def test_bench(name, tmp_path):
 
 def test_loadable_stores():
     """digits-tiny as an iCE40 UP5K would hold it: weights loaded into single-port RAM, tables into block RAM."""
-    model = load_model(ROOT / "models" / "digits-tiny.safetensors")
+    model = load_model(model_path("digits-tiny"))
     machine = fit(model, **MACHINES["digits-tiny"] | ICE40 | {"tables": "ram"})
     with RtlNetwork(model, machine) as rtl:
         for sample in model.samples[:3]:

@@ -1,0 +1,146 @@
+"""Held-out samples through the emitted Verilog, everything that it shows against golden and the cycle model.
+
+For each sample: the tap of every layer, the kept entries of every attention map, logits and class against the
+golden model, and the counters of every pass against the cycle model. `ds2ta verify` runs this on a data set.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ds2ta.errors import DataError
+from ds2ta.gateware.cycles import predict
+from ds2ta.gateware.machine import Machine
+from ds2ta.gateware.program import Opcode
+from ds2ta.gateware.sequencer import PassCounters
+from ds2ta.golden.data import load_data
+from ds2ta.golden.integer import IntegerNetwork
+from ds2ta.modelfile import IntegerModel
+from ds2ta.sim.backends import Difference, first_difference
+from ds2ta.sim.network import RtlNetwork, RtlResult, expected_entries
+from ds2ta.sim.rtl import RtlError
+
+__all__ = ["Seen", "difference", "held_out", "kept_scores", "place", "summary", "verify"]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the Verilog did with one sample. `difference`: the first thing that is not as expected, in one line, or
+    None; where there was no answer at all, `result` is None. `seconds`: of the simulation alone."""
+
+    difference: str | None
+    result: RtlResult | None
+    seconds: float
+
+
+def held_out(model: IntegerModel, folder: str | None, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first `count` held-out samples of the data set that a model was trained on, and their labels. Raises
+    `DataError` where the set has fewer, or is none of this model's inputs."""
+    name = model.provenance.get("data", "")
+    data = load_data(name, folder)
+    if (data.input, data.classes) != (model.network.input, model.network.classes):
+        raise DataError(f"data set {name}: its samples or classes are not those of model {model.network.name}")
+    if len(data.test_labels) < count:
+        raise DataError(f"data set {name}: {len(data.test_labels)} held-out samples, --samples asks for {count}")
+    return data.test_samples[:count], data.test_labels[:count]
+
+
+def place(found: Difference) -> str:
+    """`LAYER differs first, at step 1, token 2, channel 3`."""
+    return f"{found.layer} differs first, at {', '.join(f'{axis} {index}' for axis, index in found.place.items())}"
+
+
+def kept_scores(passes: Sequence[PassCounters]) -> list[int]:
+    """Entries of the denoised map that are not zero, in each block, as the machine counted them."""
+    return [item.events for item in passes if item.opcode == Opcode.ATTENTION]
+
+
+def difference(
+    network: RtlNetwork, sample: np.ndarray, wanted: Mapping[str, np.ndarray], found: RtlResult
+) -> str | None:
+    """The first thing in which a run with taps is not what the taps `wanted` of a golden model and the cycle model
+    say, in one line."""
+    model, taps = network.model, found.taps | {"logits": found.logits}
+    maps = [f"block.{block}.denoised" for block in range(model.network.depth)]  # the machine shows their entries
+    if missing := sorted(set(wanted) - set(taps) - set(maps)):
+        return f"{missing[0]}: the rtl shows no such layer"
+    if (first := first_difference(model, wanted, taps)) is not None:
+        return f"{place(first)}: golden {first.left}, rtl {first.right}"
+    for block, name in enumerate(maps):
+        golden, entries = expected_entries(wanted[name]), found.entries.get(block, [])
+        for number, (one, other) in enumerate(zip(golden, entries, strict=False)):
+            if one != other:
+                return f"{name} differs first, at kept entry {number} (step, key, value): golden {one}, rtl {other}"
+        if len(golden) != len(entries):
+            return f"{name}: golden keeps {len(golden)} entries, rtl {len(entries)}"
+        if kept_scores(found.passes)[block] != (count := int(np.count_nonzero(wanted[name]))):
+            return (
+                f"{name}: golden keeps {count} entries, the rtl's counter says {kept_scores(found.passes)[block]}"
+            )
+    if found.class_index != (index := int(np.argmax(wanted["logits"]))):
+        return f"class: golden {index}, rtl {found.class_index}"
+    for seen, expected in zip(found.passes, predict(network.program, network.machine, sample, wanted), strict=True):
+        for counter in ("cycles", "events", "rows"):
+            if (one := getattr(expected, counter)) != (other := getattr(seen, counter)):
+                return f"pass {seen.name}: {counter}: cycle model {one}, rtl {other}"
+    return None
+
+
+def verify(model: IntegerModel, machine: Machine, samples: np.ndarray) -> Iterator[Seen]:
+    """Run every sample, one at a time; the simulator is built before the first."""
+    golden = IntegerNetwork(model)
+    with RtlNetwork(model, machine) as network:
+        for sample in samples:
+            taps = golden.run(sample[None], taps=True)
+            wanted = {name: np.asarray(value)[0] for name, value in taps.items()}
+            started = time.perf_counter()
+            try:
+                found = network.run(sample, taps=True)
+            except RtlError as error:
+                yield Seen(str(error), None, time.perf_counter() - started)
+                network.reset()
+                continue
+            seconds = time.perf_counter() - started
+            yield Seen(difference(network, sample, wanted, found), found, seconds)
+
+
+def summary(model: IntegerModel, machine: Machine, seen: Sequence[Seen], labels: np.ndarray) -> dict:
+    """Figures of a run as JSON data; those that were answered count. `passes`: means over samples. `blocks`: the
+    attention maps of all samples together, `scores` their entries that are not zero before the denoiser, `kept`
+    those after it, by the machine's own counter."""
+    answered = [item.result for item in seen if item.result is not None]
+    cycles, classes = [item.cycles for item in answered], [item.class_index for item in answered]
+    network, count = model.network, max(1, len(answered))
+    right = [item.result.class_index == label for item, label in zip(seen, labels, strict=True) if item.result]
+    entries = len(answered) * network.time_steps * network.heads * network.tokens**2
+    scores = [
+        sum(int(np.count_nonzero(item.taps[f"block.{block}.score"])) for item in answered)
+        for block in range(network.depth)
+    ]
+    kept = [sum(block) for block in zip(*(kept_scores(item.passes) for item in answered), strict=True)]
+    return {
+        "samples": len(seen),
+        "mismatches": sum(item.difference is not None for item in seen),
+        "accuracy": 100 * sum(right) / count,
+        "lanes": machine.lanes,
+        "time_steps": machine.time_steps,
+        "cycles": {"mean": sum(cycles) / count, "min": min(cycles, default=0), "max": max(cycles, default=0)},
+        "blocks": [
+            {"block": block, "entries": entries, "scores": scores[block], "kept": kept[block]}
+            for block in range(len(kept))
+        ],
+        "passes": [
+            {
+                "pass": passes[0].name,
+                "kind": passes[0].opcode.name.lower(),
+                "cycles": sum(item.cycles for item in passes) / count,
+                "events": sum(item.events for item in passes) / count,
+            }
+            for passes in zip(*(item.passes for item in answered), strict=True)
+        ],
+        "classes": classes,
+        "cycles_each": cycles,
+        "rtl_seconds": round(sum(item.seconds for item in seen), 1),
+    }
