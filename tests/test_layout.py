@@ -31,7 +31,12 @@ FORBIDDEN = {
     "sim": set(),
     "core": {"torch", "sklearn", "amaranth", "cocotb", "pyosys"},
 }
-LAZY = ("cli", "cli_board", "cli_train")  # modules of the core that may import anything inside of a function
+LAZY = (
+    "cli",
+    "cli_board",
+    "cli_results",
+    "cli_train",
+)  # modules of the core that may import anything inside of a function
 
 
 def sources(folder: str) -> list[Path]:
