@@ -39,13 +39,14 @@ def _held_out(model, path: Path, data: Path | None):
 def sparsity(
     model: ModelArgument,
     data: DataOption = None,
-    samples: Annotated[int, typer.Option(min=1, help="How many held-out samples, at most.")] = 1000,
+    samples: Annotated[int, typer.Option(min=1, help="How many held-out samples, evenly spread, at most.")] = 1000,
     rtl: Annotated[int, typer.Option(min=0, help="Of these, how many on the RTL too, with its counters.")] = 0,
     settings: SettingsOption = None,
     record: Annotated[bool, typer.Option("--record", help="Put it into docs/results.json and results.md.")] = False,
 ) -> None:
     """Zeros in the attention map by block, before and after NSAD, and the energy model of the paper's table 3;
     where in the network the operations are. Exit code 1 when the RTL counts otherwise than the golden model."""
+    from ds2ta.golden.data import spread
     from ds2ta.golden.operations import measure
     from ds2ta.modelfile import load_model
 
@@ -55,10 +56,12 @@ def sparsity(
         from ds2ta.sim.results import shipped_name
 
         name = shipped_name(loaded, model)
-    held_out, labels = (part[:samples] for part in _held_out(loaded, model, data))
-    activity = measure(loaded, held_out)
-    counted = _count_rtl(loaded, held_out[:rtl], activity.first(rtl), settings) if rtl else None
-    _show(loaded.network, activity, counted and counted[1])
+    held_out, labels = _held_out(loaded, model, data)
+    chosen = spread(len(labels), samples)
+    held_out, labels = held_out[chosen], labels[chosen]
+    activity, both = measure(loaded, held_out), spread(len(labels), rtl) if rtl else None
+    counted = _count_rtl(loaded, held_out[both], activity.of(both), settings) if rtl else None
+    _show(loaded.network, activity, both, counted and counted[1])
     right = int((activity.logits.argmax(axis=1) == labels).sum())
     _console.print(f"golden: {right} of {len(labels)} right")
     if counted is not None:
@@ -73,7 +76,9 @@ def sparsity(
         command += (" --data DIR" if data else "") + (f" --rtl {rtl}" if rtl else "")
         command += "".join(f" --set {setting}" for setting in settings or ())
         found = results.read_record()
-        found["activity"][name] = results.activity_row(loaded, activity, labels, command=command, rtl=counted)
+        found["activity"][name] = results.activity_row(
+            loaded, activity, labels, command=command, rtl=counted and (both, *counted)
+        )
         _renew(found)
 
 
@@ -100,25 +105,24 @@ def _count_rtl(model, samples, golden, settings: list[str] | None) -> tuple:
     return machine, found, spent[0] / len(samples)
 
 
-def _show(network, activity, counted) -> None:
+def _show(network, activity, both, counted) -> None:
     from ds2ta.golden.operations import where
     from ds2ta.golden.sparsity import E_AC, attention_sparsity
 
     table = Table(title=f"{network.name}: attention map, {len(activity.kept)} held-out samples")
     columns = ["block", "zeros in S", "zeros after NSAD", "operations", "energy before", "energy after"]
     if counted is not None:
-        number = len(counted.cycles)
-        columns += [f"kept, golden, {number} samples", "kept, RTL"]
+        columns += [f"kept, golden, {len(both)} samples", "kept, RTL"]
     for column in columns:
         table.add_column(column, justify="right")
     for row in attention_sparsity(network, activity):
         shares = (f"{100 * row.score:.2f} %", f"{100 * row.denoised:.2f} %")
         energies = (f"{1e9 * row.energy_before:.2f} nJ", f"{1e9 * row.energy_after:.2f} nJ")
-        both = ()
+        kept = ()
         if counted is not None:
-            golden = activity.kept[:number, row.block].sum()
-            both = (str(golden), str(counted.kept(network.depth)[:, row.block].sum()))
-        table.add_row(str(row.block), *shares, str(row.operations), *energies, *both)
+            golden = activity.kept[both, row.block].sum()
+            kept = (str(golden), str(counted.kept(network.depth)[:, row.block].sum()))
+        table.add_row(str(row.block), *shares, str(row.operations), *energies, *kept)
     _console.print(table)
     _console.print(
         f"operations: dense additions of A x V, T N N D a sample; energy: {1e12 * E_AC:g} pJ x operations x "
@@ -179,3 +183,35 @@ def results_(
         if path is not None:
             print(f"{path}: {results.add_rows(found, section, path)} rows of {section}")
     _renew(found)
+
+
+@app.command()
+def plot(
+    model: ModelArgument,
+    out: Annotated[Path, typer.Option(help="Folder for the figures.")],
+    data: DataOption = None,
+    kind: Annotated[str, typer.Option("--format", help="png or svg.")] = "png",
+    sample: Annotated[int, typer.Option(help="Number of the held-out sample under the attention maps.")] = 0,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="The checkpoint that the model comes from, for the formulas of NSAD.")
+    ] = None,
+) -> None:
+    """Draw attention maps over a sample by block and head, before and after NSAD; the denoisers' integer tables and
+    learned curves; accuracy against bits, where docs/results.json has it for this network."""
+    from ds2ta.golden.plot import plot as draw
+    from ds2ta.modelfile import load_model
+    from ds2ta.sim.results import read_record, shipped
+    from ds2ta.sim.results_page import bits_rows
+
+    loaded = load_model(model)
+    paths = draw(
+        loaded,
+        *_held_out(loaded, model, data),
+        folder=out,
+        kind=kind,
+        sample=sample,
+        checkpoint=checkpoint,
+        bits=bits_rows(read_record(), shipped()),
+    )
+    for path in paths:
+        print(path)

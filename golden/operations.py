@@ -40,11 +40,16 @@ class Activity:
     dense: dict[str, int]
     logits: np.ndarray
 
-    def first(self, count: int) -> "Activity":
-        """The same of the first samples alone."""
-        own = {name: value[:count] for name, value in self.operations.items()}
-        events = {name: value[:count] for name, value in self.events.items()}
-        return Activity(self.scored[:count], self.kept[:count], own, events, self.dense, self.logits[:count])
+    def of(self, chosen: np.ndarray) -> "Activity":
+        """The same of some of the samples alone."""
+        return Activity(
+            scored=self.scored[chosen],
+            kept=self.kept[chosen],
+            operations={name: value[chosen] for name, value in self.operations.items()},
+            events={name: value[chosen] for name, value in self.events.items()},
+            dense=self.dense,
+            logits=self.logits[chosen],
+        )
 
 
 def measure(model: IntegerModel, samples: np.ndarray | Sequence) -> Activity:

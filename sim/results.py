@@ -130,10 +130,10 @@ def activity_row(
     labels: Sequence[int],
     *,
     command: str,
-    rtl: tuple[Machine, Counted, float] | None = None,
+    rtl: tuple[np.ndarray, Machine, Counted, float] | None = None,
 ) -> dict:
     """What `ds2ta sparsity` found, as JSON: blocks, parts, and where the RTL has counted too, both counts.
-    `rtl`: the machine, its counts of the first samples, and seconds a sample."""
+    `rtl`: which samples ran on which machine, its counts, and seconds a sample."""
     labels, network = np.asarray(labels), model.network
     right = activity.logits.argmax(axis=1) == labels
     row = {
@@ -147,18 +147,16 @@ def activity_row(
         "date": _today(),
     }
     if rtl is not None:
-        machine, counted, seconds = rtl
-        number = len(counted.cycles)
+        chosen, machine, counted, seconds = rtl
+        golden = activity.of(chosen)
         row["rtl"] = {
-            "samples": number,
+            "samples": len(chosen),
             "machine": f"{machine.lanes} x {machine.time_steps}",
             "kept": counted.kept(network.depth).sum(axis=0).tolist(),
-            "kept_golden": activity.kept[:number].sum(axis=0).tolist(),
+            "kept_golden": golden.kept.sum(axis=0).tolist(),
             "events": int(sum(value.sum() for value in counted.events.values())),
-            "events_golden": int(
-                sum(counted.tiles[name] * activity.events[name][:number].sum() for name in counted.tiles)
-            ),
-            "right": int((counted.logits.argmax(axis=1) == labels[:number]).sum()),
+            "events_golden": int(sum(tiles * golden.events[name].sum() for name, tiles in counted.tiles.items())),
+            "right": int((counted.logits.argmax(axis=1) == labels[chosen]).sum()),
             "cycles": float(counted.cycles.mean()),
             "seconds": seconds,
         }

@@ -87,19 +87,20 @@ def test_every_layer(shape):
         np.testing.assert_array_equal(activity.logits[number], taps["logits"])
 
 
-def test_chunks_and_first_samples_change_nothing(monkeypatch):
+def test_chunks_and_other_samples_change_nothing(monkeypatch):
     model = random_model(np.random.default_rng(3), depth=1, samples=5)
-    whole = measure(model, model.samples)
+    whole, chosen = measure(model, model.samples), np.array([4, 1, 2])
     monkeypatch.setattr("ds2ta.golden.operations.CHUNK", 2)
-    parts, few = measure(model, model.samples), measure(model, model.samples[:3])
-    assert whole.dense == parts.dense == few.dense
-    for name in whole.operations:
-        assert whole.operations[name].tolist() == parts.operations[name].tolist()
-        assert whole.first(3).operations[name].tolist() == few.operations[name].tolist()
-    for name in whole.events:
-        assert whole.first(3).events[name].tolist() == few.events[name].tolist()
-    assert whole.first(3).kept.tolist() == few.kept.tolist()
-    assert whole.first(3).scored.tolist() == few.scored.tolist()
+    parts, few = measure(model, model.samples), measure(model, model.samples[chosen])
+    for one, other in ((whole, parts), (whole.of(chosen), few)):
+        assert one.dense == other.dense
+        for kind in ("operations", "events"):
+            found, wanted = getattr(one, kind), getattr(other, kind)
+            assert {name: value.tolist() for name, value in found.items()} == {
+                name: value.tolist() for name, value in wanted.items()
+            }
+        for kind in ("scored", "kept", "logits"):
+            assert getattr(one, kind).tolist() == getattr(other, kind).tolist()
 
 
 def test_parts_hold_every_layer_once():
