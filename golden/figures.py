@@ -69,7 +69,7 @@ def attention_figure(title: str, caption: str, picture: np.ndarray, step: int, h
         ):
             heat = ScalarMappable(Normalize(0.0, float(values.max()) or 1.0), _HEAT)
             panel.imshow(_over(picture, heat.to_rgba(values)[..., :3], step))
-            panel.set_title(f"head {number}: {name}\n{100 * zeros:.1f} % zeros", fontsize=9)
+            panel.set_title(f"head {number}: {name}\n{100 * zeros:.2f} % zeros", fontsize=9)
             bar = figure.colorbar(heat, ax=panel, fraction=0.046, pad=0.03)
             bar.ax.tick_params(labelsize=7)
             bar.locator = MaxNLocator(4)

@@ -38,7 +38,7 @@ def count(
     machine: Machine,
     samples: np.ndarray,
     *,
-    progress: Callable[[Iterable, int], Iterable] = lambda items, total: items,
+    progress: Callable[[np.ndarray], Iterable] = iter,
 ) -> Counted:
     """Run `samples` through the emitted Verilog and read its counters after each."""
     with RtlNetwork(model, machine) as rtl:
@@ -47,7 +47,7 @@ def count(
             for item in rtl.program.instructions
             if item.opcode in _COUNTED
         }
-        results: list[RtlResult] = [rtl.run(sample) for sample in progress(samples, len(samples))]
+        results: list[RtlResult] = [rtl.run(sample) for sample in progress(samples)]
     events = {
         name: np.array([next(item.events for item in found.passes if item.name == name) for found in results])
         for name in tiles

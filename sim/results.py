@@ -97,6 +97,10 @@ def add_model(record: dict, path: Path, *, on: str | None = None, when: str | No
     name, about = model.network.name, model.provenance
     if missing := [key for key in ("data", "integer_accuracy", "test_samples", "command") if key not in about]:
         raise ModelFileError(f"{path}: its provenance has no {missing[0]}; `ds2ta train` writes one that has")
+    try:
+        when = date.fromisoformat(when).isoformat() if when else None
+    except ValueError:
+        raise DataError(f"--date {when}: write it as 2025-01-31") from None
     made = {"digest": model_digest(model), "hardware": on or hardware(), "date": when or _today()}
     if path.resolve() == (ROOT / "models" / f"{name}.safetensors").resolve():
         record["accuracy"][name] = made
@@ -130,10 +134,10 @@ def activity_row(
     labels: Sequence[int],
     *,
     command: str,
-    rtl: tuple[np.ndarray, Machine, Counted, float] | None = None,
+    rtl: tuple[np.ndarray, Machine, Counted] | None = None,
 ) -> dict:
     """What `ds2ta sparsity` found, as JSON: blocks, parts, and where the RTL has counted too, both counts.
-    `rtl`: which samples ran on which machine, its counts, and seconds a sample."""
+    `rtl`: which samples ran on which machine, and its counts."""
     labels, network = np.asarray(labels), model.network
     right = activity.logits.argmax(axis=1) == labels
     row = {
@@ -147,7 +151,7 @@ def activity_row(
         "date": _today(),
     }
     if rtl is not None:
-        chosen, machine, counted, seconds = rtl
+        chosen, machine, counted = rtl
         golden = activity.of(chosen)
         row["rtl"] = {
             "samples": len(chosen),
@@ -158,6 +162,5 @@ def activity_row(
             "events_golden": int(sum(tiles * golden.events[name].sum() for name, tiles in counted.tiles.items())),
             "right": int((counted.logits.argmax(axis=1) == labels[chosen]).sum()),
             "cycles": float(counted.cycles.mean()),
-            "seconds": seconds,
         }
     return row

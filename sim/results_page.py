@@ -153,20 +153,21 @@ def _work(record: Mapping, _: Models) -> list[str]:
 
 
 def _rtl(record: Mapping, _: Models) -> list[str]:
-    header = ("model", "samples", "what", "result", "command", "hardware")
+    header = ("model", "samples", "what", "result", "command", "hardware", "date")
     rows = []
     for name, found in record["activity"].items():
         if rtl := found.get("rtl"):
             equal = "equal" if rtl["events"] == rtl["events_golden"] else "NOT EQUAL"
             result = (
-                f"{equal}: {rtl['events']} events; {rtl['right']} of {rtl['samples']} right; {rtl['cycles']:.0f} "
-                f"cycles and {rtl['seconds']:.2g} s of simulation a sample"
+                f"{equal}: {rtl['events']} events; {rtl['right']} of {rtl['samples']} right; "
+                f"{rtl['cycles']:.0f} cycles a sample"
             )
             what = f"events of every pass and logits, {rtl['machine']} lanes, against golden"
-            rows.append((f"`{name}`", rtl["samples"], what, result, f"`{found['command']}`", found["hardware"]))
+            run = (f"`{found['command']}`", found["hardware"], found["date"])
+            rows.append((f"`{name}`", rtl["samples"], what, result, *run))
     for row in record["rtl"]:
-        cells = (f"`{row['model']}`", row["samples"], row["what"], row["result"], f"`{row['command']}`")
-        rows.append((*cells, row["hardware"]))
+        run = (f"`{row['command']}`", row["hardware"], row.get("date", ""))
+        rows.append((f"`{row['model']}`", row["samples"], row["what"], row["result"], *run))
     return _table(header, rows)
 
 
