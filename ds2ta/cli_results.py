@@ -158,7 +158,6 @@ def results_(
     ] = None,
     date: Annotated[str | None, typer.Option(help="When, as 2025-01-31; default: today.")] = None,
     speed: Annotated[Path | None, typer.Option(help="JSON file with the rows of the table of speed.")] = None,
-    rtl: Annotated[Path | None, typer.Option(help="JSON file with further rows of RTL runs.")] = None,
 ) -> None:
     """Keep docs/results.md: put rows on record and make the page anew. Without --record: is it up to date? Exit
     code 1 when not."""
@@ -166,7 +165,7 @@ def results_(
     from ds2ta.sim.results_page import render
 
     if not record:
-        if any(item for item in (models, hardware, date, speed, rtl)):
+        if any(item for item in (models, hardware, date, speed)):
             raise DataError("ds2ta results: rows are put on record with --record")
         page = results.PAGE.read_text()
         current = render(page, results.read_record(), results.shipped()) == page
@@ -176,9 +175,8 @@ def results_(
     for path in models or ():
         section = results.add_model(found, path, on=hardware, when=date)
         print(f"{path}: a row of {section}")
-    for section, path in (("speed", speed), ("rtl", rtl)):
-        if path is not None:
-            print(f"{path}: {results.add_rows(found, section, path)} rows of {section}")
+    if speed is not None:
+        print(f"{speed}: {results.add_speed(found, speed)} rows of speed")
     _renew(found)
 
 

@@ -28,7 +28,7 @@ __all__ = [
     "ROOT",
     "activity_row",
     "add_model",
-    "add_rows",
+    "add_speed",
     "bits_of",
     "hardware",
     "put",
@@ -41,8 +41,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RECORD = ROOT / "docs" / "results.json"
 PAGE = ROOT / "docs" / "results.md"
 SPEED = ("what", "ours", "spikingjelly", "ratio", "unit", "command", "hardware")
-RTL = ("model", "samples", "what", "result", "command", "hardware")
-_EMPTY = {"accuracy": {}, "bits": [], "activity": {}, "speed": [], "rtl": []}
+_EMPTY = {"accuracy": {}, "bits": [], "activity": {}, "speed": []}
 
 
 def read_record() -> dict:
@@ -112,19 +111,18 @@ def add_model(record: dict, path: Path, *, on: str | None = None, when: str | No
     return "bits"
 
 
-def add_rows(record: dict, section: str, path: Path) -> int:
-    """Replace the rows of `speed` or `rtl` by those of a JSON file, a list of objects; returns how many."""
-    wanted = {"speed": SPEED, "rtl": RTL}[section]
+def add_speed(record: dict, path: Path) -> int:
+    """Replace the rows of `speed` by those of a JSON file, a list of objects; returns how many."""
     try:
         rows = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not a readable JSON file ({error})") from None
     if not isinstance(rows, list) or any(not isinstance(row, dict) for row in rows):
-        raise DataError(f"{path}: must be a list of objects with {', '.join(wanted)}")
+        raise DataError(f"{path}: must be a list of objects with {', '.join(SPEED)}")
     for number, row in enumerate(rows):
-        if missing := [key for key in wanted if key not in row]:
-            raise DataError(f"{path}: row {number} has no {missing[0]!r}; rows have {', '.join(wanted)}")
-    record[section] = rows
+        if missing := [key for key in SPEED if key not in row]:
+            raise DataError(f"{path}: row {number} has no {missing[0]!r}; rows have {', '.join(SPEED)}")
+    record["speed"] = rows
     return len(rows)
 
 

@@ -8,6 +8,7 @@ from ds2ta.golden.operations import PARTS
 from ds2ta.golden.sparsity import BlockSparsity
 from ds2ta.modelfile import IntegerModel
 from ds2ta.sim.results import bits_of
+from ds2ta.sim.rtl_runs import read_runs
 
 __all__ = ["TABLES", "bits_rows", "render"]
 
@@ -165,9 +166,15 @@ def _rtl(record: Mapping, _: Models) -> list[str]:
             what = f"events of every pass and logits, {rtl['machine']} lanes, against golden"
             run = (f"`{found['command']}`", found["hardware"], found["date"])
             rows.append((f"`{name}`", rtl["samples"], what, result, *run))
-    for row in record["rtl"]:
-        run = (f"`{row['command']}`", row["hardware"], row.get("date", ""))
-        rows.append((f"`{row['model']}`", row["samples"], row["what"], row["result"], *run))
+    for name, run in read_runs().items():
+        result = (
+            f"{run['mismatches']} mismatches; {run['accuracy']:.0f} % right; "
+            f"{run['cycles']['mean']:.0f} cycles a sample ({run['cycles']['min']} to {run['cycles']['max']})"
+        )
+        lanes = f"{run['lanes']} x {run['time_steps']} lanes"
+        what = f"every layer, kept entry, logit and counter, {lanes}, against golden"
+        about = (f"`{run['command']}`", run["machine"], run["date"])
+        rows.append((f"`{name}`", run["samples"], what, result, *about))
     return _table(header, rows)
 
 
