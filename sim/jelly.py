@@ -84,8 +84,8 @@ class JellySpikformer(nn.Module):
         }
         if network.leak_shift != 1:
             raise NetworkError(f"network {network.name}: the peer has leak_shift 1 (tau_m = 2)")
-        inputs = [network.input.channels, *(conv.channels for conv in network.stem)]
-        self.stem = nn.ModuleList(_Stage(count, conv, settings) for count, conv in zip(inputs, network.stem))
+        counts = [network.input.channels, *(conv.channels for conv in network.stem)]
+        self.stem = nn.ModuleList(_Stage(counts[index], conv, settings) for index, conv in enumerate(network.stem))
         self.rpe = _Stage(network.embed_dim, StemConv(channels=network.embed_dim), settings)
         firing = ours.attention_threshold * config.attention_scale / 2**network.leak_shift
         self.blocks = nn.ModuleList(
@@ -101,7 +101,6 @@ class JellySpikformer(nn.Module):
         _copy(self.rpe.synapse, [ours.synapse("rpe")])
         for index, block in enumerate(self.blocks):
             at = f"block.{index}."
-            # its attention is V K^T Q: what it calls q, k, v are all linear layers of x
             _copy(block.attn.qkv_conv_bn, [ours.synapse(at + part) for part in "qkv"])
             _copy(block.attn.proj_conv_bn, [ours.synapse(at + "proj")])
             _copy(block.fc1, [ours.synapse(at + "fc1")])
