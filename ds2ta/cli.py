@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from ds2ta import cli_board, cli_train, cli_verify
+from ds2ta import cli_board, cli_results, cli_train, cli_verify
 from ds2ta.errors import EXIT_USAGE, Ds2taError, FitError, ModelFileError
 from ds2ta.shipped import SHIPPED, model_path
 
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_board.app)
 app.add_typer(cli_train.app)
+app.add_typer(cli_results.app)
 app.add_typer(cli_verify.app)
 _console = Console(width=None if sys.stdout.isatty() else 140)
 

@@ -1,4 +1,4 @@
-"""Commands around training: `train`, `quantize`, and `sparsity` of the attention map."""
+"""Commands around training: `train` and `quantize`."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 __all__ = ["app"]
 
@@ -59,26 +58,3 @@ def quantize(
 
     quantize_file(checkpoint, out, folder=data)
     print(out)
-
-
-@app.command()
-def sparsity(
-    model: Annotated[Path, typer.Argument(help="Integer model file.")],
-    data: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
-    samples: Annotated[int, typer.Option(min=1, help="How many held-out samples, at most.")] = 1000,
-) -> None:
-    """Zeros in the attention map by block, before and after NSAD, and the energy model of the paper's table 3."""
-    from ds2ta.golden.data import load_data
-    from ds2ta.golden.sparsity import attention_sparsity
-    from ds2ta.modelfile import load_model
-
-    loaded = load_model(model)
-    held_out = load_data(loaded.provenance.get("data", ""), data).test_samples[:samples]
-    table = Table(title=f"{loaded.network.name}: {len(held_out)} held-out samples")
-    for column in ("block", "zeros in S", "zeros after NSAD", "operations", "energy before", "energy after"):
-        table.add_column(column)
-    for row in attention_sparsity(loaded, held_out):
-        shares = (f"{100 * row.score:.2f} %", f"{100 * row.denoised:.2f} %")
-        energies = (f"{1e9 * row.energy_before:.2f} nJ", f"{1e9 * row.energy_after:.2f} nJ")
-        table.add_row(str(row.block), *shares, str(row.operations), *energies)
-    _console.print(table)

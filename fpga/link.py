@@ -13,6 +13,7 @@ from ds2ta.gateware.register_file import bus_signature
 from ds2ta.gateware.registers import REGISTERS
 from ds2ta.gateware.stores import load_layout, store_shapes
 from ds2ta.hw.cobs import CobsDecoder, CobsEncoder
+from ds2ta.hw.slices import register_slice
 from ds2ta.hw.store import SpikeBank
 from ds2ta.hw.uart import received_layout
 
@@ -37,9 +38,9 @@ class HostLink(wiring.Component):
 
     Latency: a request is verified when its delimiter is taken. Then its body is walked through once (the header of
     a SAMPLE two or three times, a READ twice), 11 cycles a byte, then the answer, 11 cycles a byte, and what bus
-    and streams take. Throughput: a byte every 11 cycles while a request comes in. Back-pressure: `i` is not ready
-    in the 9 cycles behind a byte, so a UART of 4 clocks a bit never waits; while a request is acted upon it is
-    ready.
+    and streams take. Throughput: a byte every 11 cycles while a request comes in. Back-pressure: one byte waits
+    in a register while another is worked on, so a UART of 4 clocks a bit never waits; while a request is acted
+    upon `i` is ready every other cycle.
 
     Parameters: `machine`: layout and sizes of its stores.
 
@@ -81,7 +82,7 @@ class HostLink(wiring.Component):
         m.submodules.crc = crc = CRC32_ISO_HDLC(data_width=1).create()
         wiring.connect(m, wiring.flipped(self.i), decoder.i)
         wiring.connect(m, encoder.o, wiring.flipped(self.o))
-        given, sent = decoder.o, encoder.i
+        given, sent = register_slice(m, decoder.o), encoder.i
 
         # ---- the walk: byte `place` (bits 3 and up) and bit `bit` of the body
         walk = Signal(12, init=_START << 3)
@@ -186,7 +187,7 @@ class HostLink(wiring.Component):
 
         # ---- what happens next: one flip-flop a state, because no two states share logic
         names = (
-            *("receive", "fetch", "pick", "shift", "act", "emit"),
+            *("receive", "turn", "fetch", "pick", "shift", "act", "emit"),
             *("check", "ask", "wait", "load", "loaded", "sample"),
         )
         now = {name: Signal(name=f"in_{name}", init=name == "receive") for name in names}
@@ -198,7 +199,6 @@ class HostLink(wiring.Component):
 
         begin, code = Signal(), Signal(Answer)
         with m.If(begin):
-            m.d.comb += [rewind.eq(1), crc.start.eq(1)]
             m.d.sync += [status.eq(code), answering.eq(1)]
 
         def answer(reason: Answer = Answer.OK, *, when: Value | int = 1) -> None:
@@ -206,7 +206,7 @@ class HostLink(wiring.Component):
             m.d.comb += begin.eq(1)
             # bit by bit, so that reasons of different states meet in an OR
             m.d.comb += [part.eq(when) for number, part in enumerate(code) if reason >> number & 1]
-            go("fetch")
+            go("turn")
 
         def proceed() -> None:
             """Answer at the end of the payload, else go on."""
@@ -229,6 +229,9 @@ class HostLink(wiring.Component):
                     go("receive")
             with m.Else():
                 go("receive")
+        with m.If(now["turn"]):
+            m.d.comb += [rewind.eq(1), crc.start.eq(1)]
+            go("fetch")
         with m.If(now["fetch"]):
             # a READ finds its count at the end of the header as often as it needs it
             held = is_read & ~receiving & (~header | (place[:3] == 7))

@@ -58,7 +58,7 @@ class BoardTop(wiring.Component):
             receiver.rx.eq(self.rx),
             self.tx.eq(transmitter.tx),
             link.busy.eq(core.busy),
-            link.sample_full.eq(core.sample_bytes == core.sample_length),
+            link.sample_full.eq(core.sample_full),
             core.frame_good.eq(link.frame_good),
             core.frame_dropped.eq(link.frame_dropped),
             self.busy.eq(core.busy),

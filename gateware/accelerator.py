@@ -26,6 +26,7 @@ from ds2ta.gateware.stores import CHUNK, load_layout, scan_signature, store_shap
 from ds2ta.hw.head import logit_layout
 from ds2ta.hw.parameters import parameter_layout
 from ds2ta.hw.rows import row_layout
+from ds2ta.hw.slices import skid_buffer
 
 __all__ = ["Accelerator"]
 
@@ -200,7 +201,8 @@ class Accelerator(wiring.Component):
         # enough. So nothing behind the engine ever waits, and no ready runs back through it; `trace_overrun` would
         # tell.
         wiring.connect(m, wiring.flipped(self.sample), encoder.i)
-        wiring.connect(m, gather.o, reader.i)
+        # a long pipeline parts the counters of the gather from all that may hold them up
+        wiring.connect(m, skid_buffer(m, gather.o) if machine.pipeline == "long" else gather.o, reader.i)
         _join(m, zero_skip.o, engine.i)
         _join(m, tasa.o, parameters.i)
         _join(m, parameters.o, lif.i)
@@ -217,7 +219,7 @@ class Accelerator(wiring.Component):
         scans = {name: Signal(name=f"scans_{name}") for name in shapes}
         stored = {
             "weights": engine.stored.as_value(),
-            "program": program_store.data,
+            "program": self._shown(m, program_store.data),
             "parameters": parameters.stored.as_value(),
             "denoiser": attention.stored,
         }
@@ -330,6 +332,14 @@ class Accelerator(wiring.Component):
                 *(getattr(self, f"trace_{kind}_pass").eq(sequencer.index) for kind in _TRACES),
             ]
         return m
+
+    def _shown(self, m, row):
+        """A row of a store for the scan, as weights and parameters have it: long pipelines put it in a register."""
+        if self.machine.pipeline == "short":
+            return row
+        shown = Signal.like(row, reset_less=True)
+        m.d.sync += shown.eq(row)
+        return shown
 
 
 _TRACES = ("row", "write", "score", "entry", "collision", "overrun")

@@ -12,11 +12,13 @@ def attention_cycles(
     head_rows: int,
     row_lanes: int,
     channels: int,
+    fast: bool = False,
 ) -> int:
     """Cycles from the `start` pulse of an `AttentionUnit` to the first cycle with `done` high again (both counted
     from the cycle of the pulse, so that a phase that ends in the next cycle takes 1), if its output never waits.
 
-    scores [T, heads, N, N] are S, `tables` [heads, head_dim] the denoiser tables; `channels` is B.
+    scores [T, heads, N, N] are S, `tables` [heads, head_dim] the denoiser tables; `channels` is B; `fast`: that of
+    the unit, a score waits beside the score unit.
 
     A recurrence over pairs (query, key) follows the four stages that can wait for each other: the fetch of rows,
     the score unit, the denoiser and the reading of the lists. All times are cycle numbers, `start` is cycle 0."""
@@ -32,6 +34,7 @@ def attention_cycles(
         0  # cycle in which it entered the counting stage; the first row of Q is issued in it, or after `start`
     )
     taken = 0  # cycle in which the denoiser took the pair before
+    left = 0  # cycle in which it left the score unit
     lists_free = 0  # cycle from which the lists can be swapped
     free = 1  # cycle from which the denoiser can take a pair; of a head: from which it searches the floor
     finish = 0
@@ -45,13 +48,16 @@ def attention_cycles(
         for query in range(N):
             first_row = counted if finish or query or head else 1
             entered = max(first_row + fetch, summed)
-            begun = max(entered + 1, taken)
+            begun = max(entered + 1, left)
             for pair in looked_up[query]:
                 summed = begun + chunks - 1
                 counted = summed - 1 if chunks > 1 else entered
-                taken = max(summed + 1, free)
+                left = max(summed + 1, taken + 1)
+                taken = max(left, free)
+                if not fast:
+                    left = taken
                 free = taken + pair
-                entered, begun = summed, taken
+                entered, begun = summed, left
             swap = max(free + T, lists_free)
             free = swap
             reading = head_rows * (entries[query] + T)

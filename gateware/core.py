@@ -97,7 +97,8 @@ class Core(wiring.Component):
       or worked on. load_error: pulse, the word taken in the cycle before is outside of the loadable stores and had
       no effect.
     sample: {value}. Bytes wait while `sample_bytes` is `sample_length`, so until the result of their predecessors
-      is complete. sample_bytes, sample_length: the registers, for shells that check them.
+      is complete. sample_bytes, sample_length: the registers, for shells that check them; sample_full: they are
+      equal (a change of `sample_length` shows one cycle later).
     frame_good, frame_dropped: pulses from a link, counted in the registers of their names; the next of its kind 32
       cycles later or more.
     result (with `result_stream`): `hw.head.logit_layout`; its `ready` holds the accelerator.
@@ -141,6 +142,7 @@ class Core(wiring.Component):
             "sample": In(stream.Signature(data.StructLayout({"value": 8}))),
             "sample_bytes": Out(count_width(machine)),
             "sample_length": Out(count_width(machine)),
+            "sample_full": Out(1),
             "frame_good": In(1),
             "frame_dropped": In(1),
             "busy": Out(1),
@@ -160,28 +162,30 @@ class Core(wiring.Component):
         m.submodules.checker, m.submodules.file = checker, file
         # core_reset: the accelerator lets the checker finish its row before it resets
         resets, forget = Signal(), Signal()
-        m.d.comb += forget.eq(file.command[0] | resets)
         m.d.sync += resets.eq(file.command[0] | (resets & ~checker.quiet))
-        # the accelerator's reset is its own, its clock is not
+        # The accelerator's reset is its own, its clock is not. Thousands of registers hang on it, so it comes from
+        # one that nothing else hangs on. In the cycle in which it outlasts the shell's own, no stream moves yet.
+        resetting, recovers = Signal(init=1, reset_less=True), Signal()
         m.domains.core = ClockDomain(local=True)
         m.submodules.accelerator = DomainRenamer("core")(accelerator)
         m.d.comb += [
             ClockSignal("core").eq(ClockSignal()),
-            ResetSignal("core").eq(ResetSignal() | (resets & checker.quiet)),
+            ResetSignal("core").eq(resetting),
+            forget.eq(file.command[0] | resets | recovers),
         ]
+        m.d.sync += [resetting.eq(ResetSignal() | (resets & checker.quiet)), recovers.eq(resets)]
         m.d.comb += [getattr(self, name).eq(getattr(accelerator, name)) for name in self._traces]
 
         loadable = "load" in self.signature.members
         settled, restart = Signal(), Signal()  # the stores are free; their contents change
-        full, shut, starts = Signal(), Signal(), Signal()
+        full, shut, starts = Signal(init=1), Signal(), Signal()
         taken = Signal.like(self.sample_bytes)
-        m.d.comb += settled.eq(checker.quiet & ~accelerator.busy)
+        m.d.comb += settled.eq(checker.quiet & ~accelerator.busy & ~recovers)
         word_waits = self._load(m, settled, restart) if loadable else Const(0)
 
         # ---- the sample: its first byte starts the program
         waits = Signal()
         m.d.comb += [
-            full.eq(taken == file.sample_length),
             shut.eq(full | forget),
             waits.eq(self.sample.valid & ~shut),
             accelerator.sample.valid.eq(waits & (accelerator.busy | (checker.quiet & ~word_waits))),
@@ -190,10 +194,12 @@ class Core(wiring.Component):
             starts.eq(accelerator.sample.valid & ~accelerator.busy),
             self.sample_bytes.eq(taken),
             self.sample_length.eq(file.sample_length),
+            self.sample_full.eq(full),
             self.busy.eq(accelerator.busy),
         ]
+        m.d.sync += full.eq(taken == file.sample_length)
         with m.If(self.sample.valid & self.sample.ready):
-            m.d.sync += taken.eq(taken + 1)
+            m.d.sync += [taken.eq(taken + 1), full.eq(taken + 1 == file.sample_length)]
 
         # ---- its result
         result = accelerator.result
@@ -210,13 +216,13 @@ class Core(wiring.Component):
         with m.If(ends):
             m.d.sync += [valid.eq(1), winner.eq(result.payload.class_index)]
         with m.If(ends | forget):
-            m.d.sync += taken.eq(0)
+            m.d.sync += [taken.eq(0), full.eq(~file.sample_length.any())]
         with m.If(forget):
             m.d.sync += [valid.eq(0), winner.eq(0)]
 
         # ---- the memories' check: it reads unless a byte or a word waits
         m.d.comb += [
-            checker.idle.eq(~accelerator.busy & ~waits & ~word_waits & ~resets),
+            checker.idle.eq(~accelerator.busy & ~waits & ~word_waits & ~resets & ~recovers),
             checker.restart.eq(restart | file.changed | file.command[2]),
             checker.fetched.eq(file.fetched),
             checker.word.eq(file.word),
@@ -267,9 +273,9 @@ class Core(wiring.Component):
             passes.eq(self.load.valid & self.load.ready),
             accelerator.load.valid.eq(passes & fits),
             accelerator.load.payload.eq(word),
-            restart.eq(passes & fits),
         ]
         m.d.sync += [
+            restart.eq(passes & fits),  # a cycle late, before any sample can end
             seen.eq(self.load.valid & ~passes),
             fits.eq((word.row < rows[word.store]) & (word.chunk < chunks[word.store])),
             self.load_error.eq(passes & ~fits),

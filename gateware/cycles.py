@@ -55,6 +55,7 @@ def _pass(
             head_rows=instruction.head_rows_last + 1,
             row_lanes=machine.row_lanes,
             channels=machine.score_channels,
+            fast=machine.pipeline == "long",
         )
         events, rows = int(np.count_nonzero(taps[f"{instruction.reads}.denoised"])), 0
     elif instruction.opcode == Opcode.POOL:

@@ -18,7 +18,7 @@ from torch.nn import functional
 from ds2ta.errors import DataError, NetworkError
 from ds2ta.network import InputSpec
 
-__all__ = ["DataSet", "augment", "dataset", "dataset_names", "load_data"]
+__all__ = ["DataSet", "augment", "dataset", "dataset_names", "load_data", "spread"]
 
 SPLIT_SEED = 2025  # of the held-out part: never changes with the seed of a training run
 DIGITS_HELD_OUT = 360
@@ -77,6 +77,12 @@ def load_data(name: str, folder: str | os.PathLike | None = None) -> DataSet:
     if not Path(folder).is_dir():
         raise DataError(f"{folder}: no such folder; --data DIR names the one that holds the files of {name}")
     return loader.load(Path(folder))
+
+
+def spread(total: int, count: int) -> np.ndarray:
+    """Indices of `count` of `total` samples (at most all), evenly spaced: some sets are in order of class."""
+    count = min(count, total)
+    return np.arange(count) * total // count
 
 
 def stratified_split(labels: np.ndarray, held_out: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

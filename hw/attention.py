@@ -14,6 +14,7 @@ from ds2ta.hw.lists import EntryLists
 from ds2ta.hw.pairs import PairFetch, column_step
 from ds2ta.hw.rows import addressed_row_layout, check_range, row_layout
 from ds2ta.hw.score import ScoreUnit
+from ds2ta.hw.slices import skid_buffer
 
 __all__ = ["AttentionUnit"]
 
@@ -37,7 +38,8 @@ class AttentionUnit(wiring.Component):
 
     Parameters: `row_lanes` g, `time_steps` T, `score_channels` B, `max_tokens`, `max_heads`, `max_head_dim` (a
     multiple of g), `denoiser_bits`, `membrane_width`, `leak_shift`, `address_width` (of rows), `denoiser_entries`,
-    `denoiser_kind`, `denoiser_init`, `fast` (small memories made of LUTs, see `hw/store.py`).
+    `denoiser_kind`, `denoiser_init`, `fast` (small memories made of LUTs, see `hw/store.py`, and a skid
+    buffer behind the scores).
 
     Members: configuration, stable from `start` to `done`: `q_base`, `k_base`, `v_base`, `o_base`, `tokens`,
     `heads`, `head_rows` (= head_dim / g), `head_dim`, `groups` (rows of a position), `table_base` (entry of head 0,
@@ -67,6 +69,7 @@ class AttentionUnit(wiring.Component):
         denoiser_init: Sequence[int] = (),
         fast: bool = False,
     ):
+        self._fast = fast
         row = row_layout(row_lanes, time_steps)
         check_range("Tokens", max_tokens, 1, 1024)
         check_range("Heads", max_heads, 1, 64)
@@ -182,7 +185,8 @@ class AttentionUnit(wiring.Component):
         if "load" in self.signature.members:
             wiring.connect(m, denoiser=denoiser.load, load=wiring.flipped(self.load))
         wiring.connect(m, pairs.o, self._scores.i)
-        wiring.connect(m, self._scores.o, denoiser.i)
+        scores = self._scores.o
+        wiring.connect(m, skid_buffer(m, scores) if self._fast else scores, denoiser.i)
         self._collect(m)
         self._attend(m)
 

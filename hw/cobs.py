@@ -36,8 +36,7 @@ class CobsDecoder(wiring.Component):
     delimiter. Zeros between frames make no beat. A frame that has bytes but no content (code 1 alone) makes the
     beat with `last` alone.
 
-    Latency: 0 cycles, combinational. Throughput: one byte each cycle. Back-pressure: `i.ready` follows `o.ready`
-    where a byte makes a beat.
+    Latency: 0 cycles, combinational. Throughput: one byte each cycle. Back-pressure: `i.ready` is `o.ready`.
 
     Members: `i` stream of `received_layout`; `o` stream of `decoded_layout`.
     """
@@ -59,7 +58,7 @@ class CobsDecoder(wiring.Component):
             end.eq((source.value == 0) & ~source.bad),
             beat.eq(~source.bad & Mux(end, inside, ~code | due)),
             self.o.valid.eq(self.i.valid & beat),
-            self.i.ready.eq(self.o.ready | ~beat),
+            self.i.ready.eq(self.o.ready),
             sink.value.eq(Mux(code, 0, source.value)),
             sink.last.eq(end),
             sink.bad.eq(~code | spoiled),

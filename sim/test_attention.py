@@ -87,8 +87,9 @@ class Phase:
         ]
 
     def expected_cycles(self) -> int:
-        lanes, channels = _shape("row_lanes", "score_channels")
-        return attention_cycles(self.S, self.tables, head_rows=self.head_rows, row_lanes=lanes, channels=channels)
+        lanes, channels, fast = _shape("row_lanes", "score_channels", "fast")
+        shape = {"head_rows": self.head_rows, "row_lanes": lanes, "channels": channels, "fast": fast}
+        return attention_cycles(self.S, self.tables, **shape)
 
 
 class Bench:

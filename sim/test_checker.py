@@ -131,14 +131,14 @@ async def agrees(dut):
 
 @cocotb.test()
 async def takes_its_time(dut):
-    """An undisturbed scan takes 5 chunks + 3 cycles a row, and 5 for each store whose settings come at once."""
+    """An undisturbed scan takes 5 chunks + 3 cycles a row, and 6 for each store whose settings come at once."""
     bench = _Bench(dut, 2, late=False)
     await bench.start()
     await bench.until(lambda: bench.agreed == 1)
     begin = cycle()
     await bench.until(lambda: bench.agreed == 2)
     rows = sum(rows * (5 * shape.chunks + 3) for rows, shape in zip(bench.rows, bench.shapes, strict=True))
-    assert cycle() - begin == rows + 5 * len(bench.shapes)
+    assert cycle() - begin == rows + 6 * len(bench.shapes)
 
 
 @cocotb.test()

@@ -156,6 +156,19 @@ MISTAKES = {
     "clock": (lambda at: ["verilog", "--model", TINY, "--shell", "axi", "--clock-hz", "0"], "whole number of Hz"),
     "preset": (lambda at: ["train", "mnist", "--out", at], "digits-tiny"),
     "section": (lambda at: ["bench", "--only", "power"], "accuracy"),
+    "figure format": (
+        lambda at: ["plot", TINY, "--out", at / "out", "--format", "pdf"],
+        "--format pdf: must be one of png, svg",
+    ),
+    "sample number": (
+        lambda at: ["plot", TINY, "--out", at / "out", "--sample", "360"],
+        "--sample 360: the data set has held-out samples 0..359",
+    ),
+    "no model to draw": (lambda at: ["plot", "nowhere.safetensors", "--out", at / "out"], "no such model file"),
+    "another checkpoint": (
+        lambda at: ["plot", TINY, "--out", at / "out", "--checkpoint", TINY],
+        "format is 'ds2ta-integer'",
+    ),
     "option": (lambda at: ["run", "--fast"], "--fast"),
 }
 

@@ -34,6 +34,7 @@ FORBIDDEN = {
 LAZY = (
     "cli",
     "cli_board",
+    "cli_results",
     "cli_train",
     "cli_verify",
 )  # modules of the core that may import anything inside of a function

@@ -92,9 +92,10 @@ def _simulated_cycles(unit: AttentionUnit, configuration: dict, keys: dict, valu
     head_rows=st.integers(1, 3),
     densities=st.tuples(*[st.sampled_from([0.0, 0.2, 0.5, 0.9, 1.0])] * 2),
     floors=st.lists(st.integers(0, 24), min_size=3, max_size=3),
+    fast=st.booleans(),
     seed=st.integers(0, 1 << 16),
 )
-def test_equals_the_hardware(steps, lanes, chunks, tokens, heads, head_rows, densities, floors, seed):
+def test_equals_the_hardware(steps, lanes, chunks, tokens, heads, head_rows, densities, floors, fast, seed):
     generator = np.random.default_rng(seed)
     head_dim, groups = head_rows * lanes, heads * head_rows
     tables = generator.integers(0, 16, (heads, head_dim))
@@ -116,6 +117,7 @@ def test_equals_the_hardware(steps, lanes, chunks, tokens, heads, head_rows, den
         address_width=8,
         denoiser_entries=tables.size,
         denoiser_init=tables.ravel().tolist(),
+        fast=fast,
     )
     rows = {
         base: {
@@ -131,5 +133,6 @@ def test_equals_the_hardware(steps, lanes, chunks, tokens, heads, head_rows, den
     }
     parts = [slice(h * head_dim, (h + 1) * head_dim) for h in range(heads)]
     scores = np.stack([slow.scores(Q[..., part], K[..., part]) for part in parts], axis=1)
-    predicted = attention_cycles(scores, tables, head_rows=head_rows, row_lanes=lanes, channels=lanes // chunks)
+    shape = {"head_rows": head_rows, "row_lanes": lanes, "channels": lanes // chunks}
+    predicted = attention_cycles(scores, tables, **shape, fast=fast)
     assert _simulated_cycles(unit, configuration, rows[0] | rows[100], rows[30]) == predicted

@@ -37,6 +37,7 @@ def _tables(generator, heads: int, head_dim: int, bits: int) -> list[list[int]]:
 @pytest.mark.parametrize(
     ("change", "kind", "cases"),  # cases: (tokens, heads, head_rows)
     [
+        ({"fast": True}, "ram", [(6, 2, 2), (1, 1, 1), (5, 2, 1), (2, 1, 2)]),
         ({}, "rom", [(6, 2, 2), (1, 1, 1), (5, 2, 1), (2, 1, 2)]),
         ({"score_channels": 1, "max_head_dim": 8, "max_tokens": 4}, "ram", [(4, 2, 1), (3, 1, 1)]),
         (
@@ -50,7 +51,14 @@ def _tables(generator, heads: int, head_dim: int, bits: int) -> list[list[int]]:
             [(6, 1, 16), (3, 1, 1), (2, 1, 5)],
         ),
         (
-            {"score_channels": 4, "time_steps": 2, "max_heads": 4, "leak_shift": 2, "denoiser_bits": 8},
+            {
+                "score_channels": 4,
+                "time_steps": 2,
+                "max_heads": 4,
+                "leak_shift": 2,
+                "denoiser_bits": 8,
+                "fast": True,
+            },
             "ram",
             [(4, 4, 1), (6, 2, 2), (1, 4, 2), (3, 3, 2)],
         ),
@@ -61,11 +69,11 @@ def _tables(generator, heads: int, head_dim: int, bits: int) -> list[list[int]]:
         ),
         ({"row_lanes": 32, "score_channels": 32, "time_steps": 16, "max_head_dim": 32}, "rom", [(4, 2, 1)]),
     ],
-    ids=["g8-b8-t4", "b1", "b2-t10", "g4-t1", "b4-t2", "g16-t3", "g32-t16"],
+    ids=["g8-b8-t4-fast", "g8-b8-t4", "b1", "b2-t10", "g4-t1", "b4-t2", "g16-t3", "g32-t16"],
 )
 def test_bench(change, kind, cases):
     generator = np.random.default_rng(9)
-    shape = {**SHAPE, "membrane_width": 13, **change}
+    shape = {**SHAPE, "membrane_width": 13, "fast": False, **change}
     image, placed = [1, 2, 1], []  # the first table does not start at entry 0
     image = [min(value, (1 << shape["denoiser_bits"]) - 1) for value in image]
     for tokens, heads, head_rows in cases:

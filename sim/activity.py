@@ -1,0 +1,79 @@
+"""What the machine itself counts on real samples, against the golden model's counts of the same samples."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ds2ta.errors import FitError
+from ds2ta.gateware.machine import Machine
+from ds2ta.gateware.program import Opcode
+from ds2ta.golden.operations import Activity
+from ds2ta.modelfile import IntegerModel
+from ds2ta.sim.network import RtlNetwork, RtlResult
+
+__all__ = ["Counted", "count", "unequal"]
+
+_COUNTED = (Opcode.SYNAPSE, Opcode.ATTENTION, Opcode.HEAD)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """By pass: int64 `[n]` counted events. `tiles`: how often a pass reads its input, once for each tile of output
+    channels. `logits` int64 `[n, classes]`, `cycles` int64 `[n]`."""
+
+    events: dict[str, np.ndarray]
+    tiles: dict[str, int]
+    logits: np.ndarray
+    cycles: np.ndarray
+
+    def kept(self, depth: int) -> np.ndarray:
+        """Entries of the denoised map, int64 `[n, depth]`."""
+        columns = [self.events[f"block.{block}.attn"] for block in range(depth)]
+        return np.stack(columns, axis=1) if columns else np.zeros((len(self.cycles), 0), np.int64)
+
+
+def count(
+    model: IntegerModel,
+    machine: Machine,
+    samples: np.ndarray,
+    *,
+    progress: Callable[[np.ndarray], Iterable] = iter,
+) -> Counted:
+    """Run `samples` through the emitted Verilog and read its counters after each."""
+    with RtlNetwork(model, machine) as rtl:
+        tiles = {
+            item.name: 1 if item.opcode == Opcode.ATTENTION else item.tiles_last + 1
+            for item in rtl.program.instructions
+            if item.opcode in _COUNTED
+        }
+        results: list[RtlResult] = [rtl.run(sample) for sample in progress(samples)]
+    events = {
+        name: np.array([next(item.events for item in found.passes if item.name == name) for found in results])
+        for name in tiles
+    }
+    return Counted(
+        events=events,
+        tiles=tiles,
+        logits=np.stack([found.logits for found in results]),
+        cycles=np.array([found.cycles for found in results]),
+    )
+
+
+def unequal(golden: Activity, rtl: Counted, machine: Machine) -> str | None:
+    """The first pass and sample in which the machine counts other events or answers other logits than the golden
+    model; None when all are equal. `FitError` where a count is beyond the machine's counters, which start over."""
+    for name, tiles in rtl.tiles.items():
+        wanted = golden.events[name] * tiles
+        if wanted.max() >> machine.counter_width:
+            raise FitError(
+                f"{name}: {wanted.max()} events are beyond the machine's counters of {machine.counter_width} bits; "
+                "add --set counter_width=32"
+            )
+        if wrong := np.flatnonzero(rtl.events[name] != wanted).tolist():
+            at = wrong[0]
+            return f"sample {at}: {name}: the RTL counts {rtl.events[name][at]} events, golden {wanted[at]}"
+    if wrong := np.flatnonzero((rtl.logits != golden.logits).any(axis=1)).tolist():
+        at = wrong[0]
+        return f"sample {at}: the RTL's logits are {rtl.logits[at].tolist()}, golden's {golden.logits[at].tolist()}"
+    return None

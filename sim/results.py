@@ -1,0 +1,164 @@
+"""The record behind `docs/results.md`: what runs on real data gave, in `docs/results.json`.
+
+Accuracies are not copied: they are read from the provenance of the files in `models/` whenever the page is made.
+The record holds what the files do not say (the date, the hardware, counts, models of other widths), each with the
+digest of its model, so that a test finds a record that is older than its model.
+"""
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from ds2ta.errors import DataError, ModelFileError
+from ds2ta.gateware.machine import Machine
+from ds2ta.golden.operations import Activity, where
+from ds2ta.golden.sparsity import attention_sparsity
+from ds2ta.modelfile import IntegerModel, load_model, model_digest
+from ds2ta.sim.activity import Counted
+
+__all__ = [
+    "PAGE",
+    "RECORD",
+    "ROOT",
+    "activity_row",
+    "add_model",
+    "add_speed",
+    "bits_of",
+    "hardware",
+    "put",
+    "read_record",
+    "shipped",
+    "shipped_name",
+]
+
+ROOT = Path(__file__).resolve().parent.parent
+RECORD = ROOT / "docs" / "results.json"
+PAGE = ROOT / "docs" / "results.md"
+SPEED = ("what", "ours", "spikingjelly", "ratio", "unit", "command", "hardware")
+_EMPTY = {"accuracy": {}, "bits": [], "activity": {}, "speed": []}
+
+
+def read_record() -> dict:
+    """Section -> its rows."""
+    return _EMPTY | (json.loads(RECORD.read_text()) if RECORD.is_file() else {})
+
+
+def put(record: Mapping) -> None:
+    """Store the record."""
+    RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+def shipped() -> dict[str, IntegerModel]:
+    """Name -> model, of every file in `models/`."""
+    return {path.stem: load_model(path) for path in sorted((ROOT / "models").glob("*.safetensors"))}
+
+
+def shipped_name(model: IntegerModel, path: Path) -> str:
+    """The model's name, if it is the file of that name in `models/`: others are not put on record."""
+    name = model.network.name
+    own = ROOT / "models" / f"{name}.safetensors"
+    if not own.is_file() or model_digest(load_model(own)) != model_digest(model):
+        raise ModelFileError(f"{path}: is not models/{name}.safetensors; only models in models/ are put on record")
+    return name
+
+
+def bits_of(model: IntegerModel) -> int:
+    """Bits of a weight: those of most layers."""
+    found = [layer.bits for layer in model.synapses.values()]
+    return max(set(found), key=found.count)
+
+
+def hardware() -> str:
+    """The machine at hand in a few words."""
+    kind = platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        kind = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return f"{kind}, {os.cpu_count()} cores"
+
+
+def _today() -> str:
+    return date.today().isoformat()
+
+
+def add_model(record: dict, path: Path, *, on: str | None = None, when: str | None = None) -> str:
+    """Take a trained model into the record: a file of `models/` gets its date and hardware, another one of the same
+    network becomes a row of accuracy against bits. Returns the section."""
+    model = load_model(path)
+    name, about = model.network.name, model.provenance
+    if missing := [key for key in ("data", "integer_accuracy", "test_samples", "command") if key not in about]:
+        raise ModelFileError(f"{path}: its provenance has no {missing[0]}; `ds2ta train` writes one that has")
+    try:
+        when = date.fromisoformat(when).isoformat() if when else None
+    except ValueError:
+        raise DataError(f"--date {when}: write it as 2025-01-31") from None
+    made = {"digest": model_digest(model), "hardware": on or hardware(), "date": when or _today()}
+    if path.resolve() == (ROOT / "models" / f"{name}.safetensors").resolve():
+        record["accuracy"][name] = made
+        return "accuracy"
+    keys = ("float_accuracy", "integer_accuracy", "test_samples", "seed", "threads", "seconds", "command", "data")
+    row = {"model": name, "bits": bits_of(model), **{key: about.get(key) for key in keys}, **made}
+    others = [item for item in record["bits"] if (item["model"], item["bits"]) != (row["model"], row["bits"])]
+    record["bits"] = sorted([*others, row], key=lambda item: (item["model"], item["bits"]))
+    return "bits"
+
+
+def add_speed(record: dict, path: Path) -> int:
+    """Replace the rows of `speed` by those of a JSON file, a list of objects; returns how many."""
+    try:
+        rows = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not a readable JSON file ({error})") from None
+    if not isinstance(rows, list) or any(not isinstance(row, dict) for row in rows):
+        raise DataError(f"{path}: must be a list of objects with {', '.join(SPEED)}")
+    for number, row in enumerate(rows):
+        if missing := [key for key in SPEED if key not in row]:
+            raise DataError(f"{path}: row {number} has no {missing[0]!r}; rows have {', '.join(SPEED)}")
+    record["speed"] = rows
+    return len(rows)
+
+
+def activity_row(
+    model: IntegerModel,
+    activity: Activity,
+    labels: Sequence[int],
+    *,
+    command: str,
+    rtl: tuple[np.ndarray, Machine, Counted] | None = None,
+) -> dict:
+    """What `ds2ta sparsity` found, as JSON: blocks, parts, and where the RTL has counted too, both counts.
+    `rtl`: which samples ran on which machine, and its counts."""
+    labels, network = np.asarray(labels), model.network
+    right = activity.logits.argmax(axis=1) == labels
+    row = {
+        "digest": model_digest(model),
+        "samples": len(labels),
+        "right": int(right.sum()),
+        "blocks": [asdict(block) for block in attention_sparsity(network, activity)],
+        "work": [asdict(part) for part in where(activity)],
+        "command": command,
+        "hardware": hardware(),
+        "date": _today(),
+    }
+    if rtl is not None:
+        chosen, machine, counted = rtl
+        golden = activity.of(chosen)
+        row["rtl"] = {
+            "samples": len(chosen),
+            "machine": f"{machine.lanes} x {machine.time_steps}",
+            "kept": counted.kept(network.depth).sum(axis=0).tolist(),
+            "kept_golden": golden.kept.sum(axis=0).tolist(),
+            "events": int(sum(value.sum() for value in counted.events.values())),
+            "events_golden": int(sum(tiles * golden.events[name].sum() for name, tiles in counted.tiles.items())),
+            "right": int((counted.logits.argmax(axis=1) == labels[chosen]).sum()),
+            "cycles": float(counted.cycles.mean()),
+        }
+    return row
