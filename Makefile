@@ -2,6 +2,7 @@
 
 VENV ?= .venv
 JOBS ?= 2
+SPIKINGJELLY := 2.0.0
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PYTHONS := python3.11 python3.12 python3.13 python3 python
@@ -11,7 +12,7 @@ find_python = for name in $(PYTHONS); do \
 	if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then found=$$name; break; fi; done; \
 	[ -n "$$found" ] || { echo "error: Python 3.11 or later is needed; none of these is: $(PYTHONS)" >&2; exit 2; }
 
-.PHONY: help verilog demo test sim lint train bench gatesim break bitstream flash clean distclean
+.PHONY: help verilog demo test sim lint train bench speed gatesim break bitstream flash clean distclean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -40,6 +41,9 @@ train: $(VENV)/test.stamp  ## train the shipped networks anew and quantize them 
 
 bench: $(VENV)/test.stamp  ## print every figure: accuracy, cycles, utilization, area, speed of the simulators
 	$(BIN)/ds2ta bench
+
+speed: $(VENV)/test.stamp  ## time training and evaluation side by side with SpikingJelly (minutes; leave the machine alone)
+	$(BIN)/ds2ta bench-training --threads 1 --threads 2
 
 gatesim: $(VENV)/test.stamp  ## simulate the mapped netlists of the boards' accelerators, record it in docs/gates.json
 	$(BIN)/python -m ds2ta.sim.gatesim
@@ -79,7 +83,9 @@ $(VENV)/fpga.stamp: pyproject.toml $(VENV)/base.stamp
 	$(PIP) install --editable '.[fpga]'
 	@touch $@
 
-# all that tests, training and benchmarks need
+# all that tests, training and benchmarks need; SpikingJelly, the peer of `speed`, without the torchvision, torchaudio
+# and plotting that it asks for: its neurons and layers need none of them
 $(VENV)/test.stamp: pyproject.toml $(VENV)/base.stamp
 	$(PIP) install --editable '.[test]'
+	$(PIP) install --no-deps spikingjelly==$(SPIKINGJELLY)
 	@touch $@

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from ds2ta import cli_board, cli_results, cli_train, cli_verify
 from ds2ta.errors import EXIT_USAGE, Ds2taError, FitError, ModelFileError
-from ds2ta.shipped import SHIPPED, model_path
+from ds2ta.shipped import DIGITS, model_path
 
 __all__ = ["app", "machine_choices", "main"]
 
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def _model_paths(paths: list[Path] | None) -> list[Path]:
-    return list(paths) if paths else [model_path(name) for name in SHIPPED]
+    return list(paths) if paths else [model_path(name) for name in DIGITS]
 
 
 def machine_choices(model_name: str | None, settings: list[str] | None) -> dict:

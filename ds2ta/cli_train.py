@@ -1,4 +1,4 @@
-"""Commands around training: `train` and `quantize`."""
+"""Commands around training: `train`, `quantize`, and `bench-training` beside SpikingJelly."""
 
 import sys
 from pathlib import Path
@@ -58,3 +58,35 @@ def quantize(
 
     quantize_file(checkpoint, out, folder=data)
     print(out)
+
+
+@app.command("bench-training")
+def bench_training(
+    preset: Annotated[
+        list[str] | None, typer.Option(help="Preset whose baseline is trained; repeat for more.")
+    ] = None,
+    precision: Annotated[list[str] | None, typer.Option(help="float32 or bfloat16; repeat for both.")] = None,
+    threads: Annotated[list[int] | None, typer.Option(min=1, help="Threads; repeat for more.")] = None,
+    batch: Annotated[int, typer.Option(min=2, help="Images of a step.")] = 64,
+    rounds: Annotated[int, typer.Option(min=1, help="Steps of each side; medians count.")] = 9,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    compiled: Annotated[bool, typer.Option(help="torch.compile, on both sides.")] = True,
+    golden: Annotated[Path | None, typer.Option(help="Integer model for images/s; default: untrained.")] = None,
+    out: Annotated[Path, typer.Option(help="JSON file for all rows.")] = Path("build/training.json"),
+) -> None:
+    """Time training steps and evaluation beside SpikingJelly's modules, in turns; and the integer golden model."""
+    from ds2ta.sim.bench_training import bench_training as measure
+
+    measure(
+        preset or ["cifar-ecp5"],
+        precisions=precision or ["float32", "bfloat16"],
+        threads=threads or [1],
+        batch=batch,
+        rounds=rounds,
+        device=device,
+        compiled=compiled,
+        golden=golden,
+        out=out,
+        command=" ".join(["ds2ta", *sys.argv[1:]]),
+        console=_console,
+    )

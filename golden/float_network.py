@@ -20,6 +20,8 @@ from ds2ta.network import Network
 
 __all__ = ["FloatNetwork", "Head"]
 
+WHOLE = 256  # whole numbers up to here are exact in bfloat16
+
 
 class Head(nn.Module):
     """Linear classifier on the mean over tokens and time. Quantized: whole weights with one scale, and a bias that
@@ -136,10 +138,11 @@ class FloatNetwork(nn.Module):
         rpe = self.synapse("rpe")(x, tasa=self._plain, steps=steps)
         x, rpe = (value.flatten(3).transpose(2, 3) for value in (x, rpe))
         x = keep("embed", self._residual(x, keep("rpe", rpe)))
+        mapped = network.nsad or taps is not None or network.tokens > WHOLE
         for block in range(network.depth):
             at = f"block.{block}."
             q, k, v = (fire(at + part, x) for part in ("q", "k", "v"))
-            attn = self._attend(block, q, k, v, keep)
+            attn = self._attend(block, q, k, v, keep, mapped)
             x = keep(at + "x1", self._residual(x, fire(at + "proj", attn)))
             x = keep(at + "x2", self._residual(x, fire(at + "fc2", fire(at + "fc1", x))))
         return self.head(x)
@@ -152,13 +155,19 @@ class FloatNetwork(nn.Module):
         """Sum, or the OR of binary spikes written as a polynomial so that both sides have a gradient."""
         return x + spikes if self.network.residual == "add" else x + spikes - x * spikes
 
-    def _attend(self, block: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, keep) -> torch.Tensor:
+    def _attend(
+        self, block: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, keep, mapped: bool
+    ) -> torch.Tensor:
         """Spikes of the LIF after A x V. Its inputs are whole numbers, so the quantized neuron needs no scale."""
         heads = self.network.heads
         q, k, v = (part.unflatten(-1, (heads, -1)).transpose(2, 3) for part in (q, k, v))
-        score = keep(f"block.{block}.score", q @ k.transpose(-1, -2))
-        denoised = self.denoisers[block](score) if self.network.nsad else score
-        current = (keep(f"block.{block}.denoised", denoised) @ v).transpose(2, 3).flatten(3, 4)
+        if mapped:
+            score = keep(f"block.{block}.score", q @ k.transpose(-1, -2))
+            denoised = self.denoisers[block](score) if self.network.nsad else score
+            current = keep(f"block.{block}.denoised", denoised) @ v
+        else:  # nobody looks at the map: Q (K^T V) is half the work, and the same whole numbers
+            current = q @ (k.transpose(-1, -2) @ v)
+        current = current.transpose(2, 3).flatten(3, 4)
         grid = None
         if self.head.quantized:
             one = torch.ones((), dtype=current.dtype)

@@ -1,4 +1,4 @@
-"""The neurons of a layer as one node of the graph: temporal window, batch norm and LIF in four passes over memory.
+"""The neurons of a layer as one node of the graph: temporal window, batch norm and LIF in five passes over memory.
 
 The same function as `SpikingSynapse` computes step by step (`tests/golden/test_fused.py` compares them), for
 networks that are too large to train that way. Sums lie channels-last, `[T, M, K]` with M = places of the whole
@@ -94,11 +94,12 @@ def _membranes(currents, gain, offset, threshold, keep: float, exact: bool) -> t
 
 def _spikes(P, factors, gain, offset, threshold, steps: int, keep: float, exact: bool, dtype) -> torch.Tensor:
     _, fired = _membranes(_currents(P, factors, steps), gain, offset, threshold, keep, exact)
-    return torch.stack([spike.to(dtype) for spike in fired])
+    # through float32: a compiled comparison becomes bfloat16 element by element
+    return torch.stack([torch.where(spike, 1.0, 0.0).to(dtype) for spike in fired])
 
 
-def _deltas(gradient, P, factors, gain, offset, threshold, unit, mean, rate, neurons: tuple, exact: bool):
-    """d loss / d current of every step, its sum by channel, and that of its product with the normalized current."""
+def _deltas(gradient, P, factors, gain, offset, threshold, unit, neurons: tuple, exact: bool) -> torch.Tensor:
+    """d loss / d current of every step, in the type of the gradient."""
     steps, slope, keep = neurons
     currents = _currents(P, factors, steps)
     potentials, fired = _membranes(currents, gain, offset, threshold, keep, exact)
@@ -108,8 +109,16 @@ def _deltas(gradient, P, factors, gain, offset, threshold, unit, mean, rate, neu
         delta = gradient[step].float() * sigmoid * (1.0 - sigmoid) * slope
         late = delta if late is None else delta + torch.where(fired[step], 0.0, late) * keep
         found[step] = late
+    return torch.stack([delta.to(gradient.dtype) for delta in found])
+
+
+def _totals(deltas, P, factors, mean, rate, steps: int) -> torch.Tensor:
+    """Sums of the deltas by channel, and of their products with the normalized current, `[2, K]`. A pass of
+    its own: in one with `_deltas`, a compiler keeps float32 copies of bfloat16 deltas for it."""
+    found = [delta.float() for delta in deltas.unbind()]
+    currents = _currents(P, factors, steps)
     normal = sum(delta * (current - mean) for delta, current in zip(found, currents, strict=True)) * rate
-    return torch.stack(found).to(gradient.dtype), torch.stack([sum(found).sum(0), normal.sum(0)])
+    return torch.stack([sum(found).sum(0), normal.sum(0)])
 
 
 def _sums(deltas, P, factors, mean, rate, gain, pulled, steps: int) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -175,9 +184,12 @@ class _Fire(torch.autograd.Function):
         P, factors, inner, offset, threshold, unit, mean, rate, step = ctx.saved_tensors
         neurons = ctx.neurons
         shape = (neurons.steps, neurons.slope, neurons.keep)
-        deltas, totals = compiled_pass(_deltas, neurons.compiled)(
-            gradient.contiguous(), P, factors, inner, offset, threshold, unit, mean, rate, shape, ctx.exact
+        deltas = compiled_pass(_deltas, neurons.compiled)(
+            gradient.contiguous(), P, factors, inner, offset, threshold, unit, shape, ctx.exact
         )
+        if not ctx.normed and factors is None and len(P) == neurons.steps:  # P is the current
+            return deltas.to(P.dtype), *(None,) * 8
+        totals = compiled_pass(_totals, neurons.compiled)(deltas, P, factors, mean, rate, neurons.steps)
         pulled = torch.zeros_like(totals)
         if ctx.live:
             pulled = totals.clone()

@@ -23,7 +23,8 @@ def make_optimizer(network: FloatNetwork, rate: float) -> torch.optim.AdamW:
             (weights if name.endswith("weight") else others).append(parameter)
     groups = [(weights, rate, config.weight_decay), (others, rate, 0.0), (shapes, rate * config.shape_rate, 0.0)]
     return torch.optim.AdamW(
-        [{"params": p, "lr": r, "full_rate": r, "weight_decay": decay} for p, r, decay in groups if p]
+        [{"params": p, "lr": r, "full_rate": r, "weight_decay": decay} for p, r, decay in groups if p],
+        fused=network.head.weight.device.type == "cpu",  # one pass over each parameter instead of ten
     )
 
 

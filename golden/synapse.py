@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from ds2ta.golden.fused import Neurons, fire
 from ds2ta.golden.lif import Grid, lif
+from ds2ta.golden.product import linear
 from ds2ta.golden.recipe import TrainingConfig
 from ds2ta.golden.rounding import round_through
 from ds2ta.golden.tasa import Tasa
@@ -110,7 +111,7 @@ class SpikingSynapse(nn.Module):
         if self.spec.kernel == 3:
             P = functional.conv2d(x.flatten(0, 1), weight, padding=1).unflatten(0, x.shape[:2])
         else:
-            P = functional.linear(x, weight)
+            P = linear(x, weight)
         if self.fused and self.weight.dtype == torch.float32:
             return self._fire(P, scale, tasa=tasa, steps=steps, dtype=dtype or x.dtype)
         if len(P) < steps:

@@ -19,13 +19,11 @@ from ds2ta.gateware.program import Opcode
 from ds2ta.gateware.sequencer import PassCounters
 from ds2ta.golden import slow
 from ds2ta.modelfile import IntegerModel, load_model
-from ds2ta.shipped import FROM_FILES
 from ds2ta.sim.network import RtlNetwork
 
 __all__ = ["PEERS", "SECTIONS", "bench", "dense_model"]
 
 _IMAGES = 16
-_SPRAM_BITS = 4 * 256 * 1024  # of an iCE40 UP5K: a model of more weights is synthesized for ECP5 alone
 
 #: Public designs: operations a cycle for each 1000 LUTs of the whole design. Quoted from a survey of their
 #: published sizes and rates, not measured by this project.
@@ -64,18 +62,15 @@ def _table(console: Console, title: str, columns: Sequence[str], rows: Sequence[
 
 
 def _held_out(model: IntegerModel) -> tuple[np.ndarray, np.ndarray]:
-    """All held-out samples and labels, or those inside of the model file where the others lie in files."""
+    """All held-out samples and labels."""
     from ds2ta.golden.data import load_data
 
-    if model.network.name in FROM_FILES:
-        return model.samples, model.labels
     data = load_data(model.provenance["data"])
     return data.test_samples, data.test_labels
 
 
 def _accuracy(models: Sequence[IntegerModel], console: Console) -> list[dict]:
-    """Accuracy on all held-out images, of data sets in files as it was measured when the model was made; speed of
-    the golden model."""
+    """Accuracy on all held-out images; speed of the golden model."""
     import torch
 
     from ds2ta.golden.integer import IntegerNetwork, classify
@@ -83,7 +78,7 @@ def _accuracy(models: Sequence[IntegerModel], console: Console) -> list[dict]:
     torch.set_num_threads(os.cpu_count() or 1)
     found = []
     for model in models:
-        (samples, labels), about = _held_out(model), model.provenance
+        samples, labels = _held_out(model)
         network = IntegerNetwork(model)
         right = 100 * float((classify(network.run(samples)) == labels).mean())
         many = np.concatenate([samples] * 12)
@@ -94,9 +89,9 @@ def _accuracy(models: Sequence[IntegerModel], console: Console) -> list[dict]:
         found.append(
             {
                 "model": model.network.name,
-                "images": about["test_samples"],
-                "float": about["float_accuracy"],
-                "integer": right if len(samples) == about["test_samples"] else about["integer_accuracy"],
+                "images": len(samples),
+                "float": model.provenance["float_accuracy"],
+                "integer": right,
                 "golden_images_per_second": rate,
             }
         )
@@ -199,7 +194,7 @@ _PASS_COLUMNS = ("pass", "kind", "cycles", "events", "words skipped", "useful %"
 
 
 def _speed(models: Sequence[IntegerModel], console: Console) -> list[dict]:
-    """Build and run time of the RTL simulation, and its accuracy on the held-out images that there are."""
+    """Build and run time of the RTL simulation, and its accuracy on all held-out images."""
     found = []
     for model in models:
         machine = fit(model, **MACHINES[model.network.name])
@@ -235,8 +230,6 @@ def _area(models: Sequence[IntegerModel], console: Console) -> list[dict]:
         for target in ("ice40", "ecp5"):
             own = ICE40 if target == "ice40" else ECP5.get(model.network.name, {})
             machine = fit(model, **MACHINES[model.network.name] | own)
-            if target == "ice40" and machine.weight_rows * machine.lanes * machine.weight_bits > _SPRAM_BITS:
-                continue
             cells = area(Accelerator(machine, compile_model(model, machine)), target)
             operations = machine.lanes * machine.time_steps
             found.append(

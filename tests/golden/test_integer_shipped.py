@@ -1,6 +1,4 @@
-"""The models in models/: what their files claim is measured again, on all 360 held-out digits."""
-
-from pathlib import Path
+"""The models in models/: what their files claim is measured again, of digits on all 360 held-out images."""
 
 import numpy as np
 import pytest
@@ -11,14 +9,12 @@ from ds2ta.golden.integer import IntegerNetwork, classify
 from ds2ta.golden.presets import PRESETS
 from ds2ta.golden.recipe import TrainingConfig
 from ds2ta.modelfile import load_model
-
-MODELS = Path(__file__).parents[2] / "models"
-NAMES = ("digits-tiny", "digits-small")
+from ds2ta.shipped import DIGITS, SHIPPED, model_path
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=DIGITS)
 def model(request):
-    return load_model(MODELS / f"{request.param}.safetensors")
+    return load_model(model_path(request.param))
 
 
 def test_accuracy_is_what_the_file_says_and_what_is_promised(model):
@@ -47,12 +43,14 @@ def test_slow_model_agrees_at_every_tap(model):
             np.testing.assert_array_equal(found[name][0].numpy(), wanted, err_msg=name)
 
 
-def test_file_is_the_preset(model):
+@pytest.mark.parametrize("name", SHIPPED)
+def test_file_is_the_preset(name):
     """Network, recipe and command in the file are those of the repository: the file can be made again."""
-    preset, about = PRESETS[model.network.name], model.provenance
+    model = load_model(model_path(name))
+    preset, about = PRESETS[name], model.provenance
     assert model.network == preset.network
     assert TrainingConfig(**about["config"]).model_copy(update={"threads": preset.config.threads}) == preset.config
-    assert about["command"].startswith(f"ds2ta train {model.network.name}")
+    assert about["command"].startswith(f"ds2ta train {name}")
     assert {layer.bits for layer in model.synapses.values()} == {4}
 
 
@@ -72,7 +70,7 @@ def test_every_part_of_the_network_is_at_work(model):
 
 def test_denoiser_of_digits_small_removes_scores():
     """Low scores become 0. (The one of digits-tiny has learned a threshold below 1: it only reshapes scores.)"""
-    model = load_model(MODELS / "digits-small.safetensors")
+    model = load_model(model_path("digits-small"))
     taps = IntegerNetwork(model).run(load_data("digits").test_samples, taps=True)
     for block in range(model.network.depth):
         score, denoised = taps[f"block.{block}.score"], taps[f"block.{block}.denoised"]
