@@ -99,7 +99,8 @@ def _spikes(P, factors, gain, offset, threshold, steps: int, keep: float, exact:
 
 
 def _deltas(gradient, P, factors, gain, offset, threshold, unit, neurons: tuple, exact: bool) -> torch.Tensor:
-    """d loss / d current of every step, in the type of the gradient."""
+    """d loss / d current of every step, in the type of the gradient; their sum for a static input, whose current is
+    the same at every step."""
     steps, slope, keep = neurons
     currents = _currents(P, factors, steps)
     potentials, fired = _membranes(currents, gain, offset, threshold, keep, exact)
@@ -109,14 +110,16 @@ def _deltas(gradient, P, factors, gain, offset, threshold, unit, neurons: tuple,
         delta = gradient[step].float() * sigmoid * (1.0 - sigmoid) * slope
         late = delta if late is None else delta + torch.where(fired[step], 0.0, late) * keep
         found[step] = late
+    if P.shape[0] < steps:
+        return sum(found)[None].to(P.dtype)
     return torch.stack([delta.to(gradient.dtype) for delta in found])
 
 
-def _totals(deltas, P, factors, mean, rate, steps: int) -> torch.Tensor:
+def _totals(deltas, P, factors, mean, rate) -> torch.Tensor:
     """Sums of the deltas by channel, and of their products with the normalized current, `[2, K]`. A pass of
     its own: in one with `_deltas`, a compiler keeps float32 copies of bfloat16 deltas for it."""
     found = [delta.float() for delta in deltas.unbind()]
-    currents = _currents(P, factors, steps)
+    currents = _currents(P, factors, len(found))
     normal = sum(delta * (current - mean) for delta, current in zip(found, currents, strict=True)) * rate
     return torch.stack([sum(found).sum(0), normal.sum(0)])
 
@@ -124,15 +127,15 @@ def _totals(deltas, P, factors, mean, rate, steps: int) -> torch.Tensor:
 def _sums(deltas, P, factors, mean, rate, gain, pulled, steps: int) -> tuple[torch.Tensor, torch.Tensor | None]:
     """d loss / d P, and that of the window's factors. `pulled`: by channel, what batch statistics take back of the
     gradient, constant and per normalized current."""
-    currents = _currents(P, factors, steps)
+    if P.shape[0] < steps:
+        pulled = pulled * steps
+    currents = _currents(P, factors, len(deltas))
     back = [
         gain * (delta.float() - pulled[0] - (current - mean) * rate * pulled[1])
         for delta, current in zip(deltas.unbind(), currents, strict=True)
     ]
-    if P.shape[0] < steps:
-        return sum(back)[None].to(P.dtype), None
-    if factors is None:
-        return torch.stack(back).to(P.dtype), None
+    if factors is None or P.shape[0] < steps:
+        return torch.stack([each.to(P.dtype) for each in back]), None
     lags = range(1, min(factors.shape[0], steps - 1) + 1)
     shares = [sum((back[step] * P[step - lag].float()).sum() for step in range(lag, steps)) for lag in lags]
     shares += [torch.zeros_like(factors[0])] * (factors.shape[0] - len(shares))
@@ -143,7 +146,7 @@ def _sums(deltas, P, factors, mean, rate, gain, pulled, steps: int) -> tuple[tor
             if step + lag < steps:
                 total = total + factors[lag - 1] * back[step + lag]
         found.append(total)
-    return torch.stack(found).to(P.dtype), torch.stack(shares)
+    return torch.stack([each.to(P.dtype) for each in found]), torch.stack(shares)
 
 
 class _Fire(torch.autograd.Function):
@@ -189,7 +192,7 @@ class _Fire(torch.autograd.Function):
         )
         if not ctx.normed and factors is None and len(P) == neurons.steps:  # P is the current
             return deltas.to(P.dtype), *(None,) * 8
-        totals = compiled_pass(_totals, neurons.compiled)(deltas, P, factors, mean, rate, neurons.steps)
+        totals = compiled_pass(_totals, neurons.compiled)(deltas, P, factors, mean, rate)
         pulled = torch.zeros_like(totals)
         if ctx.live:
             pulled = totals.clone()
