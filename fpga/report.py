@@ -181,8 +181,8 @@ def read_record() -> dict[str, dict]:
 def record(reports: Iterable[Mapping]) -> None:
     """Put reports of builds in the place of their boards' older ones, and renew the README's table."""
     known = read_record()
-    known |= {report["board"]: report for report in reports}
-    RECORD.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n")
+    known = dict(sorted((known | {report["board"]: report for report in reports}).items()))
+    RECORD.write_text(json.dumps(known, indent=1) + "\n")
     _README.write_text(render(_README.read_text(), known))
 
 

@@ -107,8 +107,8 @@ def test_render_shows_a_change(change):
         row = MODELS["digits-tiny"].provenance | {"model": "digits-tiny", "bits": 7, "hardware": "an abacus"}
         record["bits"].append(row)
     elif change == "model":
-        about = models["digits-tiny"].provenance | {"integer_accuracy": 12.34}
-        models["digits-tiny"] = replace(models["digits-tiny"], provenance=about)
+        about = models["digits-small"].provenance | {"integer_accuracy": 12.34}
+        models["digits-small"] = replace(models["digits-small"], provenance=about)
     else:
         record["speed"] = [*record["speed"], dict.fromkeys(results.SPEED, "an abacus")]
     found = render(page(), record, models)
