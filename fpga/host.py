@@ -28,6 +28,7 @@ from ds2ta.fpga.top import DEFAULT_BAUD
 from ds2ta.gateware.compiler import Program, compile_model
 from ds2ta.gateware.cycles import total_cycles
 from ds2ta.gateware.machine import Machine
+from ds2ta.gateware.register_file import COUNT_BITS
 from ds2ta.gateware.registers import IDENTITY, REGISTERS, STORES, VERSION, machine_from_words
 from ds2ta.gateware.samples import sample_bytes
 from ds2ta.gateware.sequencer import PassCounters
@@ -279,7 +280,7 @@ class Board(Device):
         """The status after all memories have been read whole once more: the scan at work and the next one."""
         (before,) = self.read("scans")
         return self.wait(
-            lambda now: now["memory_error"] or (self.read("scans")[0] - before) % (1 << 32) >= 2,
+            lambda now: now["memory_error"] or (self.read("scans")[0] - before) % (1 << COUNT_BITS) >= 2,
             "the memory check",
         )
 

@@ -45,10 +45,17 @@ MUTANTS = [
     },
     {
         "file": "fpga/host.py",
-        "old": "% (1 << 32) >= 2,",
-        "new": "% (1 << 32) >= 1,",
+        "old": "% (1 << COUNT_BITS) >= 2,",
+        "new": "% (1 << COUNT_BITS) >= 1,",
         "test": "tests/fpga/test_host_errors.py::test_a_flip_in_the_last_sample",
         "why": "the closing check ends with the scan that was at work",
+    },
+    {
+        "file": "fpga/host.py",
+        "old": "% (1 << COUNT_BITS) >= 2,",
+        "new": "% (1 << 32) >= 2,",
+        "test": "tests/fpga/test_host.py::test_scans_are_counted_past_the_end",
+        "why": "one scan too few is waited for when their counter wraps",
     },
     {
         "file": "fpga/loading.py",

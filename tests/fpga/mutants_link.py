@@ -73,7 +73,7 @@ MUTANTS = [
     },
     {
         "file": "fpga/top.py",
-        "old": "link.sample_full.eq(core.sample_bytes == core.sample_length)",
+        "old": "link.sample_full.eq(core.sample_full)",
         "new": "link.sample_full.eq(1)",
         "test": "tests/fpga/test_top.py::test_a_sample_in_parts",
         "why": "the second part of a sample is refused",

@@ -48,7 +48,7 @@ def test_load_and_infer(fake, tiny, machine):
 
 def test_scans_are_counted_past_the_end(fake, tiny):
     """The register of whole scans wraps while the driver waits for two more."""
-    with fake.driver() as board:
+    with board_on(fake) as board:
         board.load(tiny)
         fake.scans = (1 << 16) - 1
         board._check_again()

@@ -8,7 +8,8 @@ from float_networks import BASE, batch, build
 from ds2ta.golden import random_model
 from ds2ta.golden.float_network import FloatNetwork
 from ds2ta.golden.integer import IntegerNetwork
-from ds2ta.golden.recipe import TrainingConfig
+from ds2ta.golden.product import linear
+from ds2ta.golden.recipe import Arithmetic, TrainingConfig
 
 
 @pytest.mark.parametrize("quantized", [False, True])
@@ -30,6 +31,55 @@ def test_gradient_reaches_every_parameter(changes, quantized):
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
         assert (parameter.grad != 0).any(), name
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32", "bfloat16"])
+def test_a_map_that_nobody_sees_is_not_computed(precision, monkeypatch):
+    """Without NSAD and taps, Q (K^T V) takes the place of (Q K^T) V: the same whole numbers, so the same spikes."""
+    arithmetic = None if precision == "float64" else Arithmetic(compiled=False, precision=precision)
+    network = build(nsad=False, config={"arithmetic": arithmetic}).train()
+    network = network.double() if precision == "float64" else network
+    seen, attend = [], FloatNetwork._attend
+    monkeypatch.setattr(FloatNetwork, "_attend", lambda *given: seen.append(given[-1]) or attend(*given))
+    found = []
+    for taps in ({}, None):
+        network.zero_grad()
+        logits = network(batch(network), taps=taps)
+        torch.nn.functional.cross_entropy(logits, torch.arange(24) % 5).backward()
+        found.append((logits, {name: value.grad for name, value in network.named_parameters()}))
+    assert seen == [True, True, False, False]
+    assert torch.equal(found[0][0], found[1][0])
+    for name, gradient in found[0][1].items():
+        if precision == "bfloat16":  # what is rounded on the way back differs
+            similar = torch.nn.functional.cosine_similarity(found[1][1][name].flatten(), gradient.flatten(), dim=0)
+            assert similar > 0.99, name
+        else:
+            limit = 1e-5 * gradient.abs().max().item()
+            torch.testing.assert_close(found[1][1][name], gradient, rtol=1e-4, atol=limit)
+
+
+def test_many_tokens_keep_the_map(monkeypatch):
+    """Counts above 256 are not exact in bfloat16."""
+    image = {"kind": "image", "channels": 1, "height": 34, "width": 32, "bits": 4}  # 17 x 16 tokens
+    network, seen, attend = build(nsad=False, input=image), [], FloatNetwork._attend
+    monkeypatch.setattr(FloatNetwork, "_attend", lambda *given: seen.append(given[-1]) or attend(*given))
+    network(batch(network, 1))
+    assert seen == [True, True]
+
+
+def test_float32_products_are_those_of_linear():
+    generator = torch.Generator().manual_seed(0)
+    x, weight, pull = (
+        torch.randn(shape, generator=generator) for shape in ((2, 3, 7, 20), (12, 20), (2, 3, 7, 12))
+    )
+    found = []
+    for product, dtype in ((linear, torch.float32), (torch.nn.functional.linear, torch.float64)):
+        inputs = [value.to(dtype).requires_grad_() for value in (x, weight)]
+        P = product(*inputs)
+        found.append([P, *torch.autograd.grad((P * pull).sum(), inputs)])
+    for one, other in zip(*found, strict=True):
+        assert one.dtype == torch.float32
+        torch.testing.assert_close(one.double(), other, rtol=1e-5, atol=1e-5)
 
 
 def test_parameters_of_the_paper_are_there():
