@@ -40,6 +40,7 @@ __all__ = [
 ROOT = Path(__file__).resolve().parent.parent
 RECORD = ROOT / "docs" / "results.json"
 PAGE = ROOT / "docs" / "results.md"
+#: A row without a peer has null for it and for the ratio.
 SPEED = ("what", "ours", "spikingjelly", "ratio", "unit", "command", "hardware")
 _EMPTY = {"accuracy": {}, "bits": [], "activity": {}, "speed": []}
 
@@ -122,6 +123,9 @@ def add_speed(record: dict, path: Path) -> int:
     for number, row in enumerate(rows):
         if missing := [key for key in SPEED if key not in row]:
             raise DataError(f"{path}: row {number} has no {missing[0]!r}; rows have {', '.join(SPEED)}")
+        for key in ("ours", "spikingjelly", "ratio"):
+            if not isinstance(row[key], int | float) and (key == "ours" or row[key] is not None):
+                raise DataError(f"{path}: row {number}: {key} is {row[key]!r:.40}, and must be a number")
     record["speed"] = rows
     return len(rows)
 

@@ -179,19 +179,32 @@ def _rtl(record: Mapping, _: Models) -> list[str]:
 
 
 def _speed(record: Mapping, _: Models) -> list[str]:
-    header = ("what", "ours", "SpikingJelly", "ratio", "unit", "command", "hardware")
-    rows = [
-        (
-            row["what"],
-            *(f"{row[key]:.4g}" if isinstance(row[key], float) else row[key] for key in ("ours", "spikingjelly")),
-            f"{row['ratio']:.2f}" if isinstance(row["ratio"], float) else row["ratio"],
-            row["unit"],
-            f"`{row['command']}`",
-            row["hardware"],
-        )
-        for row in record["speed"]
-    ]
-    return _table(header, rows)
+    """A row without a peer (the integer golden model) leaves its columns empty."""
+    titles = {
+        "what": "what",
+        "precision": "precision",
+        "threads": "threads",
+        "batch": "batch",
+        "ours": "ours",
+        "spikingjelly": "SpikingJelly",
+        "spikingjelly_backend": "its backend",
+        "ratio": "ratio",
+        "ratio_by_cpu_time": "ratio by CPU time",
+        "unit": "unit",
+        "load": "load",
+        "command": "command",
+        "hardware": "hardware",
+        "date": "date",
+    }
+    styles = {"ours": ".4g", "spikingjelly": ".4g", "ratio": ".2f", "ratio_by_cpu_time": ".2f"}
+
+    def cell(row: Mapping, key: str) -> str:
+        value = row.get(key)
+        if value is None:
+            return ""
+        return format(value, styles.get(key, "")) if key != "command" else f"`{value}`"
+
+    return _table(tuple(titles.values()), (tuple(cell(row, key) for key in titles) for row in record["speed"]))
 
 
 TABLES: dict[str, Callable[[Mapping, Models], list[str]]] = {

@@ -110,7 +110,7 @@ def test_render_shows_a_change(change):
         about = models["digits-small"].provenance | {"integer_accuracy": 12.34}
         models["digits-small"] = replace(models["digits-small"], provenance=about)
     else:
-        record["speed"] = [*record["speed"], dict.fromkeys(results.SPEED, "an abacus")]
+        record["speed"] = [*record["speed"], {"what": "an abacus", "ours": 1.5, "ratio": None}]
     found = render(page(), record, models)
     assert found != page()
     if change == "model":
@@ -135,7 +135,9 @@ def test_models_and_rows_are_put_on_record(files, ds2ta, tmp_path):
     other = tmp_path / "digits-tiny.safetensors"
     save_model(replace(tiny, synapses=layers, provenance=about), other)
     rows = tmp_path / "rows.json"
-    rows.write_text(json.dumps([dict(zip(results.SPEED, "abcdefg", strict=True))]))
+    row = dict(zip(results.SPEED, ("a", 1234.56, 300, 4.1152, "e", "f", "g"), strict=True))
+    alone = row | {"what": "b", "spikingjelly": None, "ratio": None, "threads": 2}
+    rows.write_text(json.dumps([row, alone]))
     for _ in range(2):  # the second time takes the place of the first
         code, *_ = ds2ta(
             "results", "--record", TINY, other, "--speed", rows, "--hardware", "an abacus", "--date", "2001-02-03"
@@ -148,7 +150,8 @@ def test_models_and_rows_are_put_on_record(files, ds2ta, tmp_path):
     own = {row["bits"]: row["integer_accuracy"] for row in bits_rows(record, MODELS)}
     assert own[4] == tiny.provenance["integer_accuracy"]
     assert "`ds2ta train digits-tiny --bits 5` | an abacus | 2001-02-03 |" in page()
-    assert "| a | b | c | d | e | `f` | g |" in page()
+    assert "| a |  |  |  | 1235 | 300 |  | 4.12 |  | e |  | `f` | g |  |" in page()
+    assert "| b |  | 2 |  | 1235 |  |  |  |  | e |  | `f` | g |  |" in page()
     assert render(page(), record, results.shipped()) == page()
 
 
@@ -173,10 +176,19 @@ def test_mistakes_leave_everything_as_it_was(mistake, files, ds2ta):
     assert {path: path.read_bytes() for path in files.iterdir()} == before
 
 
-def test_a_row_that_lacks_something(tmp_path):
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({}, "row 0 has no 'command'"),
+        ({"command": "c", "ours": None}, "row 0: ours is None, and must be a number"),
+        ({"command": "c", "ratio": "3"}, "row 0: ratio is '3', and must be a number"),
+    ],
+)
+def test_rows_of_speed_that_are_not_whole(row, message, tmp_path):
     path = tmp_path / "rows.json"
-    path.write_text('[{"what": "x", "ours": 1, "spikingjelly": 2, "ratio": 3, "unit": "z", "hardware": "w"}]')
-    with pytest.raises(DataError, match="row 0 has no 'command'"):
+    whole = {"what": "x", "ours": 1, "spikingjelly": 2, "ratio": 3, "unit": "z", "hardware": "w"}
+    path.write_text(json.dumps([whole | row]))
+    with pytest.raises(DataError, match=message):
         results.add_speed({}, path)
 
 
