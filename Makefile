@@ -12,7 +12,7 @@ find_python = for name in $(PYTHONS); do \
 	if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then found=$$name; break; fi; done; \
 	[ -n "$$found" ] || { echo "error: Python 3.11 or later is needed; none of these is: $(PYTHONS)" >&2; exit 2; }
 
-.PHONY: help verilog demo test sim lint train bench speed gatesim break bitstream flash clean distclean
+.PHONY: help verilog demo test sim lint train pack bench speed gatesim break bitstream flash clean distclean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -38,6 +38,13 @@ lint: $(VENV)/test.stamp  ## check style and formatting
 train: $(VENV)/test.stamp  ## train the shipped networks anew and quantize them into models/
 	$(BIN)/ds2ta train digits-tiny
 	$(BIN)/ds2ta train digits-small
+
+pack:  ## write build/ds2ta-train.pyz: training for a machine with torch, numpy and safetensors alone
+	@$(find_python); \
+	rm -rf build/pack && mkdir -p build/pack/ds2ta/golden && \
+	cp ds2ta/*.py build/pack/ds2ta && cp golden/*.py build/pack/ds2ta/golden && \
+	$$found -m zipapp build/pack --compress --main ds2ta.golden.standalone:main --output build/ds2ta-train.pyz && \
+	echo build/ds2ta-train.pyz
 
 bench: $(VENV)/test.stamp  ## print every figure: accuracy, cycles, utilization, area, speed of the simulators
 	$(BIN)/ds2ta bench

@@ -7,8 +7,7 @@ order in which they run; every other part of the project derives names and sizes
 import json
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
+from ds2ta.checked import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ds2ta.errors import NetworkError
 
 __all__ = ["InputSpec", "LayerSpec", "Network", "StemConv", "network_from_dict"]

@@ -12,17 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from ds2ta.checked import ValidationError
 from ds2ta.errors import ModelFileError, NetworkError
 from ds2ta.golden.float_network import FloatNetwork
 from ds2ta.golden.recipe import TrainingConfig
 from ds2ta.modelrules import canonical_json
 from ds2ta.network import network_from_dict
 
-__all__ = ["FORMAT", "Checkpoint", "load_checkpoint", "save_checkpoint"]
+__all__ = ["FORMAT", "Checkpoint", "float_path", "load_checkpoint", "save_checkpoint"]
 
 FORMAT = "ds2ta-float"
 VERSION = 1
@@ -39,6 +39,12 @@ class Checkpoint:
     progress: dict = field(default_factory=dict)
     optimizer: dict[str, torch.Tensor] = field(default_factory=dict)
     random: torch.Tensor | None = None
+
+
+def float_path(path: str | os.PathLike) -> Path:
+    """Where the weights at the end of the float phase are kept beside the checkpoint `path`."""
+    path = Path(path)
+    return path.with_name(f"{path.stem}-float{path.suffix}")
 
 
 def _digest(name: str, value: torch.Tensor) -> str:

@@ -174,7 +174,7 @@ PRESETS = {
         ),
         config=TrainingConfig(
             data="cifar10",
-            epochs_float=21,
+            epochs_float=53,
             epochs_quantized=4,
             epochs_frozen=1,
             batch=64,
@@ -187,7 +187,7 @@ PRESETS = {
             max_tau=3,
             initial_denoiser_threshold=2.0,
             arithmetic=Arithmetic(),
-            short_start=ShortStart(epochs=16, steps=2),
+            short_starts=(ShortStart(epochs=34, steps=1), ShortStart(epochs=13, steps=2)),
             images=ImageAugmentation(crop=4),
         ),
     ),

@@ -1,12 +1,20 @@
 """How a network is trained: everything that the integer model does not need to know."""
 
+from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from ds2ta.checked import BaseModel, ConfigDict, Field, model_validator
 from ds2ta.modelrules import MAX_TAU
 
-__all__ = ["Arithmetic", "EventAugmentation", "ImageAugmentation", "ShortStart", "TrainingConfig"]
+__all__ = [
+    "Arithmetic",
+    "EventAugmentation",
+    "ImageAugmentation",
+    "Phase",
+    "ShortStart",
+    "TrainingConfig",
+    "phases",
+]
 
 
 class _Group(BaseModel):
@@ -21,10 +29,10 @@ class Arithmetic(_Group):
 
 
 class ShortStart(_Group):
-    """The first epochs of the float phase see fewer time steps of an image: most of what is learned by then does
+    """So many epochs of the float phase see fewer time steps of an image: most of what is learned by then does
     not depend on their number, and their cost is in proportion to it."""
 
-    epochs: int = Field(ge=1)
+    epochs: int = Field(ge=1)  # after those of the short starts before it
     steps: int = Field(ge=1, le=16)
 
 
@@ -79,7 +87,7 @@ class TrainingConfig(BaseModel):
     zoom: float = Field(0.06, ge=0, lt=1)
 
     bits: int = Field(4, ge=2, le=8)
-    layer_bits: dict[str, int] = {}  # exceptions by layer name
+    layer_bits: dict[str, int] = Field({})  # exceptions by layer name
     firing_threshold: float = Field(1.0, gt=0)  # of the scaled neuron; theta = tau_m * firing_threshold
     surrogate_slope: float = Field(4.0, gt=0)  # of the scaled neuron
     initial_tau: float = Field(4.0, ge=0, le=MAX_TAU)
@@ -91,9 +99,24 @@ class TrainingConfig(BaseModel):
 
     # groups that small networks do without: absent, training is the plain way
     arithmetic: Arithmetic | None = None
-    short_start: ShortStart | None = None
+    short_starts: tuple[ShortStart, ...] | None = None  # in order, from the first epoch on
     images: ImageAugmentation | None = None  # instead of shift, rotation and zoom
     events: EventAugmentation | None = None
+
+    @model_validator(mode="after")
+    def _short_starts_fit(self) -> "TrainingConfig":
+        short = sum(start.epochs for start in self.short_starts or ())
+        if short > self.epochs_float:
+            raise ValueError(f"short_starts take {short} epochs, epochs_float is {self.epochs_float}")
+        return self
+
+    def steps_of(self, epoch: int) -> int | None:
+        """Time steps of an image in this epoch (from 0, over all phases); None: all that the network has."""
+        for start in self.short_starts or ():
+            if epoch < start.epochs:
+                return start.steps
+            epoch -= start.epochs
+        return None
 
     @property
     def fused(self) -> bool:
@@ -114,3 +137,24 @@ class TrainingConfig(BaseModel):
     def bits_of(self, layer: str) -> int:
         """Weight bits of one layer."""
         return self.layer_bits.get(layer, self.bits)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of epochs with one optimizer."""
+
+    name: str
+    epochs: int
+    rate: float
+    quantized: bool = True
+    frozen_statistics: bool = False
+
+
+def phases(config: TrainingConfig) -> tuple[Phase, ...]:
+    """The phases of a recipe, in order; those without epochs left out."""
+    found = (
+        Phase("float", config.epochs_float, config.rate_float, quantized=False),
+        Phase("quantized", config.epochs_quantized, config.rate_quantized),
+        Phase("frozen", config.epochs_frozen, config.rate_frozen, frozen_statistics=True),
+    )
+    return tuple(phase for phase in found if phase.epochs)

@@ -31,7 +31,7 @@ CONFIG = TrainingConfig(
     rate_float=0.01,
     seed=3,
     arithmetic=Arithmetic(compiled=False, precision="float32"),
-    short_start=ShortStart(epochs=1, steps=2),
+    short_starts=(ShortStart(epochs=1, steps=2),),
     images=ImageAugmentation(crop=1, operations=1, erase=3, mixup=0.3, cutmix=1.0, mixed=0.5),
 )
 

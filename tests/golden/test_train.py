@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from ds2ta.errors import NetworkError
 from ds2ta.golden import train as training
@@ -13,9 +14,10 @@ from ds2ta.golden.checkpoint import load_checkpoint
 from ds2ta.golden.data import dataset_names, load_data
 from ds2ta.golden.integer import IntegerNetwork
 from ds2ta.golden.presets import PRESETS
-from ds2ta.golden.recipe import TrainingConfig
+from ds2ta.golden.recipe import ShortStart, TrainingConfig, phases
 from ds2ta.golden.release import export, integer_accuracy
-from ds2ta.golden.train import accuracy, phases, train
+from ds2ta.golden.run import accuracy
+from ds2ta.golden.train import train
 from ds2ta.modelfile import load_model, save_model
 from ds2ta.network import network_from_dict
 
@@ -116,6 +118,15 @@ def test_phases():
     names = [phase.name for phase in phases(CONFIG)]
     assert names == ["float", "quantized", "frozen"]
     assert [phase.name for phase in phases(CONFIG.model_copy(update={"epochs_frozen": 0}))] == names[:2]
+
+
+def test_short_starts_follow_one_another():
+    starts = (ShortStart(epochs=2, steps=1), ShortStart(epochs=1, steps=3))
+    config = TrainingConfig(epochs_float=4, short_starts=starts)
+    assert [config.steps_of(epoch) for epoch in range(6)] == [1, 1, 3, None, None, None]
+    assert TrainingConfig().steps_of(0) is None
+    with pytest.raises(ValidationError, match="short_starts take 3 epochs, epochs_float is 2"):
+        TrainingConfig(epochs_float=2, short_starts=starts)
 
 
 def test_threads_and_determinism_are_restored():

@@ -10,15 +10,15 @@ import torch
 from small_data import CONFIG, NETWORK, squares
 
 from ds2ta.errors import NetworkError
-from ds2ta.golden import data, train
-from ds2ta.golden.checkpoint import load_checkpoint
+from ds2ta.golden import data, run, train
+from ds2ta.golden.checkpoint import float_path, load_checkpoint
 from ds2ta.golden.journal import Journal, read_journal
 
 
 @pytest.fixture(autouse=True)
 def _registered(monkeypatch):
     monkeypatch.setitem(data._LOADERS, "squares", data._Loader(squares, False))
-    monkeypatch.setattr(train, "JOURNAL_EVERY", 3)
+    monkeypatch.setattr(run, "JOURNAL_EVERY", 3)
 
 
 def losses(path: Path) -> list[tuple]:
@@ -52,7 +52,7 @@ def test_a_run_cut_at_any_place_goes_on_with_equal_losses(tmp_path):
 
 def test_a_run_may_begin_at_the_end_of_a_float_phase(tmp_path):
     whole = train.train(NETWORK, CONFIG, path=tmp_path / "whole.safetensors")
-    origin = train.float_path(tmp_path / "whole.safetensors")
+    origin = float_path(tmp_path / "whole.safetensors")
     again = train.train(NETWORK, CONFIG, origin=origin)
     state = whole.network.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in again.network.state_dict().items())
@@ -65,9 +65,9 @@ def test_a_run_may_begin_at_the_end_of_a_float_phase(tmp_path):
 
 
 def test_checkpoints_come_by_the_clock(tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(run, "SAVE_SECONDS", 0.0)
     saved = []
-    monkeypatch.setattr(train, "save_checkpoint", lambda found, path: saved.append(dict(found.progress)))
+    monkeypatch.setattr(run, "save_checkpoint", lambda found, path: saved.append(dict(found.progress)))
     train.train(NETWORK, CONFIG, path=tmp_path / "run.safetensors", stop_after=1)
     assert [place.get("steps") for place in saved] == [3, 6, 9, 12, 15, None]
 
@@ -85,9 +85,9 @@ import sys
 from torch import distributed
 sys.path.insert(0, {here!r})
 from small_data import CONFIG, NETWORK, squares
-from ds2ta.golden import data, processes, train
+from ds2ta.golden import data, processes, run, train
 data._LOADERS["squares"] = data._Loader(squares, False)
-train.JOURNAL_EVERY = 1
+run.JOURNAL_EVERY = 1
 with processes.joined("cpu"):
     train.train(NETWORK, CONFIG, path={path!r}, stop_after=0.5)
 """

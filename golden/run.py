@@ -1,0 +1,206 @@
+"""A training run under way: its epochs, batches, saves and journal."""
+
+import copy
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import distributed
+from torch.nn import functional
+
+from ds2ta.golden.activity import work_share
+from ds2ta.golden.augment import augment_images, mix
+from ds2ta.golden.augment_events import augment_events
+from ds2ta.golden.checkpoint import Checkpoint, float_path, save_checkpoint
+from ds2ta.golden.data import DataSet, augment
+from ds2ta.golden.float_network import FloatNetwork
+from ds2ta.golden.fused import world
+from ds2ta.golden.integer import classify
+from ds2ta.golden.journal import Journal
+from ds2ta.golden.optimizer import average_gradients, make_optimizer, moments, restore, set_rate
+from ds2ta.golden.processes import is_first
+from ds2ta.golden.recipe import Phase, phases
+
+__all__ = ["Report", "Run", "accuracy"]
+
+SAVE_EVERY = 10  # epochs
+SAVE_SECONDS = 180.0  # or when so much time has passed, in the middle of an epoch
+JOURNAL_EVERY = 50  # steps
+EVALUATED = 500  # samples at once
+
+Report = Callable[[float, int, str], None]  # epochs done, epochs in all, what to say
+
+
+class Run:
+    """A training run under way. `checkpoint` is always what would be saved."""
+
+    def __init__(self, checkpoint: Checkpoint, data: DataSet, *, path, report: Report | None):
+        self.checkpoint, self.path, self.report, self.data = checkpoint, path, report, data
+        self.network, self.progress = checkpoint.network, checkpoint.progress
+        self.config, self.device = self.network.config, next(self.network.parameters()).device
+        self.samples = torch.from_numpy(data.train_samples).to(self.device)
+        self.labels = torch.from_numpy(data.train_labels).to(self.device)
+        self.top = int(data.train_samples.max())
+        self.steps = max(1, len(self.samples) // self.config.batch)
+        self.main = is_first()
+        self.began, self.before = time.monotonic(), self.progress["seconds"]
+        self.saved = self.began
+        done = self.progress["epochs"], self.progress.get("steps", 0)
+        self.journal = Journal(path if self.main else None, epoch=done[0], step=done[1])
+
+    def to(self, stop_after: float | None, minutes: float | None = None) -> None:
+        """All epochs that are left, or those up to `stop_after`, or as many as the minutes allow."""
+        plan = phases(self.config)
+        total, first = sum(phase.epochs for phase in plan), 0
+        self.last = total if stop_after is None else min(stop_after, total)
+        self.deadline = math.inf if minutes is None else self.began + 60.0 * minutes
+        self.over = self._passed() >= self.last
+        for phase in plan:
+            self.network.quantize(phase.quantized, frozen_statistics=phase.frozen_statistics)
+            begun = self.progress["epochs"] > first or self.progress.get("steps", 0) > 0
+            epochs = range(self.progress["epochs"], first + phase.epochs)
+            optimizer = make_optimizer(self.network, phase.rate) if epochs else None
+            if epochs and begun:
+                restore(optimizer, self.network, self.checkpoint.optimizer)
+            for epoch in epochs:
+                if self.over:
+                    break
+                self.epoch(optimizer, phase, epoch, first, total)
+            if self.over:
+                break
+            first += phase.epochs
+
+    def _passed(self) -> float:
+        """Epochs done, as a fraction too."""
+        return self.progress["epochs"] + self.progress.get("steps", 0) / self.steps
+
+    def _look(self, passed: float) -> None:
+        """Decide, just before a save, whether this call ends here; all processes end when the first one does."""
+        late = torch.tensor(float(time.monotonic() > self.deadline), device=self.device)
+        if world() > 1:
+            distributed.broadcast(late, 0)
+        self.over = passed >= self.last or bool(late)
+
+    def epoch(self, optimizer, phase: Phase, epoch: int, first: int, total: int) -> None:
+        """One pass over the training samples, or what is left of it, or until this call is over; all randomness
+        comes from the seed and the number of the epoch."""
+        config, start = self.config, self.progress.get("steps", 0)
+        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + epoch)
+        order = torch.randperm(len(self.samples), generator=generator)
+        if start:
+            generator.set_state(self.checkpoint.random)
+        self.network.train()
+        losses, counted = self.progress.get("losses", 0.0), 0
+        recent = 0.0
+        for step in range(start, self.steps):
+            rate = set_rate(optimizer, (epoch - first) * self.steps + step, phase.epochs * self.steps)
+            chosen = order[step * config.batch : (step + 1) * config.batch]
+            loss = self.step(optimizer, chosen, generator, epoch)
+            losses, recent, counted = losses + loss, recent + loss, counted + 1
+            if (step + 1) % JOURNAL_EVERY == 0 or step + 1 == self.steps:
+                self.note(phase, epoch, step + 1, recent / counted, rate)
+                recent, counted = 0.0, 0
+                done = epoch + (step + 1) / self.steps
+                late = self.path is not None and time.monotonic() - self.saved > SAVE_SECONDS
+                self._look(done)
+                if step + 1 < self.steps and (late or self.over):
+                    self.progress |= {"epochs": epoch, "steps": step + 1, "losses": losses}
+                    self.checkpoint.random = generator.get_state()
+                    self.save(optimizer)
+                    if self.over:
+                        return
+        self.progress |= {"epochs": epoch + 1}
+        for key in ("steps", "losses"):
+            self.progress.pop(key, None)
+        self.checkpoint.random = None
+        self.tell(epoch + 1, total, f"{phase.name}: loss {losses / self.steps:.3f}")
+        done = epoch + 1 == first + phase.epochs
+        if done:
+            found = accuracy(self.network, self.data.test_samples, self.data.test_labels)
+            self.progress[f"{phase.name}_accuracy"] = found
+            self.tell(epoch + 1, total, f"{phase.name}: held-out accuracy {found:.2f} %")
+            if not phase.quantized and self.path is not None and self.main:
+                save_checkpoint(Checkpoint(self.network, self.progress), float_path(self.path))
+        late = time.monotonic() - self.saved > SAVE_SECONDS
+        self._look(epoch + 1)
+        self.save(optimizer, empty=done, write=done or late or self.over or (epoch + 1) % SAVE_EVERY == 0)
+
+    def step(self, optimizer, chosen: torch.Tensor, generator: torch.Generator, epoch: int) -> float:
+        """One batch; the loss of the whole batch, averaged over all processes."""
+        network, config = self.network, self.config
+        share = len(chosen) // world()
+        rows = slice(None)
+        if world() > 1:
+            rows = slice(distributed.get_rank() * share, (distributed.get_rank() + 1) * share)
+        chosen = chosen.to(self.device)
+        batch, own = self.augmented(chosen, generator, rows)
+        labels = self.labels[chosen[rows]]
+        taps = {} if config.sparsity else None
+        logits = network(batch, taps=taps, steps=config.steps_of(epoch))
+        loss = functional.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
+        if own < 1.0:
+            others = labels.unflatten(0, (-1, 2)).flip(1).flatten()
+            other = functional.cross_entropy(logits, others, label_smoothing=config.label_smoothing)
+            loss = own * loss + (1.0 - own) * other
+        told = loss.detach().clone()
+        if taps is not None:
+            loss = loss + config.sparsity * work_share(network.network, taps)
+        optimizer.zero_grad()
+        loss.backward()
+        average_gradients(network)
+        optimizer.step()
+        if world() > 1:
+            distributed.all_reduce(told)
+            told /= world()
+        return told.item()
+
+    def augmented(self, chosen: torch.Tensor, generator, rows: slice) -> tuple[torch.Tensor, float]:
+        """This process's share of a batch, and the share of their own labels that mixed samples keep."""
+        config, batch = self.config, self.samples[chosen]
+        if self.network.network.input.kind == "frames":
+            if config.events is not None:
+                return augment_events(batch, recipe=config.events, generator=generator, rows=rows), 1.0
+            return batch[rows], 1.0
+        if config.images is not None:
+            batch = augment_images(batch, recipe=config.images, generator=generator, rows=rows)
+            return mix(batch, recipe=config.images, generator=generator)
+        if config.shift or config.rotation or config.zoom:
+            amounts = {"shift": config.shift, "rotation": config.rotation, "zoom": config.zoom}
+            batch = augment(batch, **amounts, top=self.top, generator=generator)
+        return batch[rows], 1.0
+
+    def note(self, phase: Phase, epoch: int, step: int, loss: float, rate: float) -> None:
+        seconds = round(self.before + time.monotonic() - self.began, 1)
+        self.journal.write(phase=phase.name, epoch=epoch, step=step, loss=loss, rate=rate, seconds=seconds)
+
+    def tell(self, epoch: int, total: int, text: str) -> None:
+        if self.report is not None and self.main:
+            self.report(epoch, total, text)
+
+    def save(self, optimizer, *, empty: bool = False, write: bool = True) -> None:
+        """Bring the checkpoint up to date, and the file where `write` says so."""
+        self.progress["seconds"] = round(self.before + time.monotonic() - self.began, 1)
+        self.checkpoint.optimizer = {} if empty else moments(optimizer, self.network)
+        if write and self.path is not None and self.main:
+            save_checkpoint(self.checkpoint, self.path)
+            self.saved = time.monotonic()
+
+
+def accuracy(network: FloatNetwork, samples: np.ndarray, labels: np.ndarray) -> float:
+    """Percent of samples that the network classifies right, in the mode (float or quantized) that it is in: in
+    float64, which carries the quantized mode's integers exactly; a float network with fused neurons as it was
+    trained, but in batches."""
+    fused = network.config.fused and not network.head.quantized
+    exact = network if fused else copy.deepcopy(network).double()
+    training = network.training
+    exact.eval()
+    device = network.head.weight.device
+    with torch.no_grad():
+        found = [
+            classify(exact(torch.from_numpy(samples[start : start + EVALUATED]).to(device)).cpu())
+            for start in range(0, len(samples), EVALUATED)
+        ]
+    network.train(training)
+    return 100.0 * float((np.concatenate(found) == labels).mean())
