@@ -2,7 +2,8 @@
 
 `digits` is scikit-learn's bundled set of 1,797 handwritten digits of 8x8 pixels (raw values 0..16, so 5 input
 bits): 1,437 to train on and 360 held out, stratified by class. Sets read from a folder register with
-`@dataset("name", files=True)`; `golden/data_images.py` and `golden/data_events.py` have them.
+`@dataset("name", files=True)`; `golden/data_images.py`,
+`golden/data_events.py` and `golden/data_gesture.py` have them.
 """
 
 import os
@@ -44,7 +45,9 @@ class _Loader:
 
 
 _LOADERS: dict[str, _Loader] = {}
-_FURTHER = ("ds2ta.golden.data_images", "ds2ta.golden.data_events")  # modules whose sets register when imported
+_FURTHER = tuple(
+    f"ds2ta.golden.data_{kind}" for kind in ("images", "events", "gesture")
+)  # modules whose sets register when imported
 
 
 def dataset(name: str, *, files: bool = False) -> Callable[[Callable[..., DataSet]], Callable[..., DataSet]]:

@@ -19,7 +19,7 @@ from ds2ta.errors import DataError
 from ds2ta.golden.data import DataSet, dataset
 from ds2ta.network import InputSpec
 
-__all__ = ["CIFAR_MD5", "read_cifar_binary", "read_cifar_pickle", "read_idx"]
+__all__ = ["CIFAR_IMAGES", "CIFAR_MD5", "read_cifar_binary", "read_cifar_pickle", "read_idx"]
 
 #: Published MD5 of the Python batches.
 CIFAR_MD5 = {
@@ -32,6 +32,9 @@ CIFAR_MD5 = {
     "cifar-100-python/train": "16019d7e3df5f24257cddd939b257f8d",
     "cifar-100-python/test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
 }
+#: Images in a file, by its name.
+CIFAR_IMAGES = {**{f"data_batch_{index}": 10_000 for index in range(1, 6)}, "test_batch": 10_000}
+CIFAR_IMAGES |= {"train": 50_000, "test": 10_000}
 _PIXELS = 3 * 32 * 32
 _CIFAR_SITE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -132,9 +135,14 @@ def _cifar(folder: Path, name: str, *, python: str, binary: str, train: list[str
 
     def read(file: str) -> Part:
         if (folder / binary).is_dir() and not (folder / python).is_dir():
-            return read_cifar_binary(
-                folder / binary / f"{file}.bin", label_bytes=of["label_bytes"], classes=classes
-            )
+            path = folder / binary / f"{file}.bin"
+            part = read_cifar_binary(path, label_bytes=of["label_bytes"], classes=classes)
+            if len(part[1]) != CIFAR_IMAGES[file]:
+                raise DataError(
+                    f"{path}: {len(part[1])} images, the published file has {CIFAR_IMAGES[file]}: damaged; "
+                    f"unpack the binary version of {_CIFAR_SITE} there again"
+                )
+            return part
         md5 = CIFAR_MD5[f"{python}/{file}"]
         return read_cifar_pickle(folder / python / file, md5=md5, labels=of["labels"], classes=classes)
 

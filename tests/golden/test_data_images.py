@@ -47,6 +47,12 @@ def test_cifar10_python(tmp_path, monkeypatch):
     assert (data.classes, data.input.channels, data.input.bits) == (10, 3, 8)
 
 
+def small_files(monkeypatch, **images: int):
+    """So many images in the files of the binary version."""
+    for name in data_images.CIFAR_IMAGES:
+        monkeypatch.setitem(data_images.CIFAR_IMAGES, name, images.get(name, 1))
+
+
 def test_cifar100_has_fine_labels_in_both_versions(tmp_path, monkeypatch):
     write_python(
         tmp_path, monkeypatch, ["train", "test"], inner="cifar-100-python", key=b"fine_labels", classes=100
@@ -55,6 +61,7 @@ def test_cifar100_has_fine_labels_in_both_versions(tmp_path, monkeypatch):
     assert data.classes == 100
     assert data.train_labels.tolist() == [0, 99, 0]
 
+    small_files(monkeypatch, train=2)
     inner = tmp_path / "binary" / "cifar-100-binary"
     inner.mkdir(parents=True)
     image = pixels(1, 7).tobytes()
@@ -66,7 +73,18 @@ def test_cifar100_has_fine_labels_in_both_versions(tmp_path, monkeypatch):
     assert (data.test_samples == pixels(1, 7).reshape(1, 3, 32, 32)).all()
 
 
-def test_cifar10_binary(tmp_path):
+def test_a_binary_batch_that_is_cut_between_images(tmp_path):
+    (tmp_path / "cifar-10-batches-bin").mkdir()
+    path = tmp_path / "cifar-10-batches-bin" / "data_batch_1.bin"
+    path.write_bytes((bytes([2]) + pixels(1, 2).tobytes()) * 2)
+    with pytest.raises(
+        DataError, match=r"data_batch_1.bin: 2 images, the published file has 10000: damaged; unpack"
+    ):
+        load_data("cifar10", tmp_path)
+
+
+def test_cifar10_binary(tmp_path, monkeypatch):
+    small_files(monkeypatch)
     inner = tmp_path / "cifar-10-batches-bin"
     inner.mkdir()
     for seed, name in enumerate(BATCHES):
