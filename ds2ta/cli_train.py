@@ -18,7 +18,10 @@ _console = Console(width=None if sys.stdout.isatty() else 140)
 @app.command()
 def train(
     preset: Annotated[str, typer.Argument(help="A preset, such as digits-tiny.")],
-    out: Annotated[Path, typer.Option(help="Folder for the integer model.")] = Path("models"),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the integer model; default: models/, of other seeds or bits build/trained/."),
+    ] = None,
     resume: Annotated[bool, typer.Option(help="Continue an interrupted run.")] = True,
     seed: Annotated[int | None, typer.Option(help="Seed instead of the recipe's.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,

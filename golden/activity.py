@@ -6,14 +6,11 @@ costs as many operations as the layer has outputs (times nine taps for a convolu
 
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 
-from ds2ta.intervals import widths
-from ds2ta.modelfile import IntegerModel
 from ds2ta.network import Network
 
-__all__ = ["layer_inputs", "word_ratios", "work_share"]
+__all__ = ["layer_inputs", "work_share"]
 
 
 def layer_inputs(network: Network) -> dict[str, str]:
@@ -46,15 +43,3 @@ def work_share(network: Network, taps: Mapping[str, torch.Tensor]) -> torch.Tens
         words = taps[tap].amax(1).clamp(max=1.0)  # taps have time second
         work, dense = work + cost * words.sum(), dense + cost * words.numel()
     return work / dense
-
-
-def word_ratios(model: IntegerModel, taps: Mapping[str, torch.Tensor]) -> dict[str, float]:
-    """Share of non-zero spike words at the input of each layer that is fed by spikes, over all bit planes that the
-    hardware keeps of an `add` residual. `taps` are those of the integer model: uint8, time second."""
-    fed, found = layer_inputs(model.network), {}
-    for layer in widths(model).layers:
-        if layer.name in fed:
-            value = taps[fed[layer.name]].numpy()
-            planes = [np.bitwise_or.reduce(value >> plane & 1, axis=1) for plane in range(layer.shift + 1)]
-            found[layer.name] = float(np.mean(planes))
-    return found

@@ -45,9 +45,8 @@ class _Loader:
 
 
 _LOADERS: dict[str, _Loader] = {}
-_FURTHER = tuple(
-    f"ds2ta.golden.data_{kind}" for kind in ("images", "events", "gesture")
-)  # modules whose sets register when imported
+#: Modules whose sets register when they are imported.
+_FURTHER = tuple(f"ds2ta.golden.data_{kind}" for kind in ("images", "events", "gesture"))
 
 
 def dataset(name: str, *, files: bool = False) -> Callable[[Callable[..., DataSet]], Callable[..., DataSet]]:

@@ -11,6 +11,7 @@ processes does not change the result.
 """
 
 import shutil
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -50,11 +51,26 @@ def compiler_found() -> bool:
 
 @cache
 def compiled_pass(function: Callable, compiled: bool) -> Callable:
-    """`function`, through torch.compile where that is wanted and a compiler is there, once for each shape."""
+    """`function`, through torch.compile where that is wanted and a compiler is there, once for each shape; as it
+    is, with a warning, where compiling fails (a compiler without Python's headers)."""
     if not compiled or not compiler_found():
         return function
     torch._dynamo.config.recompile_limit = max(RECOMPILATIONS, torch._dynamo.config.recompile_limit)
-    return torch.compile(function, dynamic=False)
+    found = torch.compile(function, dynamic=False)
+
+    def call(*arguments):
+        nonlocal found
+        try:
+            return found(*arguments)
+        except RuntimeError as error:
+            if not isinstance(error, torch._dynamo.exc.BackendCompilerFailed):
+                raise
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            warnings.warn(f"torch.compile fails, {function.__name__} runs uncompiled: {reason[0]}", stacklevel=2)
+            found = function
+            return function(*arguments)
+
+    return call
 
 
 def _currents(P: torch.Tensor, factors: torch.Tensor | None, steps: int) -> list[torch.Tensor]:

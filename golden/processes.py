@@ -7,13 +7,25 @@ from contextlib import contextmanager
 import torch
 from torch import distributed
 
-__all__ = ["is_first", "joined"]
+from ds2ta.errors import NetworkError
+
+__all__ = ["check_device", "is_first", "joined"]
+
+
+def check_device(device: str) -> None:
+    """Raise `NetworkError` for a device that is not there."""
+    kind = device.partition(":")[0]
+    if kind not in ("cpu", "cuda"):
+        raise NetworkError(f"--device {device}: must be cpu or cuda")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise NetworkError("--device cuda: no GPU is there for this torch")
 
 
 @contextmanager
 def joined(device: str) -> Iterator[str]:
     """Join the processes that torchrun started (its variables are in the environment) for the length of the block;
     without torchrun, nothing happens. Yields the device of this process: each has its own GPU."""
+    check_device(device)
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield device
         return

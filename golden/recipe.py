@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from ds2ta.checked import BaseModel, ConfigDict, Field, model_validator
+from ds2ta.checked import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ds2ta.errors import NetworkError
 from ds2ta.modelrules import MAX_TAU
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Phase",
     "ShortStart",
     "TrainingConfig",
+    "adjusted",
     "phases",
 ]
 
@@ -137,6 +139,16 @@ class TrainingConfig(BaseModel):
     def bits_of(self, layer: str) -> int:
         """Weight bits of one layer."""
         return self.layer_bits.get(layer, self.bits)
+
+
+def adjusted(config: TrainingConfig, **asked: object) -> TrainingConfig:
+    """The recipe with those of the values that are not None, checked. `NetworkError` names the option."""
+    asked = {key: value for key, value in asked.items() if value is not None}
+    try:
+        return TrainingConfig.model_validate(config.model_dump(mode="json") | asked)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise NetworkError(f"--{first['loc'][0]} {first['input']}: {first['msg'].lower()}") from None
 
 
 @dataclass(frozen=True)

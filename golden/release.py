@@ -20,16 +20,19 @@ from rich.progress import (
 
 from ds2ta.errors import NetworkError
 from ds2ta.golden.checkpoint import Checkpoint, load_checkpoint
-from ds2ta.golden.data import load_data
+from ds2ta.golden.data import DataSet, load_data
 from ds2ta.golden.integer import IntegerNetwork, classify
 from ds2ta.golden.presets import PRESETS
-from ds2ta.golden.processes import is_first, joined
+from ds2ta.golden.processes import check_device, is_first, joined
 from ds2ta.golden.quantize import quantize
+from ds2ta.golden.recipe import adjusted, phases
+from ds2ta.golden.run import make_folders
 from ds2ta.golden.train import train
 from ds2ta.modelfile import IntegerModel, save_model
 
 __all__ = ["export", "integer_accuracy", "quantize_file", "train_preset"]
 
+_ROOT = Path(__file__).resolve().parent.parent
 SELF_TEST_SAMPLES = 64  # held-out samples that a model file carries
 
 
@@ -38,10 +41,16 @@ def integer_accuracy(model: IntegerModel, samples: np.ndarray, labels: np.ndarra
     return 100.0 * float((classify(IntegerNetwork(model).run(samples)) == labels).mean())
 
 
-def export(checkpoint: Checkpoint, *, command: str, folder: str | os.PathLike | None = None) -> IntegerModel:
-    """The integer model of a checkpoint, with its own measured accuracy and the history of its making inside."""
+def export(
+    checkpoint: Checkpoint, *, folder: str | os.PathLike | None = None, data: DataSet | None = None
+) -> IntegerModel:
+    """The integer model of a finished run, with its own measured accuracy and the history of its making inside.
+    `NetworkError` where the run is not at its end."""
     config, progress = checkpoint.network.config, checkpoint.progress
-    data = load_data(config.data, folder)
+    total = sum(phase.epochs for phase in phases(config))
+    if progress["epochs"] != total:
+        raise NetworkError(f"{progress['epochs']} of {total} epochs are done: `ds2ta train` goes on with the rest")
+    data = data or load_data(config.data, folder)
     samples, labels = data.test_samples[:SELF_TEST_SAMPLES], data.test_labels[:SELF_TEST_SAMPLES]
     model = quantize(checkpoint.network, samples=samples, labels=labels)
     packages = {}
@@ -51,7 +60,7 @@ def export(checkpoint: Checkpoint, *, command: str, folder: str | os.PathLike | 
     return replace(
         model,
         provenance={
-            "command": command,
+            "command": progress.get("command", "ds2ta quantize"),
             "data": config.data,
             "seed": config.seed,
             "threads": config.threads,
@@ -61,6 +70,8 @@ def export(checkpoint: Checkpoint, *, command: str, folder: str | os.PathLike | 
             "quantized_accuracy": progress.get("frozen_accuracy", progress.get("quantized_accuracy")),
             "integer_accuracy": integer_accuracy(model, data.test_samples, data.test_labels),
             "seconds": progress["seconds"],
+            **({"hardware": "; ".join(progress["hardware"])} if "hardware" in progress else {}),
+            **({"date": progress["date"]} if "date" in progress else {}),
             "versions": {"python": platform.python_version(), **packages},
         },
     )
@@ -69,7 +80,7 @@ def export(checkpoint: Checkpoint, *, command: str, folder: str | os.PathLike | 
 def train_preset(
     name: str,
     *,
-    out: str | os.PathLike,
+    out: str | os.PathLike | None,
     checkpoint: str | os.PathLike,
     resume: bool = False,
     seed: int | None = None,
@@ -80,21 +91,26 @@ def train_preset(
     device: str = "cpu",
     console: Console | None = None,
 ) -> Path:
-    """Train a preset with a progress bar and write `<out>/<name>.safetensors`; `checkpoint` is the float file that
-    a later call with `resume` continues from. `folder` holds the files of the data set. Under torchrun all
-    processes train, and the first one writes. `bits` instead of the recipe's and `origin`, the weights at the end
-    of another run's float phase, make a row of the curve of accuracy against bits. Returns the file's path."""
+    """Train a preset with a progress bar and write `<out>/<name>.safetensors`; without `out`, into `models/` if it
+    is the preset's own recipe, and into `build/trained/` if seed, bits or origin are others. `checkpoint` is the
+    float file that a later call with `resume` continues from. `folder` holds the files of the data set. Under
+    torchrun all processes train, and the first one writes. `bits` instead of the recipe's and `origin`, the weights
+    at the end of another run's float phase, make a row of the curve of accuracy against bits. Returns the file's
+    path."""
     if name not in PRESETS:
         raise NetworkError(f"preset must be one of {', '.join(PRESETS)}, not {name!r}")
-    out = Path(out)
     preset = PRESETS[name]
-    asked = {"seed": seed, "threads": threads, "bits": bits}
-    if bits is not None and not 2 <= bits <= 8:
-        raise NetworkError(f"--bits {bits}: weights have 2 to 8")
-    config = preset.config.model_copy(update={key: value for key, value in asked.items() if value is not None})
-    load_data(config.data, folder)  # what is missing is said before anything is written
-    for made in (out, Path(checkpoint).parent):
-        made.mkdir(parents=True, exist_ok=True)
+    config = adjusted(preset.config, seed=seed, threads=threads, bits=bits)
+    check_device(device)
+    data = load_data(config.data, folder)  # what is missing is said before anything is written
+    own = origin is None and config == preset.config.model_copy(update={"threads": config.threads})
+    command = f"ds2ta train {name}" + ("" if folder is None else " --data DIR")
+    options = {"--seed": seed, "--threads": threads, "--bits": bits, "--origin": origin and "FILE"}
+    command += "".join(f" {option} {value}" for option, value in options.items() if value is not None)
+    command += "" if out is None else " --out FOLDER"
+    command += "" if device == "cpu" else f" --device {device}"
+    out = Path(out) if out is not None else _ROOT / ("models" if own else "build/trained")
+    make_folders(out, Path(checkpoint).parent)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -113,29 +129,29 @@ def train_preset(
         trained = train(
             preset.network,
             config,
-            folder=folder,
+            data=data,
             path=checkpoint,
             resume=resume,
             origin=origin,
             device=place,
             report=report,
+            command=command,
         )
         first = is_first()
     path = out / f"{name}.safetensors"
     if not first:
         return path
-    command = f"ds2ta train {name} --out models/" + ("" if seed is None else f" --seed {seed}")
-    command += "" if folder is None else " --data DIR"
-    command += "" if bits is None else f" --bits {bits}"
-    command += "" if origin is None else " --origin FILE"
-    save_model(export(trained, command=command, folder=folder), path)
+    save_model(export(trained, data=data), path)
     return path
 
 
 def quantize_file(
     checkpoint: str | os.PathLike, model: str | os.PathLike, *, folder: str | os.PathLike | None = None
 ) -> IntegerModel:
-    """Export a float checkpoint of any training run to an integer model file."""
-    found = export(load_checkpoint(checkpoint), command="ds2ta quantize", folder=folder)
+    """Export the float checkpoint of a finished training run to an integer model file."""
+    try:
+        found = export(load_checkpoint(checkpoint), folder=folder)
+    except NetworkError as error:
+        raise NetworkError(f"{checkpoint}: {error}") from None
     save_model(found, model)
     return found

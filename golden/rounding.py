@@ -2,17 +2,12 @@
 
 import torch
 
-__all__ = ["floor_through", "round_half_up", "round_through"]
+__all__ = ["round_half_up", "round_through"]
 
 
 def round_through(value: torch.Tensor) -> torch.Tensor:
     """Nearest whole number (ties to even); gradient 1."""
     return value + (torch.round(value) - value).detach()
-
-
-def floor_through(value: torch.Tensor) -> torch.Tensor:
-    """Largest whole number not above `value`; gradient 1."""
-    return value + (torch.floor(value) - value).detach()
 
 
 def round_half_up(value: torch.Tensor) -> torch.Tensor:

@@ -4,12 +4,15 @@ import copy
 import math
 import time
 from collections.abc import Callable
+from datetime import date
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import distributed
 from torch.nn import functional
 
+from ds2ta.errors import DataError
 from ds2ta.golden.activity import work_share
 from ds2ta.golden.augment import augment_images, mix
 from ds2ta.golden.augment_events import augment_events
@@ -22,13 +25,16 @@ from ds2ta.golden.journal import Journal
 from ds2ta.golden.optimizer import average_gradients, make_optimizer, moments, restore, set_rate
 from ds2ta.golden.processes import is_first
 from ds2ta.golden.recipe import Phase, phases
+from ds2ta.hardware import hardware
 
-__all__ = ["Report", "Run", "accuracy"]
+__all__ = ["Report", "Run", "accuracy", "make_folders"]
 
 SAVE_EVERY = 10  # epochs
 SAVE_SECONDS = 180.0  # or when so much time has passed, in the middle of an epoch
 JOURNAL_EVERY = 50  # steps
-EVALUATED = 500  # samples at once
+EVALUATED = 500  # samples at once, at most
+EVALUATED_BYTES = 2 << 30  # that they may take
+_LIVE = 6  # tensors of the size of a layer's sums, while that layer is computed
 
 Report = Callable[[float, int, str], None]  # epochs done, epochs in all, what to say
 
@@ -48,7 +54,16 @@ class Run:
         self.began, self.before = time.monotonic(), self.progress["seconds"]
         self.saved = self.began
         done = self.progress["epochs"], self.progress.get("steps", 0)
-        self.journal = Journal(path if self.main else None, epoch=done[0], step=done[1])
+        self.journal = Journal(path if self.main else None, epoch=done[0], step=done[1], steps=self.steps)
+        self.machine = self._machine()
+
+    def _machine(self) -> str:
+        """What this call runs on, for the record."""
+        count = self.config.threads
+        found = f"{hardware()}, {count} thread{'s' if count > 1 else ''}"
+        if self.device.type == "cuda":
+            found += f", {torch.cuda.get_device_name(self.device)}"
+        return found if world() == 1 else f"{found}, {world()} processes"
 
     def to(self, stop_after: float | None, minutes: float | None = None) -> None:
         """All epochs that are left, or those up to `stop_after`, or as many as the minutes allow."""
@@ -76,12 +91,17 @@ class Run:
         """Epochs done, as a fraction too."""
         return self.progress["epochs"] + self.progress.get("steps", 0) / self.steps
 
-    def _look(self, passed: float) -> None:
-        """Decide, just before a save, whether this call ends here; all processes end when the first one does."""
-        late = torch.tensor(float(time.monotonic() > self.deadline), device=self.device)
+    def _due(self, passed: float) -> bool:
+        """Whether it is time to save, and in `over` whether this call then ends. The first process's clock counts
+        for all."""
+        now = time.monotonic()
+        over, late = now > self.deadline, now - self.saved > SAVE_SECONDS
         if world() > 1:
-            distributed.broadcast(late, 0)
-        self.over = passed >= self.last or bool(late)
+            clock = torch.tensor([float(over), float(late)], device=self.device)
+            distributed.broadcast(clock, 0)
+            over, late = (bool(value) for value in clock.tolist())
+        self.over = over or passed >= self.last
+        return self.over or late
 
     def epoch(self, optimizer, phase: Phase, epoch: int, first: int, total: int) -> None:
         """One pass over the training samples, or what is left of it, or until this call is over; all randomness
@@ -92,8 +112,8 @@ class Run:
         if start:
             generator.set_state(self.checkpoint.random)
         self.network.train()
-        losses, counted = self.progress.get("losses", 0.0), 0
-        recent = 0.0
+        losses = self.progress.get("losses", 0.0)
+        recent, counted = self.progress.get("recent", (0.0, 0))  # since the journal's last line
         for step in range(start, self.steps):
             rate = set_rate(optimizer, (epoch - first) * self.steps + step, phase.epochs * self.steps)
             chosen = order[step * config.batch : (step + 1) * config.batch]
@@ -101,18 +121,17 @@ class Run:
             losses, recent, counted = losses + loss, recent + loss, counted + 1
             if (step + 1) % JOURNAL_EVERY == 0 or step + 1 == self.steps:
                 self.note(phase, epoch, step + 1, recent / counted, rate)
+                if step + 1 < self.steps:  # the epoch's end has its own
+                    self.tell(epoch + (step + 1) / self.steps, total, f"{phase.name}: loss {recent / counted:.3f}")
                 recent, counted = 0.0, 0
-                done = epoch + (step + 1) / self.steps
-                late = self.path is not None and time.monotonic() - self.saved > SAVE_SECONDS
-                self._look(done)
-                if step + 1 < self.steps and (late or self.over):
-                    self.progress |= {"epochs": epoch, "steps": step + 1, "losses": losses}
-                    self.checkpoint.random = generator.get_state()
-                    self.save(optimizer)
-                    if self.over:
-                        return
+            if step + 1 < self.steps and self._due(epoch + (step + 1) / self.steps):
+                self.progress |= {"epochs": epoch, "steps": step + 1, "losses": losses, "recent": [recent, counted]}
+                self.checkpoint.random = generator.get_state()
+                self.save(optimizer)
+                if self.over:
+                    return
         self.progress |= {"epochs": epoch + 1}
-        for key in ("steps", "losses"):
+        for key in ("steps", "losses", "recent"):
             self.progress.pop(key, None)
         self.checkpoint.random = None
         self.tell(epoch + 1, total, f"{phase.name}: loss {losses / self.steps:.3f}")
@@ -120,12 +139,13 @@ class Run:
         if done:
             found = accuracy(self.network, self.data.test_samples, self.data.test_labels)
             self.progress[f"{phase.name}_accuracy"] = found
+            self.journal.accuracy(phase=phase.name, epoch=epoch + 1, percent=found)
             self.tell(epoch + 1, total, f"{phase.name}: held-out accuracy {found:.2f} %")
             if not phase.quantized and self.path is not None and self.main:
+                self.stamp()
                 save_checkpoint(Checkpoint(self.network, self.progress), float_path(self.path))
-        late = time.monotonic() - self.saved > SAVE_SECONDS
-        self._look(epoch + 1)
-        self.save(optimizer, empty=done, write=done or late or self.over or (epoch + 1) % SAVE_EVERY == 0)
+        due = self._due(epoch + 1)
+        self.save(optimizer, empty=done, write=done or due or (epoch + 1) % SAVE_EVERY == 0)
 
     def step(self, optimizer, chosen: torch.Tensor, generator: torch.Generator, epoch: int) -> float:
         """One batch; the loss of the whole batch, averaged over all processes."""
@@ -179,13 +199,35 @@ class Run:
         if self.report is not None and self.main:
             self.report(epoch, total, text)
 
+    def stamp(self) -> None:
+        """How long it took, when, and on what."""
+        self.progress["seconds"] = round(self.before + time.monotonic() - self.began, 1)
+        self.progress["date"] = date.today().isoformat()
+        if self.machine not in (known := self.progress.get("hardware", [])):
+            self.progress["hardware"] = [*known, self.machine]
+
     def save(self, optimizer, *, empty: bool = False, write: bool = True) -> None:
         """Bring the checkpoint up to date, and the file where `write` says so."""
-        self.progress["seconds"] = round(self.before + time.monotonic() - self.began, 1)
+        self.stamp()
         self.checkpoint.optimizer = {} if empty else moments(optimizer, self.network)
         if write and self.path is not None and self.main:
             save_checkpoint(self.checkpoint, self.path)
-            self.saved = time.monotonic()
+        self.saved = time.monotonic() if write else self.saved
+
+
+def make_folders(*folders: Path) -> None:
+    """Make them where they are not there; `DataError` where that cannot be."""
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(f"{folder}: no folder can be made there ({error.strerror})") from None
+
+
+def _at_once(network: FloatNetwork) -> int:
+    """Samples that are evaluated together: as many as memory allows, in float64."""
+    largest = max(spec.outputs * spec.height * spec.width for spec in network.network.layers())
+    return max(1, min(EVALUATED, EVALUATED_BYTES // (8 * _LIVE * network.network.time_steps * largest)))
 
 
 def accuracy(network: FloatNetwork, samples: np.ndarray, labels: np.ndarray) -> float:
@@ -196,11 +238,11 @@ def accuracy(network: FloatNetwork, samples: np.ndarray, labels: np.ndarray) -> 
     exact = network if fused else copy.deepcopy(network).double()
     training = network.training
     exact.eval()
-    device = network.head.weight.device
+    device, count = network.head.weight.device, _at_once(network)
     with torch.no_grad():
         found = [
-            classify(exact(torch.from_numpy(samples[start : start + EVALUATED]).to(device)).cpu())
-            for start in range(0, len(samples), EVALUATED)
+            classify(exact(torch.from_numpy(samples[start : start + count]).to(device)).cpu())
+            for start in range(0, len(samples), count)
         ]
     network.train(training)
     return 100.0 * float((np.concatenate(found) == labels).mean())

@@ -11,9 +11,11 @@ import sys
 from pathlib import Path
 
 from ds2ta.errors import Ds2taError
+from ds2ta.golden.data import load_data
 from ds2ta.golden.presets import PRESETS
-from ds2ta.golden.processes import is_first, joined
-from ds2ta.golden.recipe import phases
+from ds2ta.golden.processes import check_device, is_first, joined
+from ds2ta.golden.recipe import adjusted, phases
+from ds2ta.golden.run import make_folders
 from ds2ta.golden.train import train
 
 __all__ = ["main"]
@@ -35,27 +37,36 @@ def main(arguments: list[str] | None = None) -> None:
     except Ds2taError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except ModuleNotFoundError as error:
+        print(f"error: preset {found.preset} needs package {error.name}, which is not installed", file=sys.stderr)
+        sys.exit(2)
 
 
 def _train(found: argparse.Namespace) -> None:
     preset = PRESETS[found.preset]
-    asked = {"seed": found.seed, "threads": found.threads}
-    config = preset.config.model_copy(update={key: value for key, value in asked.items() if value is not None})
-    found.state.parent.mkdir(parents=True, exist_ok=True)
+    config = adjusted(preset.config, seed=found.seed, threads=found.threads)
+    check_device(found.device)
+    data = load_data(config.data, found.data)
+    make_folders(found.state.parent)
+    command = f"ds2ta-train.pyz {found.preset}" + ("" if found.data is None else " --data DIR")
+    command += "" if found.seed is None else f" --seed {found.seed}"
+    command += "" if found.device == "cpu" else f" --device {found.device}"
 
     def report(epoch: float, total: int, text: str) -> None:
-        print(f"{found.preset}: epoch {epoch} of {total}: {text}", flush=True)
+        if epoch == int(epoch):
+            print(f"{found.preset}: epoch {epoch:.0f} of {total}: {text}", flush=True)
 
     with joined(found.device) as device:
         done = train(
             preset.network,
             config,
-            folder=found.data,
+            data=data,
             path=found.state,
             resume=True,
             minutes=found.minutes,
             device=device,
             report=report,
+            command=command,
         ).progress
         total = sum(phase.epochs for phase in phases(config))
         if is_first():

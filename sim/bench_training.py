@@ -10,11 +10,11 @@ import datetime
 import importlib.util
 import json
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -27,8 +27,10 @@ from ds2ta.golden.float_network import FloatNetwork
 from ds2ta.golden.integer import IntegerNetwork
 from ds2ta.golden.optimizer import make_optimizer
 from ds2ta.golden.presets import PRESETS
+from ds2ta.golden.processes import check_device
 from ds2ta.golden.quantize import quantize
 from ds2ta.golden.recipe import Arithmetic
+from ds2ta.hardware import hardware
 from ds2ta.modelfile import IntegerModel, load_model
 from ds2ta.network import Network
 
@@ -94,13 +96,12 @@ def bench_training(
         raise FitError(f"preset {unknown[0]} does not exist; there are {', '.join(PRESETS)}")
     if unknown := [name for name in precisions if name not in PRECISIONS]:
         raise FitError(f"--precision {unknown[0]}: must be one of {', '.join(PRECISIONS)}")
-    if device not in ("cpu", "cuda"):
-        raise FitError(f"--device {device}: must be cpu or cuda")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise FitError("--device cuda: no GPU is there for this torch")
+    check_device(device)
     model = _untrained() if golden is None else load_model(golden)
     weights = "untrained weights" if golden is None else golden.name
-    about = {"command": command, "hardware": _hardware(device), "date": datetime.date.today().isoformat()}
+    machine = hardware() + (f", {torch.cuda.get_device_name()}" if device == "cuda" else "")
+    about = {"command": command, "hardware": machine, "date": datetime.date.today().isoformat()}
+    about["spikingjelly_version"] = version("spikingjelly")
     before, rows = torch.get_num_threads(), []
 
     def add(row: dict) -> None:
@@ -125,16 +126,6 @@ def bench_training(
     _print(rows, console)
     console.print(f"all rows: {out}")
     return rows
-
-
-def _hardware(device: str) -> str:
-    names = [line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
-    found = f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
-    return f"{found}, {torch.cuda.get_device_name()}" if device == "cuda" else found
-
-
-def _lines(path: str) -> list[str]:
-    return Path(path).read_text().splitlines() if Path(path).is_file() else []
 
 
 def _compare(setting: Setting, rounds: int) -> Iterator[dict]:

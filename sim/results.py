@@ -6,8 +6,6 @@ digest of its model, so that a test finds a record that is older than its model.
 """
 
 import json
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
@@ -19,6 +17,7 @@ from ds2ta.errors import DataError, ModelFileError
 from ds2ta.gateware.machine import Machine
 from ds2ta.golden.operations import Activity, where
 from ds2ta.golden.sparsity import attention_sparsity
+from ds2ta.hardware import hardware
 from ds2ta.modelfile import IntegerModel, load_model, model_digest
 from ds2ta.sim.activity import Counted
 
@@ -30,7 +29,6 @@ __all__ = [
     "add_model",
     "add_speed",
     "bits_of",
-    "hardware",
     "put",
     "read_record",
     "shipped",
@@ -51,13 +49,25 @@ def read_record() -> dict:
 
 
 def put(record: Mapping) -> None:
-    """Store the record."""
-    RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+    """Store the record, whole or not at all."""
+    partial = RECORD.with_name(RECORD.name + ".partial")
+    partial.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+    partial.replace(RECORD)
 
 
 def shipped() -> dict[str, IntegerModel]:
-    """Name -> model, of every file in `models/`."""
-    return {path.stem: load_model(path) for path in sorted((ROOT / "models").glob("*.safetensors"))}
+    """Name -> model, of every file in `models/`; `ModelFileError` where one does not say what it measured."""
+    found = {}
+    for path in sorted((ROOT / "models").glob("*.safetensors")):
+        found[path.stem] = load_model(path)
+        _demand_provenance(path, found[path.stem])
+    return found
+
+
+def _demand_provenance(path: Path, model: IntegerModel) -> None:
+    keys = ("data", "integer_accuracy", "test_samples", "command")
+    if missing := [key for key in keys if key not in model.provenance]:
+        raise ModelFileError(f"{path}: its provenance has no {missing[0]}; `ds2ta train` writes one that has")
 
 
 def shipped_name(model: IntegerModel, path: Path) -> str:
@@ -75,17 +85,6 @@ def bits_of(model: IntegerModel) -> int:
     return max(set(found), key=found.count)
 
 
-def hardware() -> str:
-    """The machine at hand in a few words."""
-    kind = platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        kind = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
-    return f"{kind}, {os.cpu_count()} cores"
-
-
 def _today() -> str:
     return date.today().isoformat()
 
@@ -95,13 +94,16 @@ def add_model(record: dict, path: Path, *, on: str | None = None, when: str | No
     network becomes a row of accuracy against bits. Returns the section."""
     model = load_model(path)
     name, about = model.network.name, model.provenance
-    if missing := [key for key in ("data", "integer_accuracy", "test_samples", "command") if key not in about]:
-        raise ModelFileError(f"{path}: its provenance has no {missing[0]}; `ds2ta train` writes one that has")
+    _demand_provenance(path, model)
     try:
         when = date.fromisoformat(when).isoformat() if when else None
     except ValueError:
         raise DataError(f"--date {when}: write it as 2025-01-31") from None
-    made = {"digest": model_digest(model), "hardware": on or hardware(), "date": when or _today()}
+    made = {
+        "digest": model_digest(model),
+        "hardware": on or about.get("hardware") or hardware(),
+        "date": when or about.get("date") or _today(),
+    }
     if path.resolve() == (ROOT / "models" / f"{name}.safetensors").resolve():
         record["accuracy"][name] = made
         return "accuracy"

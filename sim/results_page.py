@@ -187,6 +187,7 @@ def _speed(record: Mapping, _: Models) -> list[str]:
         "batch": "batch",
         "ours": "ours",
         "spikingjelly": "SpikingJelly",
+        "spikingjelly_version": "its version",
         "spikingjelly_backend": "its backend",
         "ratio": "ratio",
         "ratio_by_cpu_time": "ratio by CPU time",

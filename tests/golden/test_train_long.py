@@ -1,9 +1,11 @@
 """Training of large networks: stopping in the middle of an epoch, several processes, journals."""
 
+import hashlib
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +14,9 @@ from small_data import CONFIG, NETWORK, squares
 from ds2ta.errors import NetworkError
 from ds2ta.golden import data, run, train
 from ds2ta.golden.checkpoint import float_path, load_checkpoint
-from ds2ta.golden.journal import Journal, read_journal
+from ds2ta.golden.float_network import FloatNetwork
+from ds2ta.golden.journal import Journal, journal_path, read_journal
+from ds2ta.golden.presets import PRESETS
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +38,7 @@ def test_a_run_cut_at_any_place_goes_on_with_equal_losses(tmp_path):
     assert wanted[-1][:3] == ("quantized", 2, 16)
     assert wanted[-1][3] < wanted[0][3]
     path = tmp_path / "cut.safetensors"
-    for stop in (0.3, 0.5, 1.0, 1.4, 2.2, 2.9):
+    for stop in (0.3, 0.5, 1.0, 1.4, 2.2, 2.9):  # of 16 steps, in the middle of a line of three too
         cut = train.train(NETWORK, CONFIG, path=path, resume=True, stop_after=stop)
         found = load_checkpoint(path)
         assert found.progress == cut.progress
@@ -56,12 +60,47 @@ def test_a_run_may_begin_at_the_end_of_a_float_phase(tmp_path):
     again = train.train(NETWORK, CONFIG, origin=origin)
     state = whole.network.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in again.network.state_dict().items())
-    assert again.progress | {"seconds": 0} == whole.progress | {"seconds": 0}
+    began = {"seconds": 0, "origin": hashlib.sha256(origin.read_bytes()).hexdigest()}
+    assert again.progress | {"seconds": 0} == whole.progress | began
     coarse = train.train(NETWORK, CONFIG.model_copy(update={"bits": 2}), origin=origin)
     assert coarse.network.synapse("rpe").integer_weight()[0].abs().max() == 1
     other = NETWORK.model_copy(update={"hidden_dim": 20})
-    with pytest.raises(NetworkError, match="not the end of a float phase of network squares"):
-        train.train(other, CONFIG, origin=origin)
+    end = tmp_path / "whole.safetensors"  # has a float accuracy too
+    for network, start in ((other, origin), (NETWORK, end)):
+        with pytest.raises(NetworkError, match="not the end of a float phase of network squares"):
+            train.train(network, CONFIG, origin=start)
+    with pytest.raises(NetworkError, match="its float phase had seed 3, this recipe has 4"):
+        train.train(NETWORK, CONFIG.model_copy(update={"seed": 4}), origin=origin)
+
+
+def test_a_resumed_run_must_have_begun_there(tmp_path):
+    train.train(NETWORK, CONFIG, path=tmp_path / "whole.safetensors")
+    origin, path = float_path(tmp_path / "whole.safetensors"), tmp_path / "state.safetensors"
+    train.train(NETWORK, CONFIG, path=path, origin=origin, stop_after=2.2)
+    train.train(NETWORK, CONFIG, path=path, origin=origin, resume=True, stop_after=2.4)
+    with pytest.raises(NetworkError, match=r"began with weights with SHA-256 .*, not with --origin None"):
+        train.train(NETWORK, CONFIG, path=path, resume=True)
+    train.train(NETWORK, CONFIG, path=tmp_path / "plain.safetensors", stop_after=0.2)
+    with pytest.raises(NetworkError, match="began with the recipe's float phase, not with --origin"):
+        train.train(NETWORK, CONFIG, path=tmp_path / "plain.safetensors", origin=origin, resume=True)
+
+
+def test_one_run_at_a_time(tmp_path):
+    path = tmp_path / "state.safetensors"
+    with train._alone(path), pytest.raises(NetworkError, match=r"state.safetensors: another run is at work on it"):
+        train.train(NETWORK, CONFIG, path=path)
+    assert not list(tmp_path.iterdir())
+    train.train(NETWORK, CONFIG, path=path, stop_after=0.1)
+
+
+def test_evaluation_fits_into_memory():
+    shapes = {name: run._at_once(FloatNetwork(network=p.network, config=p.config)) for name, p in PRESETS.items()}
+    assert shapes["digits-tiny"] == 500
+    for name, count in shapes.items():
+        network = PRESETS[name].network
+        largest = max(layer.outputs * layer.height * layer.width for layer in network.layers())
+        assert 1 <= count <= 500
+        assert 8 * 6 * network.time_steps * largest * count <= 2 << 30
 
 
 def test_checkpoints_come_by_the_clock(tmp_path, monkeypatch):
@@ -69,7 +108,7 @@ def test_checkpoints_come_by_the_clock(tmp_path, monkeypatch):
     saved = []
     monkeypatch.setattr(run, "save_checkpoint", lambda found, path: saved.append(dict(found.progress)))
     train.train(NETWORK, CONFIG, path=tmp_path / "run.safetensors", stop_after=1)
-    assert [place.get("steps") for place in saved] == [3, 6, 9, 12, 15, None]
+    assert [place.get("steps") for place in saved] == [*range(1, 16), None]  # of 16, whatever the journal does
 
 
 def test_another_number_of_threads_is_no_other_recipe(tmp_path):
@@ -115,9 +154,53 @@ def test_two_processes_have_the_losses_of_one(tmp_path):
         assert other[3] == pytest.approx(mine[3], abs=1e-4)
 
 
+def test_lines_that_are_cut_off_are_the_end(tmp_path):
+    head, whole = "phase,epoch,step,loss,rate,seconds\n", "float,0,3,2.0,0.1,1.0\n"
+    for rest in ("", "float,0,6,1.", "float,0,6,", "float,0", "float,0,6,1.0,0.1,2.0,7\n", "\udcff,x,,,,\n"):
+        (tmp_path / "run.csv").write_text(head + whole + rest, errors="surrogateescape")
+        assert [row["step"] for row in read_journal(tmp_path / "run.csv")] == [3]
+    (tmp_path / "foreign.csv").write_text("a,b\n1,2\n")
+    assert read_journal(tmp_path / "foreign.csv") == []
+
+
+def test_states_of_one_stem_have_their_own_journals():
+    assert [journal_path(f"at/{name}").name for name in ("run.safetensors", "cifar.b2", "cifar.b3")] == [
+        "run.csv",
+        "cifar.b2.csv",
+        "cifar.b3.csv",
+    ]
+
+
+def test_tensorboard_counts_steps_of_the_whole_run(tmp_path, monkeypatch):
+    told = []
+
+    class Writer:
+        def __init__(self, path, purge_step):
+            told.append((path.name, purge_step))
+
+        def add_scalar(self, *words):
+            told.append(words)
+
+        def close(self):
+            told.append("closed")
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=Writer))
+    journal = Journal(tmp_path / "run.safetensors", epoch=2, step=5, steps=16)
+    journal.write(phase="float", epoch=2, step=8, loss=1.5, rate=0.1, seconds=1.0)
+    journal.accuracy(phase="float", epoch=3, percent=80.0)
+    journal.close()
+    assert told == [
+        ("run.tensorboard", 38),
+        ("loss/float", 1.5, 40),
+        ("rate", 0.1, 40),
+        ("held-out accuracy/float", 80.0, 48),
+        "closed",
+    ]
+
+
 def test_journal_of_no_path_writes_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    journal = Journal(None, epoch=0, step=0)
+    journal = Journal(None, epoch=0, step=0, steps=4)
     journal.write(phase="float", epoch=0, step=1, loss=1.0, rate=0.1, seconds=1.0)
     journal.close()
     assert not list(tmp_path.iterdir())

@@ -3,14 +3,18 @@
 import io
 
 import pytest
+import torch
 from rich.console import Console
 
-from ds2ta.errors import Ds2taError, NetworkError
+from ds2ta.errors import DataError, Ds2taError, NetworkError
 from ds2ta.golden import release
+from ds2ta.golden.checkpoint import load_checkpoint
 from ds2ta.golden.data import load_data
 from ds2ta.golden.presets import Preset
 from ds2ta.golden.recipe import TrainingConfig
 from ds2ta.golden.release import integer_accuracy, quantize_file, train_preset
+from ds2ta.golden.train import train
+from ds2ta.hardware import hardware
 from ds2ta.modelfile import load_model, model_digest
 from ds2ta.network import network_from_dict
 
@@ -39,7 +43,9 @@ def test_train_preset_and_quantize_file(tmp_path, monkeypatch):
     assert path == tmp_path / "models" / "spark.safetensors"
     model = load_model(path)
     about, data = model.provenance, load_data("digits")
-    assert about["command"] == "ds2ta train spark --out models/"
+    assert about["command"] == "ds2ta train spark --out FOLDER"
+    assert about["hardware"] == f"{hardware()}, 1 thread"
+    assert about["date"] == load_checkpoint(checkpoint).progress["date"]
     assert about["integer_accuracy"] == integer_accuracy(model, data.test_samples, data.test_labels)
     assert "held-out accuracy" in screen.getvalue()
 
@@ -57,7 +63,7 @@ def test_train_preset_and_quantize_file(tmp_path, monkeypatch):
     other = train_preset(
         "spark", out=tmp_path / "other", checkpoint=tmp_path / "o.ckpt", seed=5, console=Console(file=screen)
     )
-    assert load_model(other).provenance["command"].endswith("--seed 5")
+    assert load_model(other).provenance["command"] == "ds2ta train spark --seed 5 --out FOLDER"
     assert load_model(other).provenance["seed"] == 5
     assert model_digest(load_model(other)) != model_digest(model)
 
@@ -73,3 +79,57 @@ def test_quantize_file_refuses_a_model_file(tmp_path):
     with pytest.raises(Ds2taError, match="not a readable safetensors file"):
         quantize_file(tmp_path / "junk", tmp_path / "out.safetensors")
     assert not (tmp_path / "out.safetensors").exists()
+
+
+MISTAKES = {
+    "seed": ({"seed": -1}, r"--seed -1: input should be greater than or equal to 0"),
+    "threads": ({"threads": 0}, r"--threads 0: input should be greater than or equal to 1"),
+    "many threads": ({"threads": 65}, r"--threads 65: input should be less than or equal to 64"),
+    "bits": ({"bits": 9}, r"--bits 9: input should be less than or equal to 8"),
+    "device": ({"device": "tpu"}, r"--device tpu: must be cpu or cuda"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_bad_options_leave_nothing_behind(mistake, tmp_path):
+    options, message = MISTAKES[mistake]
+    with pytest.raises(NetworkError, match=message):
+        train_preset("digits-tiny", out=tmp_path / "models", checkpoint=tmp_path / "x.ckpt", **options)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")
+def test_no_gpu(tmp_path):
+    with pytest.raises(NetworkError, match="--device cuda: no GPU is there"):
+        train_preset("digits-tiny", out=tmp_path / "models", checkpoint=tmp_path / "x.ckpt", device="cuda")
+
+
+def test_folders_that_cannot_be(tmp_path):
+    (tmp_path / "file").touch()
+    for place in ({"out": tmp_path / "file" / "x"}, {"checkpoint": tmp_path / "file" / "x" / "s"}):
+        options = {"out": tmp_path / "models", "checkpoint": tmp_path / "s"} | place
+        with pytest.raises(DataError, match="no folder can be made there"):
+            train_preset("digits-tiny", **options)
+
+
+def test_an_unfinished_run_is_not_exported(tmp_path):
+    data = load_data("digits")
+    network = SPARK.network
+    path = tmp_path / "half.ckpt"
+    train(network, SPARK.config, path=path, data=data, stop_after=1)
+    with pytest.raises(
+        NetworkError, match=r"half.ckpt: 1 of 2 epochs are done: `ds2ta train` goes on with"
+    ):
+        quantize_file(path, tmp_path / "out.safetensors")
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_only_the_preset_itself_goes_to_the_models(tmp_path, monkeypatch):
+    """Another seed must not take the place of a shipped file."""
+    monkeypatch.setitem(release.PRESETS, "spark", SPARK)
+    monkeypatch.setattr(release, "_ROOT", tmp_path)
+    for seed, where in ((None, "models"), (6, "build/trained"), (0, "models")):
+        path = train_preset("spark", out=None, checkpoint=tmp_path / f"{seed}.ckpt", seed=seed, threads=2)
+        assert path == tmp_path / where / "spark.safetensors"
+        command = load_model(path).provenance["command"]
+        assert command == "ds2ta train spark" + (f" --seed {seed}" if seed is not None else "") + " --threads 2"
