@@ -10,25 +10,35 @@ A state dict holds no time constant, threshold, number of steps or heads, and no
 `config` state them, and are checked against the shapes that it does hold.
 """
 
+import argparse
+import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 
 import torch
 
 from ds2ta.errors import ModelFileError, NetworkError
+from ds2ta.golden.checkpoint import Checkpoint, save_checkpoint
+from ds2ta.golden.data import load_data
 from ds2ta.golden.float_network import FloatNetwork
+from ds2ta.golden.presets import PRESETS
 from ds2ta.golden.recipe import TrainingConfig
+from ds2ta.golden.run import accuracy
 from ds2ta.network import Network
 
-__all__ = ["import_spikformer", "read_state"]
+__all__ = ["import_file", "import_spikformer", "read_state"]
 
-_UNUSED = (".num_batches_tracked",)  # and the norms that Spikformer has but does not use
+#: What a checkpoint may hold that its network does not use: counters, layer norms, a positional embedding.
+_UNUSED = re.compile(r"\.num_batches_tracked$|(^|\.)norm\d?\.|^pos_embed$")
 
 
 def read_state(path: str | os.PathLike) -> dict[str, torch.Tensor]:
-    """The tensors of a `.pth` file, its `model` or its `state_dict`, read without running what it may hold."""
+    """The tensors of a `.pth` file, its `model` or its `state_dict`, read without running what it may hold (of
+    objects, only the plain arguments of a command line that training scripts put beside the weights)."""
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ModelFileError(f"{path}: no such file") from None
     except Exception as error:  # whatever the unpickler may raise, it means one thing
@@ -70,7 +80,7 @@ def import_spikformer(
         raise NetworkError(
             f"network {network.name}: Spikformer has nsad off, window 1, residual add and leak_shift 1 (tau_m = 2)"
         )
-    left = {name: value for name, value in state.items() if not name.endswith(_UNUSED) and ".norm" not in name}
+    left = {name: value for name, value in state.items() if not _UNUSED.search(name)}
 
     def take(name: str, shape: tuple[int, ...], *, optional: bool = False) -> torch.Tensor | None:
         for spelled in (name, name.replace("_linear.", "_conv.")):  # for events, convolutions of size 1
@@ -119,3 +129,35 @@ def import_spikformer(
     if left:
         raise NetworkError(f"tensor {sorted(left)[0]} has no place in network {network.name}")
     return found.eval()
+
+
+def import_file(
+    path: str | os.PathLike,
+    state: str | os.PathLike,
+    *,
+    preset: str,
+    folder: str | os.PathLike | None,
+    mean: Sequence[float] = (0.0, 0.0, 0.0),
+    deviation: Sequence[float] = (1.0, 1.0, 1.0),
+) -> float:
+    """Write the `.pth` file `path` as the end of the float phase of a preset that is a baseline: `ds2ta train` with
+    `--origin` fine-tunes it to integer weights. Returns its accuracy on the held-out samples in `folder` in
+    percent."""
+    if preset not in PRESETS:
+        raise NetworkError(f"preset must be one of {', '.join(PRESETS)}, not {preset!r}")
+    network, config = PRESETS[preset].network, PRESETS[preset].config
+    values = {"mean": mean, "deviation": deviation}
+    channels = network.input.channels if network.input.kind == "image" else 3  # frames are not normalized
+    for name, value in values.items():
+        wrong = any(not math.isfinite(item) or item < 0 or (name == "deviation" and not item) for item in value)
+        if len(value) != channels or wrong:
+            raise NetworkError(f"--{name} {list(value)}: must be {channels} numbers, one a channel")
+    try:
+        found = import_spikformer(read_state(path), network=network, config=config, **values)
+    except NetworkError as error:
+        raise NetworkError(f"{path}: {error}") from None
+    data = load_data(config.data, folder)
+    right = accuracy(found, data.test_samples, data.test_labels)
+    progress = {"epochs": config.epochs_float, "seconds": 0.0, "float_accuracy": right}
+    save_checkpoint(Checkpoint(found, progress), state)
+    return right

@@ -1,7 +1,8 @@
 """Training: seeded, deterministic for a given number of threads, resumable at every checkpoint.
 
 Three phases, each with its own AdamW and learning rate: float; quantization-aware (the forward pass is the integer
-model's); the same with frozen batch-norm statistics, so that what is trained is what is exported. No choice is ever
+model's, up to the rounding of bfloat16 where that is the recipe's); the same with frozen batch-norm statistics, so
+that what is trained is what is exported. No choice is ever
 made on the held-out samples: the last epoch is the result.
 
 Under `torchrun` each process computes its share of every batch; batch-norm statistics, random numbers and gradients

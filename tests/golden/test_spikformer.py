@@ -1,14 +1,22 @@
 """Import of Spikformer checkpoints: the original network, written out here with its own neuron (or SpikingJelly's,
 where that is installed), and our baseline with the imported weights classify alike, to the last spike."""
 
+import argparse
+import pathlib
+
 import pytest
 import torch
 from torch import nn
 
 from ds2ta.errors import ModelFileError, NetworkError
+from ds2ta.golden import spikformer
+from ds2ta.golden.data import load_data
+from ds2ta.golden.presets import Preset
 from ds2ta.golden.recipe import TrainingConfig
-from ds2ta.golden.spikformer import import_spikformer, read_state
-from ds2ta.network import network_from_dict
+from ds2ta.golden.run import accuracy
+from ds2ta.golden.spikformer import import_file, import_spikformer, read_state
+from ds2ta.golden.train import train
+from ds2ta.network import InputSpec, network_from_dict
 
 NETWORK = network_from_dict(
     {
@@ -229,6 +237,12 @@ def test_state_files(tmp_path):
     found = read_state(path)
     assert set(found) == set(state)
     assert torch.equal(found["head.weight"], state["head.weight"])
+    extra = {"args": argparse.Namespace(lr=5e-4, workers=8), "arch": "spikformer"}  # as training scripts save
+    torch.save({"epoch": 3, "state_dict": state, **extra}, path)
+    assert set(read_state(path)) == set(state)
+    torch.save({"epoch": 3, "state_dict": state, "args": pathlib.Path("x")}, path)
+    with pytest.raises(ModelFileError, match="not a file of plain tensors"):
+        read_state(path)
     torch.save({"epoch": 3}, path)
     with pytest.raises(ModelFileError, match="holds no state dict"):
         read_state(path)
@@ -237,3 +251,44 @@ def test_state_files(tmp_path):
         read_state(path)
     with pytest.raises(ModelFileError, match="no such file"):
         read_state(tmp_path / "none.pth")
+
+
+def test_names_of_the_event_network():
+    """There the linear layers are convolutions of size 1, and some parts are never used."""
+    state = {}
+    for name, value in alive().state_dict().items():
+        if "_linear.weight" in name:
+            name, value = name.replace("_linear", "_conv"), value[..., None]
+        state[name.replace("_linear.bias", "_conv.bias")] = value
+    unused = {"norm.weight": torch.ones(32), "norm.bias": torch.ones(32), "pos_embed": torch.zeros(1, 64, 32)}
+    found = import_spikformer(state | unused, network=NETWORK, config=CONFIG)
+    wanted = import_spikformer(alive().state_dict(), network=NETWORK, config=CONFIG).state_dict()
+    assert all(torch.equal(value, wanted[name]) for name, value in found.state_dict().items())
+
+
+def test_an_imported_file_is_the_origin_of_a_run(tmp_path, monkeypatch):
+    """What the command writes measures as the original does, and quantization-aware training begins there."""
+    network = NETWORK.model_copy(update={"name": "small-digits", "input": InputSpec(channels=1, bits=5)})
+    config = TrainingConfig(epochs_float=3, epochs_quantized=1, epochs_frozen=0, batch=128, attention_scale=0.125)
+    network = network.model_copy(update={"classes": 10})
+    monkeypatch.setitem(spikformer.PRESETS, "small", Preset(network, config))
+    torch.manual_seed(3)
+    state = Spikformer(classes=10).state_dict()
+    state["patch_embed.proj_conv.weight"] = state["patch_embed.proj_conv.weight"].sum(1, keepdim=True)
+    torch.save(state, tmp_path / "digits.pth")
+    origin = tmp_path / "float.safetensors"
+    options = {"preset": "small", "folder": None, "mean": [0.0], "deviation": [1.0]}
+    right = import_file(tmp_path / "digits.pth", origin, **options)
+    data = load_data("digits")
+    again = import_spikformer(state, network=network, config=config, mean=[0.0], deviation=[1.0])
+    assert right == accuracy(again, data.test_samples, data.test_labels)
+    done = train(network, config, origin=origin)
+    assert done.progress["float_accuracy"] == right
+    assert done.progress["epochs"] == 4
+    for name, wrong in (("mean", [0.1, 0.1]), ("deviation", [0.0]), ("mean", [float("nan")])):
+        with pytest.raises(NetworkError, match=rf"--{name} \[.*must be 1 numbers, one a channel"):
+            import_file(tmp_path / "digits.pth", origin, **options | {name: wrong})
+    with pytest.raises(NetworkError, match=r"network vit-4-384: Spikformer has nsad off"):
+        import_file(tmp_path / "digits.pth", origin, preset="vit-4-384", folder=None)
+    with pytest.raises(NetworkError, match="preset must be one of"):
+        import_file(tmp_path / "digits.pth", origin, preset="spikeformer", folder=None)

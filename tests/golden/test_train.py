@@ -212,6 +212,11 @@ def test_presets_of_the_paper():
         assert network.tokens == 64
         assert network.hidden_dim == 4 * network.embed_dim
         assert (network.window, preset.config.batch, preset.config.rate_float) == (3, 256, 1e-3)
+    gesture, dvs = PRESETS["vit-2-256-gesture"], PRESETS["vit-2-256"].network
+    assert gesture.network == dvs.model_copy(update={"name": "vit-2-256-gesture", "classes": 11})
+    assert not gesture.config.events.flip
+    base = dvs.model_copy(update={"name": "spikformer-dvs", "nsad": False, "window": 1})
+    assert PRESETS["spikformer-dvs"].network == base
     static, event = PRESETS["vit-4-384"], PRESETS["vit-2-256"]
     assert (static.network.time_steps, event.network.time_steps) == (4, 10)
     assert (static.network.head_dim, event.network.head_dim) == (32, 16)

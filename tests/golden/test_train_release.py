@@ -117,9 +117,7 @@ def test_an_unfinished_run_is_not_exported(tmp_path):
     network = SPARK.network
     path = tmp_path / "half.ckpt"
     train(network, SPARK.config, path=path, data=data, stop_after=1)
-    with pytest.raises(
-        NetworkError, match=r"half.ckpt: 1 of 2 epochs are done: `ds2ta train` goes on with"
-    ):
+    with pytest.raises(NetworkError, match=r"half.ckpt: 1 of 2 epochs are done: `ds2ta train` goes on with"):
         quantize_file(path, tmp_path / "out.safetensors")
     assert not (tmp_path / "out.safetensors").exists()
 
