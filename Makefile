@@ -19,7 +19,7 @@ help:  ## list the targets
 	@echo "make TARGET, where TARGET is one of"
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' Makefile
 
-verilog: $(VENV)/base.stamp  ## write the Verilog of the shipped accelerators to build/verilog/
+verilog: $(VENV)/base.stamp  ## write the Verilog of the accelerators of both digit networks to build/verilog/
 	@$(BIN)/ds2ta verilog --out build/verilog
 
 demo: $(VENV)/demo.stamp  ## classify 20 digits on a simulated board, through its UART, and compare with golden

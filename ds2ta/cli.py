@@ -33,7 +33,7 @@ app.add_typer(cli_verify.app)
 _console = Console(width=None if sys.stdout.isatty() else 140)
 
 ModelOption = Annotated[
-    list[Path] | None, typer.Option("--model", help="Integer model file; default: the shipped ones.")
+    list[Path] | None, typer.Option("--model", help="Integer model file; default: the two of digits.")
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -56,6 +56,11 @@ def main() -> None:
         if error.name and error.name.split(".")[0] == "ds2ta":
             raise
         print(f"error: package {error.name} is needed here; pip install -e '.[test]' brings it", file=sys.stderr)
+        sys.exit(EXIT_USAGE)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"error: {error.filename}: {error.strerror.lower()}; name another place", file=sys.stderr)
         sys.exit(EXIT_USAGE)
 
 
@@ -104,10 +109,15 @@ def verilog(
     table = Table(title="accelerators")
     for column in ("model", "lanes P x T", "weights", "spike banks", "parameters", "cycles an image", "folder"):
         table.add_column(column)
-    for path in _model_paths(model):
-        loaded = load_model(path)
+    models = [(path, load_model(path)) for path in _model_paths(model)]
+    names = [loaded.network.name for _, loaded in models]
+    if twice := [path for path, loaded in models if names.count(loaded.network.name) > 1]:
+        raise FitError(
+            f"--model {twice[-1]}: two models of one name would go into one folder; export one at a time"
+        )
+    machines = [fit(loaded, **machine_choices(loaded.network.name, settings)) for _, loaded in models]
+    for (_, loaded), machine in zip(models, machines, strict=True):
         name = loaded.network.name
-        machine = fit(loaded, **machine_choices(name, settings))
         program = compile_model(loaded, machine)
         samples = loaded.samples[:_PREDICTED_SAMPLES]
         predicted = [
@@ -147,6 +157,8 @@ def run(
         raise FitError(f"--backend {backend}: must be one of {', '.join(BACKENDS)}")
     if waves is not None and backend != "rtl":
         raise FitError(f"--waves {waves}: only the rtl backend has waves; add --backend rtl")
+    if waves is not None:
+        waves.touch()  # where it cannot be written, that is said now
     if device is not None and (backend, settings) != ("golden", None):
         raise FitError(f"--device {device}: a board is what it is, leave out --backend and --set")
     loaded = load_model(model)
@@ -245,7 +257,9 @@ def build(
     board: Annotated[str, typer.Option(help="A board, or all.")],
     model: Annotated[Path | None, typer.Option(help="Integer model file; default: the board's.")] = None,
     settings: SetOption = None,
-    clock: Annotated[float | None, typer.Option(help="Clock of the core in MHz; default: the board's.")] = None,
+    clock: Annotated[
+        float | None, typer.Option(min=1, max=1000, help="Clock of the core in MHz; default: the board's.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of place and route; default: the board's.")] = None,
     tries: Annotated[int, typer.Option(min=1, help="Seeds to try, one after another, until timing is met.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Folder; default: build/fpga/BOARD.")] = None,

@@ -20,7 +20,7 @@ ModelOption = Annotated[Path, typer.Option("--model", help="Integer model file t
 SettingsOption = Annotated[
     list[str] | None, typer.Option("--set", help="Machine parameter KEY=VALUE.", metavar="KEY=VALUE")
 ]
-ClockOption = Annotated[float, typer.Option("--clock", min=1, help="Clock of the core in MHz.")]
+ClockOption = Annotated[float, typer.Option("--clock", min=1, max=1000, help="Clock of the core in MHz.")]
 BaudOption = Annotated[int | None, typer.Option("--baud", min=1, help="Baud rate of the UART; default: 1000000.")]
 
 

@@ -180,7 +180,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
     """Metadata and tensors of any safetensors file."""
     try:
         if not path.is_file():
-            raise ModelFileError(f"{path}: no such model file; `ds2ta quantize` writes one, models/ holds two")
+            raise ModelFileError(f"{path}: no such model file; `ds2ta train` writes one, models/ holds some")
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)

@@ -118,7 +118,7 @@ def design(
     model = model or load_model(board.model_path)
     machine = fit(model, **{**board.choices, **(choices or {})})
     _check_memories(board, machine)
-    wanted_hz = clock_hz or board.core_hz
+    wanted_hz = board.core_hz if clock_hz is None else clock_hz
     pll = find_pll(board.family, board.crystal_hz, wanted_hz)
     clock_hz = pll.hz if pll else board.crystal_hz
     top = BoardTop(machine, clock_hz=round(clock_hz))

@@ -80,8 +80,8 @@ class Accelerator(wiring.Component):
                 "trace_write_valid": Out(2),
                 "trace_score": Out(data.ArrayLayout(bits_for(machine.max_head_dim), machine.time_steps)),
                 "trace_score_valid": Out(1),
-                "trace_entry_step": Out(range(machine.time_steps)),
-                "trace_entry_key": Out(range(machine.max_tokens)),
+                "trace_entry_step": Out(range(max(2, machine.time_steps))),  # Verilog has no ports of no bits
+                "trace_entry_key": Out(range(max(2, machine.max_tokens))),
                 "trace_entry": Out(machine.denoiser_bits),
                 "trace_entry_valid": Out(1),
                 "trace_collision_valid": Out(1),

@@ -341,7 +341,8 @@ class _Compiler:
             weight_image=self.images.weight_image,
             parameter_image=self.images.parameter_image,
             denoiser_image=[int(value) for table in self.model.denoisers for value in table.reshape(-1)] or [0],
-            bank_rows=self.allocator.rows,
+            # a tensor of one position may be no longer than its step, which is a number of the program too
+            bank_rows=max(self.allocator.rows, *(region.step + 1 for region in self.regions.values())),
             max_count=sizes["max_count"],
         )
 

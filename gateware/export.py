@@ -42,7 +42,7 @@ def export(
     present = _present(folder)
     if present and present["key"] == key:
         return present
-    if folder.exists() and not present and any(folder.iterdir()):
+    if folder.exists() and not present and (not folder.is_dir() or any(folder.iterdir())):
         raise FitError(f"{folder}: not empty and not written by ds2ta; name another --out or remove it")
     if axi_hz is None:
         component, top = Accelerator(machine, program), "accelerator"
@@ -75,7 +75,7 @@ def export(
         "files": digests,
         "sha256": hashlib.sha256(verilog.encode()).hexdigest(),
     }
-    partial = folder.with_name(folder.name + ".partial")
+    partial, old = (folder.with_name(f"{folder.name}.{kind}") for kind in ("partial", "old"))
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
@@ -83,8 +83,11 @@ def export(
             (partial / name).write_text(text)
         (partial / "files.f").write_text("".join(f"{name}\n" for name in sources))
         (partial / SIDECAR).write_text(json.dumps(sidecar, indent=1) + "\n")
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():  # renamed first: a removal that stops half-way must not leave half of it there
+            shutil.rmtree(old, ignore_errors=True)
+            os.replace(folder, old)
         os.replace(partial, folder)
+        shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise FitError(f"{folder}: cannot be written ({error.strerror or error})") from None

@@ -2,10 +2,13 @@
 
 from ds2ta.errors import FitError
 from ds2ta.gateware.machine import Machine
-from ds2ta.intervals import widths
+from ds2ta.intervals import refuse_unless_held, widths
 from ds2ta.modelfile import IntegerModel
 
 __all__ = ["needs", "refuse"]
+
+#: Quantities of the interval analysis that a machine has as `<name>_width`.
+_WIDTHS = ("acc", "current", "param", "membrane", "attention", "logit")
 
 
 def needs(model: IntegerModel, time_steps: int | None = None) -> dict[str, int]:
@@ -57,6 +60,9 @@ def refuse(model: IntegerModel, machine: Machine) -> None:
             f"model {network.name}: embed_dim {network.embed_dim} must be a multiple of the machine's lanes, "
             f"{machine.lanes}, or not more than them"
         )
-    for key, need in needs(model, max(network.time_steps, machine.time_steps)).items():
+    steps = max(network.time_steps, machine.time_steps)
+    limits = {name: getattr(machine, f"{name}_width") for name in _WIDTHS}
+    refuse_unless_held(widths(model, time_steps=steps), limits | {"max_shift": machine.max_shift})
+    for key, need in needs(model, steps).items():
         if need > getattr(machine, key):
             raise FitError(f"model {network.name}: {key} must be {need}, the machine has {getattr(machine, key)}")

@@ -208,8 +208,9 @@ _MAP = (
         "check_rows",
         0x010,
         Access.RW,
-        "Rows of the store that are checked, from row 0; 0: none. More than store_rows never agree; a number "
-        "of more bits than the largest store_rows is refused. A write starts the scan anew.",
+        "Rows of the store that are checked, from row 0; 0: none; more than store_rows are no scan of the store, "
+        "whatever it finds. A number of more bits than the largest store_rows is refused. A write starts the scan "
+        "anew.",
         count=len(STORES),
         reset=None,
     ),

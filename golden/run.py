@@ -20,10 +20,11 @@ from ds2ta.golden.checkpoint import Checkpoint, float_path, save_checkpoint
 from ds2ta.golden.data import DataSet, augment
 from ds2ta.golden.float_network import FloatNetwork
 from ds2ta.golden.fused import world
-from ds2ta.golden.integer import classify
+from ds2ta.golden.integer import IntegerNetwork, classify
 from ds2ta.golden.journal import Journal
 from ds2ta.golden.optimizer import average_gradients, make_optimizer, moments, restore, set_rate
 from ds2ta.golden.processes import is_first
+from ds2ta.golden.quantize import quantize
 from ds2ta.golden.recipe import Phase, phases
 from ds2ta.hardware import hardware
 
@@ -137,7 +138,7 @@ class Run:
         self.tell(epoch + 1, total, f"{phase.name}: loss {losses / self.steps:.3f}")
         done = epoch + 1 == first + phase.epochs
         if done:
-            found = accuracy(self.network, self.data.test_samples, self.data.test_labels)
+            found = self.measure(phase)
             self.progress[f"{phase.name}_accuracy"] = found
             self.journal.accuracy(phase=phase.name, epoch=epoch + 1, percent=found)
             self.tell(epoch + 1, total, f"{phase.name}: held-out accuracy {found:.2f} %")
@@ -146,6 +147,15 @@ class Run:
                 save_checkpoint(Checkpoint(self.network, self.progress), float_path(self.path))
         due = self._due(epoch + 1)
         self.save(optimizer, empty=done, write=done or due or (epoch + 1) % SAVE_EVERY == 0)
+
+    def measure(self, phase: Phase) -> float:
+        """Accuracy on the held-out samples, percent. On a CPU the integer model that would be exported answers in
+        place of the network: the same classes, several times sooner."""
+        samples, labels = self.data.test_samples, self.data.test_labels
+        if not phase.quantized or self.device.type != "cpu":
+            return accuracy(self.network, samples, labels)
+        model = quantize(self.network, samples=samples[:1], labels=labels[:1])
+        return 100.0 * float((classify(IntegerNetwork(model).run(samples)) == labels).mean())
 
     def step(self, optimizer, chosen: torch.Tensor, generator: torch.Generator, epoch: int) -> float:
         """One batch; the loss of the whole batch, averaged over all processes."""

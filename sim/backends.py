@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -43,10 +44,12 @@ def load_images(path: str | Path, model: IntegerModel) -> np.ndarray:
     if not path.is_file():
         raise ImageError(f"{path}: no such file; give a .npy array of uint8 {['n', *shape]}")
     try:
-        images = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError):
+        with path.open("rb") as file:  # numpy leaves it open where it is a damaged archive
+            images = np.load(file, allow_pickle=False)
+            images = images if isinstance(images, np.ndarray) else None
+    except (ValueError, OSError, EOFError, MemoryError, BadZipFile):
         raise ImageError(f"{path}: not a .npy array of numbers; write one with numpy.save") from None
-    if not isinstance(images, np.ndarray):
+    if images is None:
         raise ImageError(f"{path}: an archive of arrays, give one .npy array of uint8 {['n', *shape]}")
     if images.dtype != np.uint8:
         raise ImageError(f"{path}: type {images.dtype}, the model takes uint8 values 0..{top}")

@@ -39,6 +39,8 @@ PEERS = (
 def bench(paths: Sequence[Path], *, only: str | None, out: Path, console: Console) -> dict:
     """Measure the sections, print them as tables, and write all figures to `out` as JSON."""
     models = [load_model(path) for path in paths]
+    out.parent.mkdir(parents=True, exist_ok=True)  # before minutes of measuring are lost
+    out.touch()
     figures = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "peers": PEERS,
@@ -46,7 +48,6 @@ def bench(paths: Sequence[Path], *, only: str | None, out: Path, console: Consol
     for name, section in SECTIONS.items():
         if only in (None, name):
             figures[name] = section(models, console)
-    out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(figures, indent=1) + "\n")
     console.print(f"all figures: {out}")
     return figures

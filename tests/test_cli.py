@@ -132,6 +132,20 @@ def _saved(tmp_path, value) -> str:
     return str(path)
 
 
+def _bytes(folder, content: bytes):
+    path = folder / "images.npy"
+    path.write_bytes(content)
+    return path
+
+
+def _huge(folder):
+    """A header that asks for more than any memory."""
+    with (folder / "huge.npy").open("wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (1 << 60,)}
+        np.lib.format.write_array_header_1_0(file, header)
+    return folder / "huge.npy"
+
+
 MISTAKES = {
     "no model": (lambda at: ["run", "nowhere.safetensors", "x.npy"], "nowhere.safetensors: no such model file"),
     "foreign model": (lambda at: ["info", _saved(at, np.zeros(3))], "not a readable safetensors file"),
@@ -152,6 +166,33 @@ MISTAKES = {
     "small shifter": (lambda at: ["verilog", "--model", TINY, "--set", "max_tau=1"], "max_tau must be 2"),
     "small store": (lambda at: ["verilog", "--model", TINY, "--set", "weight_rows=9"], "weight_rows"),
     "small banks": (lambda at: ["verilog", "--model", TINY, "--set", "bank_rows=16"], "bank_rows is 16"),
+    "small accumulator": (
+        lambda at: ["verilog", "--model", TINY, "--set", "acc_width=8"],
+        "layer stem.0: acc needs 10 bits, this machine has 8 bits",
+    ),
+    "cut archive": (lambda at: ["run", TINY, _bytes(at, b"PK\3\4rest")], "not a .npy array of numbers"),
+    "huge array": (lambda at: ["run", TINY, _huge(at)], "not a .npy array of numbers"),
+    "waves nowhere": (
+        lambda at: ["run", TINY, TINY, "--backend", "rtl", "--waves", at / "none" / "x.vcd"],
+        "x.vcd: no such file or directory; name another place",
+    ),
+    "a file for a folder": (
+        lambda at: ["verilog", "--model", TINY, "--out", _saved(at, np.zeros(1))],
+        "cannot be written (Not a directory)",
+    ),
+    "models of one name": (
+        lambda at: ["verilog", "--model", TINY, "--model", TINY, "--out", at],
+        "two models of one name would go into one folder",
+    ),
+    "a missing second model": (
+        lambda at: ["verilog", "--model", TINY, "--model", at / "none.safetensors", "--out", at],
+        "none.safetensors: no such model file",
+    ),
+    "import preset": (lambda at: ["import-spikformer", "x.pth", "y", "--preset", "x"], "preset must be one of"),
+    "import mean": (lambda at: ["import-spikformer", "x.pth", "y", "--mean", "a,b"], "--mean a,b: must be numbers"),
+    "import file": (lambda at: ["import-spikformer", "x.pth", "y"], "x.pth: no such file"),
+    "seed": (lambda at: ["train", "digits-tiny", "--seed", "-1", "--out", at], "--seed -1: input should be"),
+    "device": (lambda at: ["train", "digits-tiny", "--device", "tpu", "--out", at], "--device tpu: must be cpu"),
     "shell": (lambda at: ["verilog", "--shell", "wishbone"], "--shell wishbone: must be axi"),
     "clock": (lambda at: ["verilog", "--model", TINY, "--shell", "axi", "--clock-hz", "0"], "whole number of Hz"),
     "preset": (lambda at: ["train", "mnist", "--out", at], "digits-tiny"),

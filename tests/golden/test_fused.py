@@ -5,6 +5,7 @@ import torch
 from float_networks import batch, build
 from torch.nn import functional
 
+from ds2ta.golden import fused as passes
 from ds2ta.golden.fused import Neurons, compiler_found, fire
 from ds2ta.golden.recipe import Arithmetic
 
@@ -135,3 +136,33 @@ def test_compiled_passes_are_the_same_functions():
         found.append([spikes, mean, *torch.autograd.grad((spikes * weight).sum(), inputs)])
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-5)
+
+
+def test_a_compiler_that_fails_is_done_without(monkeypatch):
+    """As one without Python's headers: the pass runs uncompiled, and says so once."""
+    import torch._dynamo.exc
+
+    failure = torch._dynamo.exc.BackendCompilerFailed(None, RuntimeError("Python.h: no such file"), None)
+
+    def compile(function, dynamic):
+        def call(*arguments):
+            raise failure
+
+        return call
+
+    def double(x):
+        return 2.0 * x
+
+    monkeypatch.setattr(torch, "compile", compile)
+    monkeypatch.setattr(passes, "compiler_found", lambda: True)
+    found = passes.compiled_pass(double, True)
+    with pytest.warns(UserWarning, match=r"torch.compile fails, double runs uncompiled: .*raised"):
+        assert found(torch.ones(1)).item() == 2.0
+    assert found(torch.ones(1)).item() == 2.0  # pytest makes a second warning an error
+
+    def broken(x):
+        raise RuntimeError("not of the compiler")
+
+    monkeypatch.setattr(torch, "compile", lambda function, dynamic: function)
+    with pytest.raises(RuntimeError, match="not of the compiler"):
+        passes.compiled_pass(broken, True)(torch.ones(1))

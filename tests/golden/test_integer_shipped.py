@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 
 from ds2ta.golden import slow
+from ds2ta.golden.checkpoint import Checkpoint, load_checkpoint
 from ds2ta.golden.data import load_data
+from ds2ta.golden.float_network import FloatNetwork
 from ds2ta.golden.integer import IntegerNetwork, classify
 from ds2ta.golden.presets import PRESETS
 from ds2ta.golden.recipe import TrainingConfig
+from ds2ta.golden.train import _begin_at
 from ds2ta.modelfile import load_model
 from ds2ta.shipped import DIGITS, SHIPPED, model_path
 
@@ -52,6 +55,18 @@ def test_file_is_the_preset(name):
     assert TrainingConfig(**about["config"]).model_copy(update={"threads": preset.config.threads}) == preset.config
     assert about["command"].startswith(f"ds2ta train {name}")
     assert {layer.bits for layer in model.synapses.values()} == {4}
+
+
+@pytest.mark.parametrize("path", sorted((model_path("x").parent / "float").glob("*")), ids=lambda path: path.stem)
+def test_float_weights_are_where_the_model_began(path):
+    """What `--origin` takes for other bits: the end of the float phase of the shipped model's own recipe."""
+    found, about = load_checkpoint(path), load_model(model_path(path.stem)).provenance
+    preset = PRESETS[path.stem]
+    assert found.network.network == preset.network
+    assert found.progress["float_accuracy"] == about["float_accuracy"]
+    checkpoint = Checkpoint(FloatNetwork(network=preset.network, config=preset.config))
+    _begin_at(checkpoint, path)
+    assert checkpoint.progress["epochs"] == preset.config.epochs_float
 
 
 def test_every_part_of_the_network_is_at_work(model):

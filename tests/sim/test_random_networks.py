@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from ds2ta.gateware.compiler import fit
 from ds2ta.gateware.cycles import predict
 from ds2ta.gateware.machine import machine_from_dict
 from ds2ta.golden import slow
 from ds2ta.golden.integer import IntegerNetwork
-from ds2ta.golden.random_model import models
+from ds2ta.golden.random_model import models, random_model
 from ds2ta.sim.backends import first_difference
 from ds2ta.sim.network import RtlNetwork, expected_entries
+from ds2ta.sim.verify import verify
 
 _ROOMY = {
     "weights": "ram",
@@ -121,3 +123,22 @@ def test_random_networks(named_rtl):
             assert found.passes == predict(rtl.program, rtl.machine, sample, wanted)
 
     agree()
+
+
+@pytest.mark.parametrize("pipeline", ["short", "long"])
+def test_one_token_and_one_time_step(pipeline):
+    """The smallest networks on machines of just their size: a tensor of one position fills a whole power of two of
+    rows (which `fit` once refused), and the trace has ports that would be of no bits."""
+    limits = {"row_lanes": 8, "max_dim": 8, "depth": 1, "time_steps": 1, "max_positions": 1, "max_tokens": 1}
+    limits |= {"stem": 1, "ragged": False, "leak_shift": 1, "residual": "add", "nsad": True, "samples": 8}
+    drawn = (random_model(np.random.default_rng(seed), **limits) for seed in range(100))
+    found = [model for model in drawn if model.network.hidden_dim == 64]
+    assert len(found) > 3
+    choices = {"lanes": 8, "row_lanes": 8, "drain_lanes": 2, "weights": "ram", "tables": "ram"}
+    machines = [fit(model, **choices, pipeline=pipeline) for model in found]
+    model, machine = found[0], machines[0]
+    assert (machine.time_steps, machine.max_tokens, machine.bank_rows) == (1, 1, 9)
+    for seen in verify(model, machine, model.samples):
+        assert seen.difference is None
+    shown = IntegerNetwork(model).run(model.samples, taps=True)
+    assert len(np.unique(shown["logits"].numpy(), axis=0)) > 1
