@@ -40,7 +40,9 @@ class Accelerator(wiring.Component):
 
     Members
     -------
-    load: store words, only where a store is loadable; ready while `busy` is low.
+    load: store words, only where a store is loadable; ready while `busy` is low. No sample may be offered in the
+      cycle of a word, nor (long pipeline) in the next one: the program would start on a store that is being
+      written. `Core` and the AXI shell see to that.
     sample: {value}: sample bytes. The first byte starts the program and is consumed by its first pass.
     result: {logit, index, class_index, last}.
     busy: a sample is being worked on. pass_index: the pass at work.
