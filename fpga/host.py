@@ -72,10 +72,10 @@ class Identity:
 
 @dataclass(frozen=True)
 class Answer:
-    """One sample's result. `cycles`: of the core, from the first byte to the end; the counter of the first pass runs
-    on while the line brings no bytes, and wraps at the machine's `counter_width`. `trusted`: the memories were
-    known to be good from before the first byte until after the result. `seconds`: from the first byte sent until
-    the result was known here."""
+    """One sample's result. `cycles`: of the core, from the first byte to the end; the counter of the first pass
+    runs on while the line brings no bytes, and wraps at `counter_width`. `trusted`: the memories were known to be
+    good from before the first byte until after the result. `seconds`: from the first byte sent until the result was
+    known here."""
 
     class_index: int
     logits: tuple[int, ...]
