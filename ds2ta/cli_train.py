@@ -29,7 +29,10 @@ def train(
     threads: Annotated[int | None, typer.Option(help="Threads instead of the recipe's.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     bits: Annotated[int | None, typer.Option(help="Bits of a weight instead of the recipe's.")] = None,
-    origin: Annotated[Path | None, typer.Option(help="Float weights to begin with: STATE-float of a run.")] = None,
+    origin: Annotated[Path | None, typer.Option(help="STATE-float of a run, instead of a float phase.")] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Float checkpoint whose weights the float phase begins with.")
+    ] = None,
 ) -> None:
     """Train a network, fine-tune it to integer weights, and write its integer model file."""
     from ds2ta.golden.release import train_preset
@@ -45,6 +48,7 @@ def train(
         device=device,
         bits=bits,
         origin=origin,
+        start=start,
         console=_console,
     )
     print(path)

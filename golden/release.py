@@ -88,12 +88,13 @@ def train_preset(
     threads: int | None = None,
     bits: int | None = None,
     origin: str | os.PathLike | None = None,
+    start: str | os.PathLike | None = None,
     device: str = "cpu",
     console: Console | None = None,
 ) -> Path:
     """Train a preset with a progress bar and write `<out>/<name>.safetensors`; without `out`, into `models/` if it
-    is the preset's own recipe, and into `build/trained/` if seed, bits or origin are others. `checkpoint` is the
-    float file that a later call with `resume` continues from. `folder` holds the files of the data set. Under
+    is the preset's own recipe, and into `build/trained/` if seed, bits, origin or start are others. `checkpoint` is
+    the float file that a later call with `resume` continues from. `folder` holds the files of the data set. Under
     torchrun all processes train, and the first one writes. `bits` instead of the recipe's and `origin`, the weights
     at the end of another run's float phase, make a row of the curve of accuracy against bits. Returns the file's
     path."""
@@ -103,9 +104,17 @@ def train_preset(
     config = adjusted(preset.config, seed=seed, threads=threads, bits=bits)
     check_device(device)
     data = load_data(config.data, folder)  # what is missing is said before anything is written
-    own = origin is None and config == preset.config.model_copy(update={"threads": config.threads})
+    own = (
+        origin is None and start is None and config == preset.config.model_copy(update={"threads": config.threads})
+    )
     command = f"ds2ta train {name}" + ("" if folder is None else " --data DIR")
-    options = {"--seed": seed, "--threads": threads, "--bits": bits, "--origin": origin and "FILE"}
+    options = {
+        "--seed": seed,
+        "--threads": threads,
+        "--bits": bits,
+        "--origin": origin and "FILE",
+        "--start": start and "FILE",
+    }
     command += "".join(f" {option} {value}" for option, value in options.items() if value is not None)
     command += "" if out is None else " --out FOLDER"
     command += "" if device == "cpu" else f" --device {device}"
@@ -133,6 +142,7 @@ def train_preset(
             path=checkpoint,
             resume=resume,
             origin=origin,
+            start=start,
             device=place,
             report=report,
             command=command,

@@ -62,6 +62,7 @@ def train(
     path: str | os.PathLike | None = None,
     resume: bool = False,
     origin: str | os.PathLike | None = None,
+    start: str | os.PathLike | None = None,
     stop_after: float | None = None,
     minutes: float | None = None,
     device: str = "cpu",
@@ -75,7 +76,8 @@ def train(
     uninterrupted run gives (with as many threads, to the last bit). `folder` holds the files of the data set,
     `data` is the set where it is loaded already. `command` goes into the checkpoint, for the record.
     `origin`: a float checkpoint whose weights take the place of the float phase (`float_path` of an earlier run,
-    perhaps with other bits); a run that is resumed must have begun there too."""
+    perhaps with other bits). `start`: any float checkpoint of this network, whose weights the float phase begins
+    with instead of random ones. A run that is resumed must have begun so too."""
     check_device(device)
     place = torch.device(device)
     data = data or load_data(config.data, folder)
@@ -87,14 +89,17 @@ def train(
         raise NetworkError(f"network {network.name}: several processes need a recipe with fused arithmetic")
     if world() > 1 and config.batch % (2 * world()):
         raise NetworkError(f"batch {config.batch} must be a multiple of {2 * world()}, twice the processes")
+    if origin is not None and start is not None:
+        raise NetworkError("--origin leaves the float phase out, which --start begins: give one of them")
     with _alone(path), _deterministic(config.threads, place):
         if resume and path is not None and Path(path).is_file():
             checkpoint = load_checkpoint(path)
             here = {"threads": config.threads}  # equal up to rounding with any number of them
-            began = checkpoint.progress.get("origin")
-            if began != (None if origin is None else _digest(origin)):
-                where = "the recipe's float phase" if began is None else f"weights with SHA-256 {began[:12]}"
-                raise NetworkError(f"{path}: began with {where}, not with --origin {origin}; give another --state")
+            for option, file in (("origin", origin), ("start", start)):
+                began = checkpoint.progress.get(option)
+                if began != (None if file is None else _digest(file)):
+                    where = f"without --{option}" if began is None else f"with --{option} of SHA-256 {began[:12]}"
+                    raise NetworkError(f"{path}: began {where}, not with {file}; give another --state")
             if (checkpoint.network.network, checkpoint.network.config.model_copy(update=here)) != (network, config):
                 raise NetworkError(
                     f"{path}: made with another network or recipe, it cannot be resumed with this one; give "
@@ -103,8 +108,9 @@ def train(
         else:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(config.seed)
-                start = {"epochs": 0, "seconds": 0.0}
-                checkpoint = Checkpoint(FloatNetwork(network=network, config=config), start)
+                checkpoint = Checkpoint(FloatNetwork(network=network, config=config), {"epochs": 0, "seconds": 0.0})
+            if start is not None:
+                _warm(checkpoint, start)
             if origin is not None:
                 _begin_at(checkpoint, origin)
         checkpoint.network.to(place)
@@ -142,6 +148,15 @@ def _alone(path: str | os.PathLike | None) -> Iterator[None]:
             lock.unlink(missing_ok=True)
 
 
+def _warm(checkpoint: Checkpoint, start: str | os.PathLike) -> None:
+    """Weights of a float checkpoint in place of random ones."""
+    found, network = load_checkpoint(start), checkpoint.network
+    if found.network.network != network.network:
+        raise NetworkError(f"{start}: not of network {network.network.name}")
+    network.load_state_dict(found.network.state_dict())
+    checkpoint.progress["start"] = _digest(start)
+
+
 def _begin_at(checkpoint: Checkpoint, origin: str | os.PathLike) -> None:
     """Weights of a float checkpoint, and its float phase as done."""
     found, network = load_checkpoint(origin), checkpoint.network
@@ -157,7 +172,7 @@ def _begin_at(checkpoint: Checkpoint, origin: str | os.PathLike) -> None:
             f"{getattr(ours, key)!s:.40}"
         )
     network.load_state_dict(found.network.state_dict())
-    keys = ("seconds", "float_accuracy", "hardware")
+    keys = ("seconds", "float_accuracy", "hardware", "start")
     checkpoint.progress = {key: found.progress[key] for key in keys if key in found.progress}
     checkpoint.progress |= {"epochs": ours.epochs_float, "origin": _digest(origin)}
 

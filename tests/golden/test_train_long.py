@@ -78,11 +78,31 @@ def test_a_resumed_run_must_have_begun_there(tmp_path):
     origin, path = float_path(tmp_path / "whole.safetensors"), tmp_path / "state.safetensors"
     train.train(NETWORK, CONFIG, path=path, origin=origin, stop_after=2.2)
     train.train(NETWORK, CONFIG, path=path, origin=origin, resume=True, stop_after=2.4)
-    with pytest.raises(NetworkError, match=r"began with weights with SHA-256 .*, not with --origin None"):
+    with pytest.raises(NetworkError, match=r"began with --origin of SHA-256 .*, not with None"):
         train.train(NETWORK, CONFIG, path=path, resume=True)
     train.train(NETWORK, CONFIG, path=tmp_path / "plain.safetensors", stop_after=0.2)
-    with pytest.raises(NetworkError, match="began with the recipe's float phase, not with --origin"):
+    with pytest.raises(NetworkError, match="began without --origin, not with"):
         train.train(NETWORK, CONFIG, path=tmp_path / "plain.safetensors", origin=origin, resume=True)
+
+
+def test_a_warm_start(tmp_path):
+    """The weights of another run, and otherwise the recipe from its first step on."""
+    path, first = tmp_path / "state.safetensors", tmp_path / "first.safetensors"
+    train.train(NETWORK, CONFIG, path=first, stop_after=1.5)
+    begun = train.train(NETWORK, CONFIG, path=path, start=first, stop_after=0)
+    other = load_checkpoint(first).network.state_dict()
+    assert all(torch.equal(value, other[name]) for name, value in begun.network.state_dict().items())
+    assert begun.progress["epochs"] == 0
+    train.train(NETWORK, CONFIG, path=path, start=first, stop_after=0.2)
+    done = train.train(NETWORK, CONFIG, path=path, start=first, resume=True, stop_after=1)
+    assert losses(tmp_path / "state.csv")[0][3] < losses(tmp_path / "first.csv")[0][3]
+    assert done.progress["start"] == hashlib.sha256(first.read_bytes()).hexdigest()
+    with pytest.raises(NetworkError, match=r"began with --start of SHA-256 .*, not with None"):
+        train.train(NETWORK, CONFIG, path=path, resume=True)
+    with pytest.raises(NetworkError, match=r"first.safetensors: not of network squares"):
+        train.train(NETWORK.model_copy(update={"hidden_dim": 20}), CONFIG, start=first)
+    with pytest.raises(NetworkError, match="give one of them"):
+        train.train(NETWORK, CONFIG, start=first, origin=first)
 
 
 def test_one_run_at_a_time(tmp_path):
