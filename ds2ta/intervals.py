@@ -262,9 +262,12 @@ def widths(model: IntegerModel, *, time_steps: int | None = None) -> ModelWidths
     return ModelWidths(network.name, tuple(layers), tuple(attentions), planes)
 
 
-def refuse_unless_held(found: ModelWidths, limits: Mapping[str, int]) -> None:
+def refuse_unless_held(
+    found: ModelWidths, limits: Mapping[str, int], names: Mapping[str, str] | None = None
+) -> None:
     """Raise `FitError` for the first layer that needs more of a quantity than `limits` gives. Keys of `limits` are
-    from `QUANTITIES`; a quantity that is not in it is not limited."""
+    from `QUANTITIES`; a quantity that is not in it is not limited. `names`: what else to call them."""
+    names = names or {}
     if unknown := sorted(set(limits) - set(QUANTITIES)):
         raise FitError(f"Width limit must be one of {', '.join(QUANTITIES)}, not {unknown[0]!r}")
     for part in (*found.layers, *found.attentions):
@@ -272,6 +275,8 @@ def refuse_unless_held(found: ModelWidths, limits: Mapping[str, int]) -> None:
             if (need := part.need(quantity)) > limit:
                 unit = "" if quantity == "max_shift" else " bits"
                 where = f"{found.name}: layer {part.name}"
-                raise FitError(f"{where}: {quantity} needs {need}{unit}, this machine has {limit}{unit}")
+                name = names.get(quantity, quantity)
+                raise FitError(f"{where}: {name} must be {need}{unit}, this machine has {limit}{unit}")
     if found.planes > (limit := limits.get("planes", found.planes)):
-        raise FitError(f"{found.name}: residual stream: planes needs {found.planes}, this machine has {limit}")
+        name = names.get("planes", "planes")
+        raise FitError(f"{found.name}: residual stream: {name} must be {found.planes}, this machine has {limit}")

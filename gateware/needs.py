@@ -61,8 +61,9 @@ def refuse(model: IntegerModel, machine: Machine) -> None:
             f"{machine.lanes}, or not more than them"
         )
     steps = max(network.time_steps, machine.time_steps)
-    limits = {name: getattr(machine, f"{name}_width") for name in _WIDTHS}
-    refuse_unless_held(widths(model, time_steps=steps), limits | {"max_shift": machine.max_shift})
+    keys = {name: f"{name}_width" for name in _WIDTHS} | {"max_shift": "max_shift", "planes": "max_planes"}
+    limits = {name: getattr(machine, key) for name, key in keys.items()}
+    refuse_unless_held(widths(model, time_steps=steps), limits, keys)
     for key, need in needs(model, steps).items():
         if need > getattr(machine, key):
             raise FitError(f"model {network.name}: {key} must be {need}, the machine has {getattr(machine, key)}")

@@ -168,7 +168,7 @@ MISTAKES = {
     "small banks": (lambda at: ["verilog", "--model", TINY, "--set", "bank_rows=16"], "bank_rows is 16"),
     "small accumulator": (
         lambda at: ["verilog", "--model", TINY, "--set", "acc_width=8"],
-        "layer stem.0: acc needs 10 bits, this machine has 8 bits",
+        "layer stem.0: acc_width must be 10 bits, this machine has 8 bits",
     ),
     "cut archive": (lambda at: ["run", TINY, _bytes(at, b"PK\3\4rest")], "not a .npy array of numbers"),
     "huge array": (lambda at: ["run", TINY, _huge(at)], "not a .npy array of numbers"),

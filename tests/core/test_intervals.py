@@ -326,7 +326,7 @@ def test_refusal_names_layer_quantity_need_and_limit(quantity: str):
         refuse_unless_held(found, limits | {quantity: need - 1})
     message = str(caught.value)
     assert "\n" not in message
-    assert f"{quantity} needs {need}" in message
+    assert f"{quantity} must be {need}" in message
     assert f"this machine has {need - 1}" in message
     layers = [bound.name for bound in (*found.layers, *found.attentions)]
     assert any(f"layer {name}: " in message for name in layers) or "residual stream" in message
