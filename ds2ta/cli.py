@@ -157,12 +157,12 @@ def run(
         raise FitError(f"--backend {backend}: must be one of {', '.join(BACKENDS)}")
     if waves is not None and backend != "rtl":
         raise FitError(f"--waves {waves}: only the rtl backend has waves; add --backend rtl")
-    if waves is not None:
-        waves.touch()  # where it cannot be written, that is said now
     if device is not None and (backend, settings) != ("golden", None):
         raise FitError(f"--device {device}: a board is what it is, leave out --backend and --set")
     loaded = load_model(model)
     samples = load_images(images, loaded)
+    if waves is not None:
+        waves.touch()  # where it cannot be written, that is said before a simulator is built
     if device is not None:
         answers = cli_board.infer_on_device(loaded, samples, device, baud, hidden=as_json)
     else:

@@ -205,7 +205,7 @@ class Run:
         seconds = round(self.before + time.monotonic() - self.began, 1)
         self.journal.write(phase=phase.name, epoch=epoch, step=step, loss=loss, rate=rate, seconds=seconds)
 
-    def tell(self, epoch: int, total: int, text: str) -> None:
+    def tell(self, epoch: float, total: int, text: str) -> None:
         if self.report is not None and self.main:
             self.report(epoch, total, text)
 

@@ -146,6 +146,8 @@ def _huge(folder):
     return folder / "huge.npy"
 
 
+_BLANK = np.zeros((1, 1, 8, 8), np.uint8)
+
 MISTAKES = {
     "no model": (lambda at: ["run", "nowhere.safetensors", "x.npy"], "nowhere.safetensors: no such model file"),
     "foreign model": (lambda at: ["info", _saved(at, np.zeros(3))], "not a readable safetensors file"),
@@ -172,8 +174,12 @@ MISTAKES = {
     ),
     "cut archive": (lambda at: ["run", TINY, _bytes(at, b"PK\3\4rest")], "not a .npy array of numbers"),
     "huge array": (lambda at: ["run", TINY, _huge(at)], "not a .npy array of numbers"),
+    "waves of nothing": (  # no empty file stays behind
+        lambda at: ["run", TINY, TINY, "--backend", "rtl", "--waves", at / "x.vcd"],
+        "not a .npy array of numbers",
+    ),
     "waves nowhere": (
-        lambda at: ["run", TINY, TINY, "--backend", "rtl", "--waves", at / "none" / "x.vcd"],
+        lambda at: ["run", TINY, _saved(at, _BLANK), "--backend", "rtl", "--waves", at / "none" / "x.vcd"],
         "x.vcd: no such file or directory; name another place",
     ),
     "a file for a folder": (
