@@ -78,4 +78,18 @@ MUTANTS = [
         "test": "tests/golden/test_standalone.py::test_a_run_there_and_here_is_one_run",
         "why": "without pydantic, groups of a recipe stay dictionaries",
     },
+    {
+        "file": "golden/release.py",
+        "old": '("models" if own else "build/trained")',
+        "new": '"models"',
+        "test": "tests/golden/test_train_release.py::test_only_the_preset_itself_goes_to_the_models",
+        "why": "another seed takes the place of a shipped model",
+    },
+    {
+        "file": "golden/run.py",
+        "old": "EVALUATED_BYTES // (8 * _LIVE",
+        "new": "EVALUATED_BYTES // (_LIVE",
+        "test": "tests/golden/test_train_long.py::test_evaluation_fits_into_memory",
+        "why": "evaluation takes eight times the memory that it may",
+    },
 ]
