@@ -57,6 +57,8 @@ class Run:
         done = self.progress["epochs"], self.progress.get("steps", 0)
         self.journal = Journal(path if self.main else None, epoch=done[0], step=done[1], steps=self.steps)
         self.machine = self._machine()
+        # a warm start sees other batches and augmentations than the run that its weights come from
+        self.seed = self.config.seed * 1_000_003 + int(self.progress.get("start", "0")[:12], 16)
 
     def _machine(self) -> str:
         """What this call runs on, for the record."""
@@ -108,7 +110,7 @@ class Run:
         """One pass over the training samples, or what is left of it, or until this call is over; all randomness
         comes from the seed and the number of the epoch."""
         config, start = self.config, self.progress.get("steps", 0)
-        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + epoch)
+        generator = torch.Generator().manual_seed(self.seed + epoch)
         order = torch.randperm(len(self.samples), generator=generator)
         if start:
             generator.set_state(self.checkpoint.random)
