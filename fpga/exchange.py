@@ -125,7 +125,7 @@ class Exchange:
 
     def _await(self, opcode: Opcode) -> AnswerFrame | None:
         """The answer to the present sequence number; None when it does not come in time."""
-        deadline = time.monotonic() + self._timeout
+        deadline, late = time.monotonic() + self._timeout, False
         while True:
             while DELIMITER in self._received:
                 frame, _, self._received = self._received.partition(DELIMITER)
@@ -133,8 +133,9 @@ class Exchange:
                     return answer
             if len(self._received) > MAX_WIRE:  # no frame is so long
                 self._received = self._received[-MAX_WIRE:]
-            if time.monotonic() >= deadline:
+            if late:
                 return None
+            late = time.monotonic() >= deadline  # on a busy host it may have come by now: read once more
             try:
                 received = self._port.read(min(_LONGEST_READ, max(1, self._port.in_waiting)))
             except OSError as error:

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import select
 import threading
 import tty
 
@@ -167,16 +168,14 @@ def terminal(fake):
     master, slave = pty.openpty()
     tty.setraw(slave)
     state = {"name": os.ttyname(slave), "cut": None}
+    waked, waker = os.pipe()
 
     def serve():
         seen = 0
-        while True:
-            try:
-                data = os.read(master, 4096)
-            except OSError:
-                return
+        while waked not in select.select([master, waked], [], [])[0]:
+            data = os.read(master, 4096)
             seen += len(data)
-            if not data or (state["cut"] is not None and seen > state["cut"]):
+            if state["cut"] is not None and seen > state["cut"]:
                 break
             for answer in fake.feed(data):
                 os.write(master, answer)
@@ -186,12 +185,10 @@ def terminal(fake):
     thread = threading.Thread(target=serve)
     thread.start()
     yield state
-    if thread.is_alive():
-        state["cut"] = 0
-        waker = os.open(state["name"], os.O_WRONLY | os.O_NOCTTY)
-        os.write(waker, b"\0" * 8)
-        thread.join()
-        os.close(waker)
+    os.write(waker, b"\0")
+    thread.join()
+    os.close(waked)
+    os.close(waker)
 
 
 def test_a_terminal(terminal, tiny, machine):

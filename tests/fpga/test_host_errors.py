@@ -8,10 +8,15 @@ from host_tools import TIMEOUT, board_on, check, one_line
 from ds2ta.errors import Ds2taError, FitError
 from ds2ta.fpga.device import RefusedError, StalledError
 from ds2ta.fpga.exchange import LinkError, NoAnswerError
-from ds2ta.fpga.frames import encode_answer, encode_request
+from ds2ta.fpga.frames import decode_request, encode_answer, encode_request
 from ds2ta.fpga.host import Board, MemoryCheckError, UntrustedError
 
 READ, WRITE, SAMPLE = 1, 2, 4
+
+
+def sequence_of(data: bytes) -> int:
+    """The number of the one request in these bytes."""
+    return decode_request(data.strip(b"\0")).sequence
 
 
 def test_no_such_port(tmp_path):
@@ -149,20 +154,22 @@ def test_stalled(fake, tiny, machine):
 
 
 def test_no_result(fake, tiny, machine):
-    board = board_on(fake, patience=0.05)
+    board = board_on(fake)
     board.load(tiny)
+    board.patience = 0.05
     fake.hangs = True
     with pytest.raises(StalledError) as error:
         board.infer(tiny.samples[:1])
     assert "sample 0 did not end within 0.05 s (status: busy, memory_good; pass 3)" in one_line(error)
-    fake.hangs = False
+    fake.hangs, board.patience = False, 10.0
     check(tiny, machine, tiny.samples[:1], board.infer(tiny.samples[:1]))
 
 
 def test_busy_for_ever(fake, tiny):
     """Somebody else's sample is at work and does not end; after a reset all is well."""
-    board = board_on(fake, patience=0.05)
+    board = board_on(fake)
     board.load(tiny)
+    board.patience = 0.05
     fake.hangs = True
 
     def fault(direction, wire):
@@ -190,16 +197,18 @@ def test_refused(fake):
     assert "writing clock_hz = 5: refused by the board: ADDRESS" in one_line(error)
     assert error.value.status == ADDRESS
     odd = board_on(fake)
-    fake.feed = lambda data: [encode_answer(data.strip(b"\0")[1], READ, 99)]
+    fake.feed = lambda data: [encode_answer(sequence_of(data), READ, 99)]
     odd._exchange._begun, odd._exchange._sequence = True, 4
     with pytest.raises(RefusedError, match="unknown status 99"):
         odd.read("id")
 
 
-def test_an_answer_of_another_length(fake):
+@pytest.mark.parametrize("before", [7, 254, 255])  # the next number may be the largest, or 0
+def test_an_answer_of_another_length(fake, before):
     board = board_on(fake)
     board.read("id")
-    fake.feed = lambda data: [encode_answer(data.strip(b"\0")[1], READ, OK, bytes(8))]
+    board._exchange._sequence = before
+    fake.feed = lambda data: [encode_answer(sequence_of(data), READ, OK, bytes(8))]
     with pytest.raises(LinkError, match="reading id: 8 bytes came, not 4"):
         board.read("id")
 
