@@ -54,7 +54,7 @@ class Machine(BaseModel):
     weight_rows: int = Field(256, ge=1, le=1 << 22, description="rows in the weight store")
     parameter_rows: int = Field(64, ge=1, le=1 << 20, description="rows in the neuron parameter store")
     denoiser_entries: int = Field(1, ge=1, le=1 << 20, description="entries in the denoiser store")
-    instructions: int = Field(16, ge=1, le=256, description="instructions in the program store")
+    instructions: int = Field(16, ge=2, le=256, description="instructions in the program store")
     max_count: int = Field(64, ge=4, le=1 << 16, description="largest loop count (positions, tiles, rows of a tap)")
     max_tokens: int = Field(16, ge=1, le=1024, description="tokens of the attention unit")
     max_heads: int = Field(4, ge=1, le=64, description="heads of the attention unit")

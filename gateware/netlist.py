@@ -172,7 +172,9 @@ def _bits(module: _Module, signal: str) -> list[str]:
             first, last = (int(low or high), int(high)) if index else (0, width - 1)
             found += [f"{name} [{bit}]" if width > 1 else name for bit in range(first, last + 1)]
         else:
-            width, _, digits = token.partition("'")
+            width, quoted, digits = token.partition("'")
+            if not quoted:  # RTLIL writes what has just 32 bits as a number
+                width, digits = "32", f"{int(token) & 0xFFFFFFFF:032b}"
             digits = digits.ljust(int(width), digits[-1]) if digits else ""  # 8'x: all of them; 0' is empty
             found += [f"1'{digit}" for digit in reversed(digits)]
     return found

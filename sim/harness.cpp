@@ -86,6 +86,7 @@ int main(int count, char** arguments) {
         simulation.context.traceEverOn(true);
         top.trace(&simulation.waves, 99);
         simulation.waves.open(arguments[1]);
+        if (!simulation.waves.isOpen()) return 3;
     }
 #else
     (void)count, (void)arguments;

@@ -1,0 +1,44 @@
+# amaranth: UnusedElaboratable=no
+"""Machines at the ends of what `Machine` allows are emitted as Verilog that tools accept."""
+
+from typing import get_args
+
+import pytest
+from verilog_tools import assert_plain, verilator_accepts
+
+from ds2ta.gateware.accelerator import Accelerator
+from ds2ta.gateware.machine import Machine, highest
+from ds2ta.gateware.verilog import emit
+
+#: Where the highest value only makes the same logic, or a memory, many times larger.
+_MODEST = {
+    "lanes": 32,
+    "bank_rows": 4096,
+    "weight_rows": 8192,
+    "parameter_rows": 1024,
+    "denoiser_entries": 1024,
+    "max_classes": 64,
+}
+
+
+def lowest(key: str) -> int:
+    return next(rule.ge for rule in Machine.model_fields[key].metadata if hasattr(rule, "ge"))
+
+
+def machine_at(end: str) -> Machine:
+    choice, limit = (-1, highest) if end == "highest" else (0, lowest)
+    values = {"weights": "ram", "tables": "ram"}
+    for key, field in Machine.model_fields.items():
+        if key not in values:
+            options = get_args(field.annotation)
+            values[key] = options[choice] if options else limit(key)
+    return Machine(**values | (_MODEST if end == "highest" else {}))
+
+
+@pytest.mark.parametrize("end", ["lowest", "highest"])
+def test_ends(end, tmp_path):
+    machine = machine_at(end)
+    assert machine.time_steps == (1 if end == "lowest" else 16)
+    text = emit(Accelerator(machine, trace=True), "accelerator")
+    assert_plain(text)
+    verilator_accepts(text, tmp_path)
