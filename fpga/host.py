@@ -21,7 +21,7 @@ import serial.tools.list_ports
 from ds2ta.errors import FitError
 from ds2ta.fpga.device import Device, RefusedError, StalledError
 from ds2ta.fpga.exchange import LinkError, Port
-from ds2ta.fpga.frames import MAX_PAYLOAD, Opcode, sample_payload
+from ds2ta.fpga.frames import MAX_PAYLOAD, MAX_WIRE, Opcode, sample_payload
 from ds2ta.fpga.frames import Answer as Status
 from ds2ta.fpga.loading import StoreContents, load_payloads, store_contents
 from ds2ta.fpga.top import DEFAULT_BAUD
@@ -46,6 +46,7 @@ __all__ = [
 #: What is being done, how much of it is done, of how much.
 Progress = Callable[[str, int, int], None]
 
+_BITS = 10  # that a byte takes on the line
 _POLL = 0.02  # seconds that one read of the port may block
 _SAMPLE_BYTES = MAX_PAYLOAD - len(sample_payload(0, b""))
 _COUNTERS = 4  # words of one pass
@@ -94,9 +95,11 @@ class Board(Device):
 
     @classmethod
     def open(cls, device: str, *, baud: int = DEFAULT_BAUD, timeout: float = 1.0, **options) -> "Board":
-        """Open a serial port: a device name, or a URL that pyserial knows. Nothing is sent yet. Raises `LinkError`
+        """Open a serial port: a device name, or a URL that pyserial knows. Nothing is sent yet. `timeout`: seconds
+        that an answer may take beside its way, and that of its question, over a line of `baud`. Raises `LinkError`
         when there is no such port, or another program has it."""
         local = {} if "://" in device else {"exclusive": True}
+        timeout += 2 * MAX_WIRE * _BITS / max(1, baud)
         try:
             port = serial.serial_for_url(
                 device, baudrate=baud, timeout=min(_POLL, timeout), write_timeout=timeout, **local

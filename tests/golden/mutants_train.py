@@ -3,6 +3,13 @@
 MUTANTS = [
     {
         "file": "golden/run.py",
+        "old": "manual_seed(self.seed + epoch)",
+        "new": "manual_seed(config.seed * 1_000_003 + epoch)",
+        "test": "tests/golden/test_train_long.py::test_a_warm_start_sees_other_batches",
+        "why": "a warm start sees the batches of the run before it once more",
+    },
+    {
+        "file": "golden/run.py",
         "old": "generator.set_state(self.checkpoint.random)",
         "new": "pass",
         "test": "tests/golden/test_train_long.py::test_a_run_cut_at_any_place_goes_on_with_equal_losses",

@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -104,6 +105,29 @@ def test_a_warm_start(tmp_path):
         train.train(NETWORK.model_copy(update={"hidden_dim": 20}), CONFIG, start=first)
     with pytest.raises(NetworkError, match="give one of them"):
         train.train(NETWORK, CONFIG, start=first, origin=first)
+
+
+def test_a_warm_start_sees_other_batches(tmp_path, monkeypatch):
+    """Than the run that it goes on from: every sample once an epoch, and the same ones when it is resumed."""
+    seen, step = [], run.Run.step
+
+    def noted(self, optimizer, chosen, *rest):
+        seen.append(chosen.tolist())
+        return step(self, optimizer, chosen, *rest)
+
+    def batches(*stops: float, **options) -> list[list[int]]:
+        seen.clear()
+        for stop in stops:
+            train.train(NETWORK, CONFIG, resume=True, stop_after=stop, **options)
+        return list(seen)
+
+    monkeypatch.setattr(run.Run, "step", noted)
+    first = tmp_path / "first.safetensors"
+    cold = batches(1, path=first)
+    warm = batches(1, path=tmp_path / "warm.safetensors", start=first)
+    assert sorted(chain(*cold)) == sorted(chain(*warm))
+    assert not any(one == other for one, other in zip(cold, warm, strict=True))
+    assert batches(0.4, 1, path=tmp_path / "again.safetensors", start=first) == warm
 
 
 def test_one_run_at_a_time(tmp_path):
