@@ -122,7 +122,7 @@ def test_refusals(call, message):
     samples=st.sampled_from(["any", "images"]),
     shifters=st.sampled_from(["logic", "multipliers"]),
     bank_rows=st.integers(4, 1 << 20),
-    instructions=st.integers(1, 256),
+    instructions=st.integers(2, 256),
 )
 def test_machine_through_words(**choices):
     machine = machine_from_dict(choices)
