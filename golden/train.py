@@ -95,7 +95,8 @@ def train(
         if resume and path is not None and Path(path).is_file():
             checkpoint = load_checkpoint(path)
             here = {"threads": config.threads}  # equal up to rounding with any number of them
-            for option, file in (("origin", origin), ("start", start)):
+            asked = {"origin": origin} if "origin" in checkpoint.progress else {"origin": origin, "start": start}
+            for option, file in asked.items():  # an origin's own start is part of its past
                 began = checkpoint.progress.get(option)
                 if began != (None if file is None else _digest(file)):
                     where = f"without --{option}" if began is None else f"with --{option} of SHA-256 {began[:12]}"

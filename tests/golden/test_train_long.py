@@ -107,6 +107,19 @@ def test_a_warm_start(tmp_path):
         train.train(NETWORK, CONFIG, start=first, origin=first)
 
 
+def test_a_run_from_the_end_of_a_warm_start_is_resumed(tmp_path):
+    first, warm, path = (tmp_path / f"{name}.safetensors" for name in ("first", "warm", "coarse"))
+    train.train(NETWORK, CONFIG, path=first, stop_after=1)
+    train.train(NETWORK, CONFIG, path=warm, start=first)
+    origin, coarse = float_path(warm), CONFIG.model_copy(update={"bits": 2})
+    whole = train.train(NETWORK, coarse, origin=origin)
+    train.train(NETWORK, coarse, path=path, origin=origin, stop_after=2.4)
+    again = train.train(NETWORK, coarse, path=path, origin=origin, resume=True)
+    state = whole.network.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in again.network.state_dict().items())
+    assert again.progress["start"] == hashlib.sha256(first.read_bytes()).hexdigest()
+
+
 def test_a_warm_start_sees_other_batches(tmp_path, monkeypatch):
     """Than the run that it goes on from: every sample once an epoch, and the same ones when it is resumed."""
     seen, step = [], run.Run.step
