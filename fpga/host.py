@@ -99,7 +99,8 @@ class Board(Device):
         that an answer may take beside its way, and that of its question, over a line of `baud`. Raises `LinkError`
         when there is no such port, or another program has it."""
         local = {} if "://" in device else {"exclusive": True}
-        timeout += 2 * MAX_WIRE * _BITS / max(1, baud)
+        if timeout > 0:  # what is not is refused below
+            timeout += 2 * MAX_WIRE * _BITS / max(1, baud)
         try:
             port = serial.serial_for_url(
                 device, baudrate=baud, timeout=min(_POLL, timeout), write_timeout=timeout, **local

@@ -230,3 +230,5 @@ def test_a_slow_line_is_waited_for():
     """The longest answer, and its question, at 1,200 baud: 10 bits a byte, and the pause that was asked for."""
     with Board.open("loop://", baud=1200, timeout=0.5) as board:
         assert board._exchange._timeout == pytest.approx(0.5 + 2 * 265 * 10 / 1200, abs=0.05)
+    with pytest.raises(LinkError, match="timeout must be positive"):
+        Board.open("loop://", baud=1200, timeout=0)

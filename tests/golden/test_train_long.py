@@ -179,11 +179,10 @@ def test_another_number_of_threads_is_no_other_recipe(tmp_path):
 
 SCRIPT = """
 import sys
+import torch
 from torch import distributed
 sys.path.insert(0, {here!r})
 from small_data import CONFIG, NETWORK, squares
-import torch
-from torch import distributed
 from ds2ta.golden import data, processes, run, train
 from ds2ta.golden.fused import world
 from ds2ta.golden.optimizer import average_gradients
