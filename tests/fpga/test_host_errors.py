@@ -232,3 +232,12 @@ def test_a_slow_line_is_waited_for():
         assert board._exchange._timeout == pytest.approx(0.5 + 2 * 265 * 10 / 1200, abs=0.05)
     with pytest.raises(LinkError, match="timeout must be positive"):
         Board.open("loop://", baud=1200, timeout=0)
+
+
+def test_a_host_that_slept(fake, monkeypatch):
+    """The time is over when it first looks at the clock; the answer lies there all the same."""
+    board = board_on(fake, attempts=1)
+    board.read("id")
+    clock = iter(range(0, 10**6, 100))
+    monkeypatch.setattr("ds2ta.fpga.exchange.time.monotonic", lambda: next(clock))
+    assert board.read("id") == [0x41543244]
