@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 
 import torch
 from torch import distributed
@@ -32,6 +33,9 @@ def joined(device: str) -> Iterator[str]:
     if torch.device(device).type == "cuda":
         device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device)
+    # Functions of this module have today's group, none yet, as a default. AdamW imports it too, and then they would
+    # keep ours, with its threads, into the end of the interpreter, where a thread that frees a tensor aborts.
+    import_module("torch.distributed.nn.functional")
     distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     try:
         yield device

@@ -179,6 +179,7 @@ def test_another_number_of_threads_is_no_other_recipe(tmp_path):
 
 SCRIPT = """
 import sys
+from pathlib import Path
 import torch
 from torch import distributed
 sys.path.insert(0, {here!r})
@@ -195,6 +196,9 @@ with processes.joined("cpu"):
         parameter.grad = torch.full_like(parameter, float(rank))
     average_gradients(network)  # AdamW hardly sees the size of a gradient: the losses do not tell
     assert all((parameter.grad == (count - 1) / 2).all() for parameter in network.parameters())
+tasks = Path("/proc/self/task")
+names = [(task / "comm").read_text() for task in tasks.iterdir()] if tasks.exists() else []
+assert not any("gloo" in name for name in names)  # a thread of the group that outlives it can abort the process
 """
 
 
