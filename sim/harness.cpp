@@ -155,6 +155,14 @@ int main(int count, char** arguments) {
                 }
                 break;
             }
+            case 7: {  // offer: stream, payload; it stays valid, taken or not, until the stream's next `send`
+                const int stream = read_word();
+                words.resize(source_words(stream));
+                for (Word& word : words) word = read_word();
+                source_put(top, stream, true, words.data());
+                words.clear();
+                break;
+            }
             default:
                 return 2;
         }

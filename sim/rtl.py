@@ -13,6 +13,7 @@ payload takes as many words as it needs; a record is the cycle and then the word
 import struct
 import subprocess
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from ds2ta.sim.verilator import compile_simulator, primitives, verilate
 __all__ = ["Records", "Rtl", "RtlError", "build_rtl"]
 
 _HARNESS = Path(__file__).with_name("harness.cpp")
-_COMMANDS = {name: number for number, name in enumerate(("reset", "send", "run", "set", "get", "step", "collect"))}
+_COMMANDS = ("reset", "send", "run", "set", "get", "step", "collect", "offer")
 
 
 class RtlError(Ds2taError):
@@ -228,7 +229,11 @@ class Rtl:
             stdout=subprocess.PIPE,
         )
         self.cycle = 0
-        self.reset()
+        try:
+            self.reset()
+        except RtlError:  # it could not even begin, say for waves that cannot be written
+            self.close()
+            raise
 
     def __enter__(self) -> "Rtl":
         return self
@@ -238,13 +243,15 @@ class Rtl:
 
     def close(self) -> None:
         """End the simulation (and complete its waves)."""
-        self._process.stdin.close()
+        with suppress(BrokenPipeError):  # what an ended simulator has not read
+            self._process.stdin.close()
         self._process.wait()
         self._process.stdout.close()
 
     def _command(self, name: str, *numbers: int, payload: bytes = b"") -> np.ndarray:
         try:
-            self._process.stdin.write(struct.pack(f"<{1 + len(numbers)}Q", _COMMANDS[name], *numbers) + payload)
+            number = _COMMANDS.index(name)
+            self._process.stdin.write(struct.pack(f"<{1 + len(numbers)}Q", number, *numbers) + payload)
             self._process.stdin.flush()
             (length,) = struct.unpack("<Q", self._process.stdout.read(8))
             answer = np.frombuffer(self._process.stdout.read(8 * length), dtype="<u8")
@@ -270,6 +277,11 @@ class Rtl:
         (sent,) = self._command("send", self._interface.sources.index(source), beats, limit, payload=data)
         if sent != beats:
             raise RtlError(f"stream {source}: {sent} of {beats} beats accepted in {limit} cycles")
+
+    def offer(self, source: str, payload: int) -> None:
+        """Hold a packed payload valid until the next `send` of the stream, whose first beat must be the same."""
+        number = self._interface.sources.index(source)
+        self._command("offer", number, *_split(payload, self._interface.widths[f"{source}__payload"]))
 
     def run(self, channel: str = "result", *, limit: int = 10_000_000) -> None:
         """Run until `channel`, an output stream with a field `last`, has shown it since the last `collect`."""

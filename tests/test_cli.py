@@ -14,6 +14,8 @@ from ds2ta.gateware.fusesoc import CORE_FILE
 from ds2ta.gateware.presets import MACHINES
 from ds2ta.golden import slow
 from ds2ta.modelfile import load_model, save_model
+from ds2ta.sim.network import RtlNetwork
+from ds2ta.sim.rtl import RtlError
 
 TINY = cli.ROOT / "models" / "digits-tiny.safetensors"
 
@@ -113,11 +115,13 @@ def test_verilog_folder(ds2ta, tmp_path, tiny):
     assert ds2ta("verilog", "--model", TINY, "--out", out)[0] == 2, "a changed file is not overwritten silently"
 
 
-def test_waves(ds2ta, images, tmp_path):
+def test_waves(ds2ta, images, tiny, tmp_path):
     waves = tmp_path / "run.vcd"
     code, *_ = ds2ta("run", TINY, images, "--backend", "rtl", "--waves", waves, "--json")
     assert code == 0
     assert "$enddefinitions" in waves.read_text()[:200_000]
+    with pytest.raises(RtlError, match="has ended"):  # the folder went after the command had looked at it
+        RtlNetwork(tiny, fit(tiny, **MACHINES[tiny.network.name]), waves=tmp_path / "lost" / "run.vcd")
 
 
 def test_info(ds2ta, tiny):

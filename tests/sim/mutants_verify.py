@@ -43,4 +43,11 @@ MUTANTS = [
         "test": "tests/sim/test_rtl_runs.py::test_the_digest_sees_what_is_loaded",
         "why": "the record of a machine that is loaded does not notice another program",
     },
+    {
+        "file": "sim/harness.cpp",
+        "old": "        if (!simulation.waves.isOpen()) return 3;\n",
+        "new": "",
+        "test": "tests/test_cli.py::test_waves",
+        "why": "a run writes no waves and does not say so",
+    },
 ]
