@@ -40,9 +40,8 @@ class Accelerator(wiring.Component):
 
     Members
     -------
-    load: store words, only where a store is loadable; ready while `busy` is low. No sample may be offered in the
-      cycle of a word, nor (long pipeline) in the next one: the program would start on a store that is being
-      written. `Core` and the AXI shell see to that.
+    load: store words, only where a store is loadable; ready while `busy` is low. Words go first: a sample starts
+      after the last one, once it stands in its store.
     sample: {value}: sample bytes. The first byte starts the program and is consumed by its first pass.
     result: {logit, index, class_index, last}.
     busy: a sample is being worked on. pass_index: the pass at work.
@@ -122,8 +121,9 @@ class Accelerator(wiring.Component):
             gathers.eq(Cat(now.opcode == code for code in reads).any()),
             from_b.eq(Cat(now.opcode == code for code in reads).any() & now.source_bank),
         ]
+        loads = Signal()  # a word is offered, or on its way into its store
         m.d.comb += [
-            sequencer.go.eq(self.sample.valid),
+            sequencer.go.eq(self.sample.valid & ~loads),
             self.busy.eq(sequencer.busy),
             self.pass_index.eq(sequencer.index),
             sequencer.word.eq(program_store.data),
@@ -298,11 +298,11 @@ class Accelerator(wiring.Component):
             entry, arrived = Signal.like(self.load.payload), Signal()
             m.d.comb += self.load.ready.eq(~sequencer.busy)
             word = [entry.eq(self.load.payload), arrived.eq(self.load.valid & self.load.ready)]
-            if machine.pipeline == "long":  # the way into every block RAM; a sample waits until the word is there
+            if machine.pipeline == "long":  # the way into every block RAM
                 m.d.sync += word
-                m.d.comb += sequencer.go.eq(self.sample.valid & ~arrived)
             else:
                 m.d.comb += word
+            m.d.comb += loads.eq(self.load.valid | arrived)
             blocks_of = {"weights": weight_store, "program": program_store}
             blocks_of |= {"parameters": parameter_store, "denoiser": attention}
             for name, target in blocks_of.items():

@@ -35,8 +35,9 @@ def memory_attributes(*, depth: int, fast: bool) -> dict[str, object]:
 def without_collision_logic(rtlil_text: str) -> str:
     """RTLIL whose memory read ports leave the result of a read-during-write open (`COLLISION_X_MASK` all ones).
 
-    For synthesis only. Sound because every memory of the project is a `Store` or a `SpikeBank`, whose users never
-    collide."""
+    For synthesis only. Sound because no word of the project that is read while it is written is used: the users of
+    `Store` and `SpikeBank` never collide, and `hw/lists.py` and `hw/pairs.py`, which have memories of their own,
+    see to it themselves."""
     mask = r"(parameter \\COLLISION_X_MASK (\d+)')0+$"
     return re.sub(mask, lambda at: at[1] + "1" * int(at[2]), rtlil_text, flags=re.MULTILINE)
 

@@ -94,12 +94,23 @@ class RtlNetwork:
     def __exit__(self, *_: object) -> None:
         self._rtl.close()
 
-    def load(self, model: IntegerModel) -> None:
-        """Put a model's program and tables into the machine's RAM stores."""
+    def load(self, model: IntegerModel, *, waiting: np.ndarray | None = None) -> None:
+        """Put a model's program and tables into the machine's RAM stores. A sample may be `waiting` with its first
+        byte all the while (`run` with the same one must follow). Another opcode then stands where the program
+        begins, until the last word of all puts it right: a start before that is a run of something else."""
         self.model = model
         self.program = compile_model(model, self.machine)
-        if self._loadable:
-            self._rtl.send("load", list(load_words(self.machine, self.program)))
+        if not self._loadable:
+            return
+        words = list(load_words(self.machine, self.program))
+        if waiting is not None:
+            layout = load_layout(self.machine)
+            program = store_shapes(self.machine)["program"].number
+            first = next(at for at, word in enumerate(words) if layout.from_bits(word).store == program)
+            words.append(words[first])
+            words[first] ^= max(Opcode) << layout["data"].offset  # the opcode is the instruction's first field
+            self._rtl.offer("sample", int(sample_bytes(model, waiting)[0]))
+        self._rtl.send("load", words)
 
     def reset(self) -> None:
         """Reset the machine; loaded stores keep their contents."""

@@ -2,6 +2,27 @@
 
 MUTANTS = [
     {
+        "file": "gateware/accelerator.py",
+        "old": "sequencer.go.eq(self.sample.valid & ~loads)",
+        "new": "sequencer.go.eq(self.sample.valid)",
+        "test": "tests/sim/test_random_networks.py::test_random_networks[serial]",
+        "why": "a sample starts while its program is being loaded",
+    },
+    {
+        "file": "gateware/accelerator.py",
+        "old": "loads.eq(self.load.valid | arrived)",
+        "new": "loads.eq(arrived)",
+        "test": "tests/sim/test_random_networks.py::test_random_networks[wide]",
+        "why": "a sample starts beside the first word",
+    },
+    {
+        "file": "gateware/accelerator.py",
+        "old": "loads.eq(self.load.valid | arrived)",
+        "new": "loads.eq(self.load.valid)",
+        "test": "tests/sim/test_random_networks.py::test_random_networks[wide]",
+        "why": "a sample starts in the cycle in which the last word is written",
+    },
+    {
         "file": "gateware/compiler.py",
         "old": "max(self.allocator.rows, *(region.step + 1 for region in self.regions.values()))",
         "new": "self.allocator.rows",

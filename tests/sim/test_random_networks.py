@@ -106,14 +106,14 @@ def test_random_networks(named_rtl):
     @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(model=_models(name))
     def agree(model):
-        rtl.load(model)
+        rtl.load(model, waiting=model.samples[0])
         fast = IntegerNetwork(model).run(model.samples, taps=True)
         for number, sample in enumerate(model.samples):
             wanted = slow.run(model, sample)
             golden = {tap: np.asarray(values)[number] for tap, values in fast.items()}
             assert set(golden) == set(wanted)
             assert first_difference(model, wanted, golden) is None
-            found = rtl.run(sample, taps=True)
+            found = rtl.run(sample, taps=True, limit=1_000_000)
             taps = found.taps | {"logits": found.logits}
             assert set(wanted) - set(taps) <= {f"block.{block}.denoised" for block in range(2)}
             assert first_difference(model, wanted, taps) is None
