@@ -164,8 +164,9 @@ class Core(wiring.Component):
         resets, forget = Signal(), Signal()
         m.d.sync += resets.eq(file.command[0] | (resets & ~checker.quiet))
         # The accelerator's reset is its own, its clock is not. Thousands of registers hang on it, so it comes from
-        # one that nothing else hangs on. In the cycle in which it outlasts the shell's own, no stream moves yet.
-        resetting, recovers = Signal(init=1, reset_less=True), Signal()
+        # one that nothing else hangs on. In the cycle in which it outlasts the shell's own, no stream moves, and
+        # the result that the accelerator still shows is forgotten.
+        resetting, recovers = Signal(init=1, reset_less=True), Signal(init=1, reset_less=True)
         m.domains.core = ClockDomain(local=True)
         m.submodules.accelerator = DomainRenamer("core")(accelerator)
         m.d.comb += [
@@ -173,7 +174,10 @@ class Core(wiring.Component):
             ResetSignal("core").eq(resetting),
             forget.eq(file.command[0] | resets | recovers),
         ]
-        m.d.sync += [resetting.eq(ResetSignal() | (resets & checker.quiet)), recovers.eq(resets)]
+        m.d.sync += [
+            resetting.eq(ResetSignal() | (resets & checker.quiet)),
+            recovers.eq(ResetSignal() | resets),
+        ]
         m.d.comb += [getattr(self, name).eq(getattr(accelerator, name)) for name in self._traces]
 
         loadable = "load" in self.signature.members

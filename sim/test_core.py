@@ -197,6 +197,28 @@ async def reset_pin(dut):
     await bench.classify(0, count=1)
 
 
+@cocotb.test(skip=_LARGE)
+async def reset_at_the_end(dut):
+    """A reset of one cycle around the last logit, which the accelerator, reset a cycle later, may still show."""
+    bench = Host(dut)
+    await bench.start()
+    total = sum(item.cycles for item in bench.wanted(0)[1])
+    for cut in range(total - 12, total + 4):
+        task = bench.bytes.start(bench.sample(0))
+        await RisingEdge(dut.busy)
+        await bench.wait(cut)
+        task.cancel()
+        dut.sample__valid.value, dut.rst.value = 0, 1
+        await RisingEdge(dut.clk)
+        dut.rst.value = 0
+        status = await bench.bus.fields("status")
+        assert not any(status[name] for name in ("busy", "sample_open", "result_valid")), cut - total
+        for name in ("result_class", "result_number", "sample_bytes", "pass"):
+            assert await bench.bus.read(name) == 0, (name, cut - total)
+        await bench.good()
+    await bench.classify(0, count=1)
+
+
 @cocotb.test()
 async def frames(dut):
     """Frames of a link are counted, good and bad ones apart, and cleared together."""

@@ -24,6 +24,13 @@ MUTANTS = [
     },
     {
         "file": "gateware/core.py",
+        "old": "recovers.eq(ResetSignal() | resets)",
+        "new": "recovers.eq(resets)",
+        "test": "tests/gateware/test_core.py::test_loaded",
+        "why": "a result outlasts a reset of one cycle",
+    },
+    {
+        "file": "gateware/core.py",
         "old": "accelerator.busy | (checker.quiet & ~word_waits)",
         "new": "1",
         "test": "tests/gateware/test_core.py::test_loaded",

@@ -83,7 +83,9 @@ def test_built_in(tmp_path):
 def test_digits_tiny(tmp_path):
     model = load_model(ROOT / "models" / "digits-tiny.safetensors")
     choices = MACHINES["digits-tiny"] | ICE40 | {"tables": "ram"}
-    assert _run(model, tmp_path, choices, large=True) == ["core_reset", "between_rows", "trust", "upsets"]
+    assert _run(model, tmp_path, choices, large=True) == [
+        *("core_reset", "reset_at_the_end", "between_rows", "trust", "upsets")
+    ]
 
 
 @pytest.mark.parametrize(
