@@ -133,6 +133,7 @@ BOARDS = {
             core_hz=80e6,
             model="digits-small",
             choices=MACHINES["digits-small"] | _LOADED,
+            seed=4,
             **_ULX3S,
         ),
         Board(
