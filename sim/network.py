@@ -96,19 +96,21 @@ class RtlNetwork:
 
     def load(self, model: IntegerModel, *, waiting: np.ndarray | None = None) -> None:
         """Put a model's program and tables into the machine's RAM stores. A sample may be `waiting` with its first
-        byte all the while (`run` with the same one must follow). Another opcode then stands where the program
-        begins, until the last word of all puts it right: a start before that is a run of something else."""
+        byte all the while (`run` with the same one must follow; tables must be loadable). Another opcode then
+        stands where the program begins, until the last word puts it right: an early start runs something else."""
         self.model = model
         self.program = compile_model(model, self.machine)
         if not self._loadable:
             return
         words = list(load_words(self.machine, self.program))
         if waiting is not None:
-            layout = load_layout(self.machine)
-            program = store_shapes(self.machine)["program"].number
-            first = next(at for at, word in enumerate(words) if layout.from_bits(word).store == program)
+            at = {name: field.offset for name, field in load_layout(self.machine)}
+            program = store_shapes(self.machine)["program"].number << at["store"]  # of its row 0, chunk 0
+            first = next(
+                index for index, word in enumerate(words) if word & ~((1 << CHUNK) - 1 << at["data"]) == program
+            )
             words.append(words[first])
-            words[first] ^= max(Opcode) << layout["data"].offset  # the opcode is the instruction's first field
+            words[first] ^= max(Opcode) << at["data"]  # the opcode is the instruction's first field
             self._rtl.offer("sample", int(sample_bytes(model, waiting)[0]))
         self._rtl.send("load", words)
 
