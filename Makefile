@@ -41,9 +41,10 @@ train: $(VENV)/test.stamp  ## train the shipped networks anew and quantize them 
 
 pack:  ## write build/ds2ta-train.pyz: training for a machine with torch, numpy and safetensors alone
 	@$(find_python); \
-	rm -rf build/pack && mkdir -p build/pack/ds2ta/golden && \
-	cp ds2ta/*.py build/pack/ds2ta && cp golden/*.py build/pack/ds2ta/golden && \
-	$$found -m zipapp build/pack --compress --main ds2ta.golden.standalone:main --output build/ds2ta-train.pyz && \
+	rm -rf build/pack && mkdir -p build/pack/ds2ta && \
+	cp ds2ta/*.py build/pack/ds2ta && cp -R golden build/pack/ds2ta/golden && \
+	find build/pack -name __pycache__ -prune -exec rm -rf {} + && \
+	$$found -m zipapp build/pack --compress --main ds2ta.golden.training.standalone:main --output build/ds2ta-train.pyz && \
 	echo build/ds2ta-train.pyz
 
 bench: $(VENV)/test.stamp  ## print every figure: accuracy, cycles, utilization, area, speed of the simulators

@@ -13,11 +13,10 @@ from amaranth.build.plat import Platform
 from amaranth_boards.resources import UARTResource
 
 from ds2ta.errors import FitError
-from ds2ta.gateware.presets import ICE40, MACHINES
+from ds2ta.files import model_path
+from ds2ta.gateware.machines import ICE40, MACHINES
 
 __all__ = ["BOARDS", "Board", "Pin", "find_board"]
-
-_MODELS = Path(__file__).resolve().parents[1] / "models"
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class Board:
 
     @property
     def model_path(self) -> Path:
-        return _MODELS / f"{self.model}.safetensors"
+        return model_path(self.model)
 
     def make_platform(self) -> Platform:
         """A fresh platform object (Amaranth takes one for each build)."""

@@ -15,8 +15,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ds2ta.cache import BUILD
 from ds2ta.errors import Ds2taError, FitError
+from ds2ta.files import BUILD
 from ds2ta.fpga.boards import Board
 from ds2ta.fpga.design import TIMING, TOP, Design, design
 from ds2ta.fpga.report import RESOURCES, Blocks, critical_path, packed, resources, timing

@@ -9,8 +9,8 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
+from ds2ta.files import DOCS, ROOT
 from ds2ta.gateware.synthesis import TARGETS
 
 __all__ = [
@@ -27,9 +27,8 @@ __all__ = [
     "timing",
 ]
 
-_ROOT = Path(__file__).resolve().parents[1]
-RECORD = _ROOT / "docs" / "boards.json"
-_README = _ROOT / "README.md"
+RECORD = DOCS / "boards.json"
+_README = ROOT / "README.md"
 _REGION = re.compile(r"(<!-- boards -->\n).*?(<!-- /boards -->)", re.S)
 
 #: Resource -> its name for people.

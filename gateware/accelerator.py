@@ -25,7 +25,7 @@ from ds2ta.gateware.sequencer import COUNTERS
 from ds2ta.gateware.stores import CHUNK, load_layout, scan_signature, store_shapes
 from ds2ta.hw.head import logit_layout
 from ds2ta.hw.parameters import parameter_layout
-from ds2ta.hw.rows import row_layout
+from ds2ta.hw.payloads import row_layout
 from ds2ta.hw.slices import skid_buffer
 
 __all__ = ["Accelerator"]

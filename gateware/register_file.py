@@ -14,7 +14,7 @@ from amaranth.utils import bits_for
 
 from ds2ta.errors import FitError
 from ds2ta.gateware.registers import ADDRESS_BITS, REGISTERS, Access
-from ds2ta.hw.rows import check_range
+from ds2ta.hw.payloads import check_range
 from ds2ta.hw.store import Store
 
 __all__ = ["COUNT_BITS", "EVENTS", "LIVE", "RegisterFile", "bus_signature"]

@@ -18,8 +18,8 @@ from pathlib import Path
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
-from ds2ta.cache import build_folder, digest
 from ds2ta.errors import Ds2taError
+from ds2ta.files import build_folder, digest
 from ds2ta.gateware import load_adder
 from ds2ta.gateware.load_adder import ecp5_script
 from ds2ta.gateware.verilog import signature_ports, snake

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 
 from ds2ta.errors import DataError, ModelFileError, NetworkError
-from ds2ta.golden.checkpoint import load_checkpoint
-from ds2ta.golden.data import spread
+from ds2ta.golden.data.sets import spread
 from ds2ta.golden.figures import FORMATS, HeadMap, attention_figure, bits_figure, denoiser_figure, draw
 from ds2ta.golden.integer import IntegerNetwork
+from ds2ta.golden.training.checkpoint import load_checkpoint
 from ds2ta.modelfile import IntegerModel
 from ds2ta.network import Network
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from ds2ta.golden.float_network import FloatNetwork
+from ds2ta.golden.training.float_network import FloatNetwork
 from ds2ta.intervals import layer_widths, widths
 from ds2ta.modelfile import IntegerModel, Synapse
 from ds2ta.modelrules import MAX_PARAMETER

@@ -12,7 +12,7 @@ from ds2ta.hw.av import AvAccumulator
 from ds2ta.hw.denoiser import Denoiser
 from ds2ta.hw.lists import EntryLists
 from ds2ta.hw.pairs import PairFetch, column_step
-from ds2ta.hw.rows import addressed_row_layout, check_range, row_layout
+from ds2ta.hw.payloads import addressed_row_layout, check_range, row_layout
 from ds2ta.hw.score import ScoreUnit
 from ds2ta.hw.slices import skid_buffer
 

@@ -8,7 +8,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ds2ta.hw.nsad import DenoiserRom, load_signature
-from ds2ta.hw.rows import check_range
+from ds2ta.hw.payloads import check_range
 from ds2ta.hw.score import score_layout
 
 __all__ = ["Denoiser", "EntryWrite"]

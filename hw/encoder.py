@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ds2ta.hw.rows import RowWrite, check_range, row_layout
+from ds2ta.hw.payloads import RowWrite, check_range, row_layout
 
 __all__ = ["InputEncoder"]
 

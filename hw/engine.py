@@ -10,7 +10,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ds2ta.errors import FitError
-from ds2ta.hw.rows import check_range, drain_layout, event_layout
+from ds2ta.hw.payloads import check_range, drain_layout, event_layout
 
 __all__ = ["SynapticEngine"]
 

@@ -4,7 +4,7 @@ from amaranth.hdl import Module, ResetSignal, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ds2ta.hw.rows import check_range
+from ds2ta.hw.payloads import check_range
 
 __all__ = ["LifArray", "neuron_layout", "spike_layout"]
 

@@ -6,7 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ds2ta.hw.denoiser import EntryWrite
-from ds2ta.hw.rows import check_range
+from ds2ta.hw.payloads import check_range
 from ds2ta.hw.store import memory_attributes
 
 __all__ = ["EntryLists", "entry_layout"]

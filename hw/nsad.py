@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ds2ta.errors import FitError
-from ds2ta.hw.rows import check_range
+from ds2ta.hw.payloads import check_range
 from ds2ta.hw.store import Store
 
 __all__ = ["DenoiserRom", "load_signature"]

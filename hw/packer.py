@@ -5,7 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ds2ta.errors import FitError
-from ds2ta.hw.rows import check_power_of_two, last_row_layout, spikes_layout
+from ds2ta.hw.payloads import check_power_of_two, last_row_layout, spikes_layout
 
 __all__ = ["RowPacker"]
 

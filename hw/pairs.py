@@ -5,7 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ds2ta.hw.rows import check_range, row_layout
+from ds2ta.hw.payloads import check_range, row_layout
 from ds2ta.hw.score import pair_layout
 from ds2ta.hw.store import memory_attributes
 

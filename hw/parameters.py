@@ -10,7 +10,7 @@ from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import In, Out
 
 from ds2ta.hw.lif import neuron_layout
-from ds2ta.hw.rows import check_power_of_two, check_range
+from ds2ta.hw.payloads import check_power_of_two, check_range
 from ds2ta.hw.tasa import current_layout
 
 __all__ = ["ParameterFetch", "parameter_layout"]

@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ds2ta.hw.rows import last_row_layout, row_layout
+from ds2ta.hw.payloads import last_row_layout, row_layout
 
 __all__ = ["OrPool"]
 

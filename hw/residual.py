@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ds2ta.hw.rows import RowWrite, addressed_row_layout, check_range, row_layout
+from ds2ta.hw.payloads import RowWrite, addressed_row_layout, check_range, row_layout
 
 __all__ = ["Residual", "ResidualMode"]
 

@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ds2ta.hw.gather import gather_layout
-from ds2ta.hw.rows import check_range, row_layout
+from ds2ta.hw.payloads import check_range, row_layout
 
 __all__ = ["RowReader", "read_layout"]
 

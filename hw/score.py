@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ds2ta.errors import FitError
-from ds2ta.hw.rows import check_power_of_two, check_range, row_layout
+from ds2ta.hw.payloads import check_power_of_two, check_range, row_layout
 
 __all__ = ["ScoreUnit", "pair_layout", "score_layout"]
 

@@ -14,7 +14,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ds2ta.errors import FitError
-from ds2ta.hw.rows import RowWrite, check_range
+from ds2ta.hw.payloads import RowWrite, check_range
 
 __all__ = ["KINDS", "SpikeBank", "Store", "memory_attributes", "without_collision_logic"]
 

@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ds2ta.errors import FitError
-from ds2ta.hw.rows import check_range, drain_layout
+from ds2ta.hw.payloads import check_range, drain_layout
 
 __all__ = ["Tasa", "current_layout"]
 

@@ -6,7 +6,7 @@ from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
 from ds2ta.errors import FitError
-from ds2ta.hw.rows import check_range
+from ds2ta.hw.payloads import check_range
 
 __all__ = ["UartReceiver", "UartTransmitter", "baud_divisor", "received_layout"]
 

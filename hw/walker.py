@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ds2ta.hw.rows import addressed_row_layout, check_range, last_row_layout
+from ds2ta.hw.payloads import addressed_row_layout, check_range, last_row_layout
 
 __all__ = ["RowWalker"]
 

@@ -10,8 +10,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from ds2ta.hw.payloads import check_power_of_two, check_range, event_layout, row_layout
 from ds2ta.hw.row_reader import read_layout
-from ds2ta.hw.rows import check_power_of_two, check_range, event_layout, row_layout
 from ds2ta.hw.store import SpikeBank
 
 __all__ = ["ZeroSkip"]

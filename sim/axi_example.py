@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ds2ta.cli import ROOT
-from ds2ta.gateware.axi_stream import closing_layout
+from ds2ta.files import DOCS, model_path
+from ds2ta.gateware.axi.stream import closing_layout
 from ds2ta.gateware.compiler import compile_model, fit
 from ds2ta.gateware.machine import Machine
-from ds2ta.gateware.presets import MACHINES
+from ds2ta.gateware.machines import MACHINES
 from ds2ta.gateware.registers import IDENTITY, REGISTERS
 from ds2ta.gateware.samples import sample_bytes
 from ds2ta.gateware.stores import store_images, store_shapes
@@ -25,8 +25,8 @@ from ds2ta.sim.stream import pack
 
 __all__ = ["DOCUMENT", "MODEL", "Step", "block", "example", "machine", "steps"]
 
-DOCUMENT = ROOT / "docs" / "axi.md"
-MODEL = ROOT / "models" / "digits-tiny.safetensors"
+DOCUMENT = DOCS / "axi.md"
+MODEL = model_path("digits-tiny")
 _SHOWN = 3  # words of a store that are spelled out
 _FENCE = re.compile(r"^```transactions\n(.*?)^```$", re.M | re.S)
 

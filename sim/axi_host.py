@@ -14,7 +14,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, Timer
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp, AxiStreamBus, AxiStreamSink, AxiStreamSource
 
-from ds2ta.gateware.axi_stream import closing_layout
+from ds2ta.gateware.axi.stream import closing_layout
 from ds2ta.gateware.compiler import compile_model
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.registers import REGISTERS

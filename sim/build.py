@@ -17,7 +17,7 @@ import cocotb_tools.config
 import find_libpython
 from amaranth.lib import wiring
 
-from ds2ta.cache import build_folder, digest
+from ds2ta.files import build_folder, digest
 from ds2ta.gateware.verilog import WAIVERS, emit, snake
 from ds2ta.sim.verilator import compile_simulator, primitives, verilate
 
@@ -81,10 +81,10 @@ def run_bench(
 ) -> str:
     """Emit `component`, simulate it under the cocotb tests of `module`, raise `BenchError` unless all pass.
 
-    `module` is a dotted name (`ds2ta.sim.test_lif`) or the path of a Python file. `parameters` (JSON data) reach
-    the bench through `bench_parameters()`. `testcase` selects one test by name. `waves` leaves `dump.vcd` in the
-    folder that the returned log names. `extra` publishes more signals of the top module, or
-    `module.signal` of another. Returns the log."""
+    `module` is a dotted name (`ds2ta.sim.benches.bench_lif`) or the path of a Python file. `parameters` (JSON data)
+    reach the bench through `bench_parameters()`. `testcase` selects one test by name. `waves` leaves `dump.vcd` in
+    the folder that the returned log names. `extra` publishes more signals of the top module, or `module.signal` of
+    another. Returns the log."""
     name = name or snake(component)
     simulator = build_bench(emit(component, name), name, waves=waves, extra=extra)
     search = list(sys.path)

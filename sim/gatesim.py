@@ -11,11 +11,11 @@ import re
 import resource
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
 from ds2ta.errors import Ds2taError
+from ds2ta.files import DOCS, model_path
 from ds2ta.fpga.boards import BOARDS
 from ds2ta.gateware.accelerator import Accelerator
 from ds2ta.gateware.compiler import fit
@@ -37,7 +37,6 @@ CASES = {
 _SHOWN = ("case", "digest", "cycles", "build_seconds", "run_seconds", "kilocycles_per_second")
 _LEAST_BUILD = 5  # seconds of CPU: less is a simulator that was there already, whose time says nothing
 _NAME = "accelerator"
-_TOP = Path(__file__).resolve().parents[1]
 
 
 class GatesError(Ds2taError):
@@ -47,7 +46,7 @@ class GatesError(Ds2taError):
 def case(board: str) -> tuple[IntegerModel, Machine, str]:
     """The model and the machine of a board, and the family of its device."""
     chosen = BOARDS[board]
-    model = load_model(_TOP / "models" / f"{chosen.model}.safetensors")
+    model = load_model(model_path(chosen.model))
     return model, fit(model, **chosen.choices), chosen.family
 
 
@@ -105,7 +104,7 @@ def record(name: str) -> dict:
 def main() -> None:
     """Run every case whose recorded netlist is not the present one, and write the record after each; the first
     difference ends it."""
-    path = _TOP / "docs" / "gates.json"
+    path = DOCS / "gates.json"
     known = {entry["case"]: entry for entry in json.loads(path.read_text())} if path.is_file() else {}
     found = []
     for name, (board, _, _) in CASES.items():

@@ -11,8 +11,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from ds2ta.cache import build_folder
 from ds2ta.errors import Ds2taError
+from ds2ta.files import build_folder
 from ds2ta.gateware.synthesis import Netlist
 
 __all__ = ["packed_verilog"]

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 from amaranth.lib import stream, wiring
 
-from ds2ta.cache import build_folder, digest
 from ds2ta.errors import Ds2taError
+from ds2ta.files import build_folder, digest
 from ds2ta.gateware.verilog import WAIVERS, emit, port_widths, snake
 from ds2ta.sim.verilator import compile_simulator, primitives, verilate
 

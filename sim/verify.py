@@ -15,7 +15,7 @@ from ds2ta.gateware.cycles import predict
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.program import Opcode
 from ds2ta.gateware.sequencer import PassCounters
-from ds2ta.golden.data import load_data
+from ds2ta.golden.data.sets import load_data
 from ds2ta.golden.integer import IntegerNetwork
 from ds2ta.modelfile import IntegerModel
 from ds2ta.sim.backends import Difference, first_difference

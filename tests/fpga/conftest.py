@@ -3,9 +3,9 @@
 import pytest
 from fake_board import FakeBoard
 
-from ds2ta.cli import ROOT
+from ds2ta.files import ROOT
 from ds2ta.gateware.compiler import fit
-from ds2ta.gateware.presets import ICE40, MACHINES
+from ds2ta.gateware.machines import ICE40, MACHINES
 from ds2ta.modelfile import load_model, model_digest
 
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 from toy_top import toy
 
-from ds2ta import cli
+from ds2ta.commands import main as cli
 from ds2ta.errors import Ds2taError, FitError
 from ds2ta.fpga import design as designing
 from ds2ta.fpga.boards import BOARDS, find_board

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from ds2ta import cli
+from ds2ta.commands import main as cli
 from ds2ta.errors import Ds2taError
 from ds2ta.fpga import flash as flashing
 from ds2ta.fpga.boards import BOARDS, find_board

@@ -384,4 +384,4 @@ def test_a_machine_with_one_loadable_store():
 def test_bench():
     machine = {"weights": "ram", "tables": "ram", "weight_rows": 4, "parameter_rows": 3, "denoiser_entries": 8}
     component = HostLink(Machine(**machine))
-    run_bench(component, module="ds2ta.sim.test_link", parameters={"machine": machine})
+    run_bench(component, module="ds2ta.sim.benches.bench_link", parameters={"machine": machine})

@@ -24,7 +24,7 @@ from ds2ta.fpga.frames import (
 from ds2ta.fpga.host import Board
 from ds2ta.fpga.top import BoardTop
 from ds2ta.gateware.compiler import compile_model, fit
-from ds2ta.gateware.presets import ICE40, MACHINES
+from ds2ta.gateware.machines import ICE40, MACHINES
 from ds2ta.gateware.registers import REGISTERS
 from ds2ta.gateware.samples import sample_bytes
 from ds2ta.golden import slow

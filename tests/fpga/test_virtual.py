@@ -16,8 +16,9 @@ import serial
 from faults import FaultyPort, random_faults
 from host_tools import check
 
-from ds2ta import cli
+from ds2ta.commands import main as cli
 from ds2ta.errors import FitError
+from ds2ta.files import model_path
 from ds2ta.fpga.exchange import NoAnswerError
 from ds2ta.fpga.frames import Opcode, sample_payload
 from ds2ta.fpga.host import Board, UntrustedError
@@ -26,7 +27,7 @@ from ds2ta.golden import slow
 from ds2ta.modelfile import model_digest
 from ds2ta.sim.virtual import VirtualBoard, VirtualBoardError
 
-TINY = cli.ROOT / "models" / "digits-tiny.safetensors"
+TINY = model_path("digits-tiny")
 CLOCK_HZ = 24_000_000
 WAITS = 1000  # cycles that a sample's bytes may be late: they come from the buffer of one request, 10 cycles each
 LONG = 60.0  # seconds; for what takes a moment, on a machine with other work
@@ -255,7 +256,15 @@ def test_run_on_a_device(ds2ta, virtual, tiny, tmp_path):
 
 def test_board_command(tmp_path):
     link = tmp_path / "board"
-    words = [sys.executable, "-c", "from ds2ta.cli import main; main()", "board", "--virtual", "--link", str(link)]
+    words = [
+        sys.executable,
+        "-c",
+        "from ds2ta.commands.main import main; main()",
+        "board",
+        "--virtual",
+        "--link",
+        str(link),
+    ]
     for end in (signal.SIGINT, signal.SIGKILL):
         # a shell's background job, and all that it starts, ignores SIGINT
         listens = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}

@@ -5,13 +5,13 @@ that are loaded. `tests/sim/test_verify.py` has the larger networks."""
 import numpy as np
 import pytest
 
+from ds2ta.files import DIGITS, model_path
 from ds2ta.gateware.accelerator import Accelerator
 from ds2ta.gateware.compiler import compile_model, fit
 from ds2ta.gateware.cycles import predict
-from ds2ta.gateware.presets import ICE40, MACHINES
+from ds2ta.gateware.machines import ICE40, MACHINES
 from ds2ta.golden import slow
 from ds2ta.modelfile import load_model
-from ds2ta.shipped import DIGITS, model_path
 from ds2ta.sim.backends import first_difference
 from ds2ta.sim.build import run_bench
 from ds2ta.sim.network import RtlNetwork
@@ -30,7 +30,7 @@ def test_bench(name, tmp_path):
     run_bench(
         Accelerator(machine, compile_model(model, machine), trace=True),
         name="accelerator",
-        module="ds2ta.sim.test_accelerator",
+        module="ds2ta.sim.benches.bench_accelerator",
         parameters={"model": str(path), "machine": machine.model_dump(), "samples": str(samples)},
     )
 

@@ -7,13 +7,13 @@ import re
 import pytest
 from verilog_tools import icarus_accepts, needs_icarus, verilator_accepts, yosys_accepts
 
-from ds2ta.cli import ROOT
 from ds2ta.errors import FitError
-from ds2ta.gateware.axi import AxiAccelerator
-from ds2ta.gateware.axi_registers import AxiRegisters
-from ds2ta.gateware.axi_stream import PacketStreams
+from ds2ta.files import ROOT
+from ds2ta.gateware.axi.registers import AxiRegisters
+from ds2ta.gateware.axi.shell import AxiAccelerator
+from ds2ta.gateware.axi.stream import PacketStreams
 from ds2ta.gateware.compiler import compile_model, fit
-from ds2ta.gateware.presets import MACHINES
+from ds2ta.gateware.machines import MACHINES
 from ds2ta.gateware.verilog import emit, port_widths
 from ds2ta.modelfile import load_model, model_digest
 from ds2ta.sim import axi_example
@@ -50,13 +50,15 @@ def built_in() -> str:
 def test_bench():
     machine = axi_example.machine(tiny())
     parameters = {"machine": machine.model_dump(), "clock_hz": CLOCK_HZ, "samples": 3}
-    run_bench(AxiAccelerator(machine, clock_hz=CLOCK_HZ), module="ds2ta.sim.test_axi", parameters=parameters)
+    run_bench(
+        AxiAccelerator(machine, clock_hz=CLOCK_HZ), module="ds2ta.sim.benches.bench_axi", parameters=parameters
+    )
 
 
 def test_bench_of_a_built_in_model():
     machine = fit(tiny(), **MACHINES["digits-tiny"])
     parameters = {"machine": machine.model_dump(), "clock_hz": CLOCK_HZ}
-    bench = {"module": "ds2ta.sim.test_axi", "testcase": "built_in"}
+    bench = {"module": "ds2ta.sim.benches.bench_axi", "testcase": "built_in"}
     run_bench(shell_of_rom(machine), **bench, parameters=parameters)
 
 

@@ -4,8 +4,8 @@
 import pytest
 from amaranth.sim import Simulator
 
-from ds2ta.gateware.axi_lite import AxiLiteBridge, BusArbiter
-from ds2ta.gateware.axi_stream import PacketStreams
+from ds2ta.gateware.axi.lite import AxiLiteBridge, BusArbiter
+from ds2ta.gateware.axi.stream import PacketStreams
 from ds2ta.gateware.registers import REGISTERS
 
 SLOW = [1, 4, 9]  # cycles from `request` to `done`

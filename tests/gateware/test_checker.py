@@ -30,4 +30,6 @@ MACHINES = {
 @pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES)
 def test_bench(machine):
     machine = {**machine, "parameter_rows": 5, "denoiser_entries": 12, "max_head_dim": 32, "instructions": 3}
-    run_bench(StoreChecker(Machine(**machine)), module="ds2ta.sim.test_checker", parameters={"machine": machine})
+    run_bench(
+        StoreChecker(Machine(**machine)), module="ds2ta.sim.benches.bench_checker", parameters={"machine": machine}
+    )

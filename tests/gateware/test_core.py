@@ -7,12 +7,12 @@ import re
 import numpy as np
 import pytest
 
-from ds2ta.cli import ROOT
 from ds2ta.errors import FitError
+from ds2ta.files import ROOT
 from ds2ta.gateware.compiler import compile_model, fit
 from ds2ta.gateware.core import Core
 from ds2ta.gateware.machine import machine_from_dict
-from ds2ta.gateware.presets import ICE40, MACHINES
+from ds2ta.gateware.machines import ICE40, MACHINES
 from ds2ta.gateware.verilog import emit
 from ds2ta.golden.random_model import random_model
 from ds2ta.modelfile import load_model, save_model
@@ -65,7 +65,7 @@ def _run(model, folder, choices, *, built_in=False, samples=2, upsets=False, lar
         given["upsets"] = MEMORIES
         modules = re.findall(r"^module (core_store\w*)\(", emit(core, "core"), re.M)
         extra = [f"{module}.memory" for module in modules if module != "core_store_checker"]
-    log = run_bench(core, name="core", module="ds2ta.sim.test_core", parameters=given, extra=extra)
+    log = run_bench(core, name="core", module="ds2ta.sim.benches.bench_core", parameters=given, extra=extra)
     return re.findall(r"test_core\.(\w+) +SKIP", log)
 
 

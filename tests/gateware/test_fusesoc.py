@@ -15,7 +15,7 @@ import yaml
 from ds2ta.gateware.compiler import compile_model, fit
 from ds2ta.gateware.export import SIDECAR, export
 from ds2ta.gateware.fusesoc import CORE_FILE, core_name
-from ds2ta.gateware.presets import ICE40, MACHINES
+from ds2ta.gateware.machines import ICE40, MACHINES
 from ds2ta.modelfile import load_model
 from ds2ta.sim.axi_example import MODEL
 

@@ -51,7 +51,11 @@ def test_bench(classes, counters, logit_width, counter_width, count_width, row_w
         "row_width": row_width,
     }
     shape["init"] = _contents(shape)
-    run_bench(RegisterFile(**shape), module="ds2ta.sim.test_register_file", parameters=shape | {"counted": counted})
+    run_bench(
+        RegisterFile(**shape),
+        module="ds2ta.sim.benches.bench_register_file",
+        parameters=shape | {"counted": counted},
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ds2ta.cli import ROOT
 from ds2ta.errors import Ds2taError, FitError
+from ds2ta.files import ROOT
 from ds2ta.gateware.machine import Machine, machine_from_dict
 from ds2ta.gateware.registers import (
     ADDRESS_BITS,

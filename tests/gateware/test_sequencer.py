@@ -14,4 +14,6 @@ from ds2ta.sim.build import run_bench
     ids=["whole", "short-counters"],
 )
 def test_bench(machine):
-    run_bench(Sequencer(Machine(**machine)), module="ds2ta.sim.test_sequencer", parameters={"machine": machine})
+    run_bench(
+        Sequencer(Machine(**machine)), module="ds2ta.sim.benches.bench_sequencer", parameters={"machine": machine}
+    )

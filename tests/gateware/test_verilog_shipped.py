@@ -9,7 +9,7 @@ from verilog_tools import assert_plain, icarus_accepts, needs_icarus, verilator_
 from ds2ta.gateware.accelerator import Accelerator
 from ds2ta.gateware.blocks import blocks
 from ds2ta.gateware.compiler import compile_model, fit
-from ds2ta.gateware.presets import MACHINES
+from ds2ta.gateware.machines import MACHINES
 from ds2ta.gateware.verilog import emit
 from ds2ta.modelfile import load_model
 

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from ds2ta.golden.float_network import FloatNetwork
-from ds2ta.golden.recipe import TrainingConfig
+from ds2ta.golden.training.float_network import FloatNetwork
+from ds2ta.golden.training.recipe import TrainingConfig
 from ds2ta.network import network_from_dict
 
 __all__ = ["BASE", "batch", "build", "labels"]

@@ -58,7 +58,7 @@ MUTANTS = [
         "why": "names inside of an SVG are drawn by lot",
     },
     {
-        "file": "sim/results_page.py",
+        "file": "ds2ta/records/results_page.py",
         "old": '_percent(about["integer_accuracy"]),',
         "new": '_percent(about["quantized_accuracy"]),',
         "test": "tests/test_results.py::test_render_shows_a_change[model]",

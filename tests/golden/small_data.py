@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ds2ta.golden.data import DataSet
-from ds2ta.golden.recipe import Arithmetic, ImageAugmentation, ShortStart, TrainingConfig
+from ds2ta.golden.data.sets import DataSet
+from ds2ta.golden.training.recipe import Arithmetic, ImageAugmentation, ShortStart, TrainingConfig
 from ds2ta.network import InputSpec, network_from_dict
 
 __all__ = ["CONFIG", "NETWORK", "squares"]

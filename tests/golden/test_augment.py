@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from ds2ta.golden.augment import OPERATIONS, augment_images, crop_and_flip, mix, operate
-from ds2ta.golden.augment_events import augment_events
-from ds2ta.golden.recipe import EventAugmentation, ImageAugmentation
+from ds2ta.golden.training.augment import OPERATIONS, augment_images, crop_and_flip, mix, operate
+from ds2ta.golden.training.augment_events import augment_events
+from ds2ta.golden.training.recipe import EventAugmentation, ImageAugmentation
 
 FULL = ImageAugmentation(crop=3, operations=2, strength=1.0, erase=4, mixup=0.4, cutmix=1.0)
 EVENTS = EventAugmentation(flip=True, roll=2, rotation=20.0, shear=0.3, erase=3, drop=0.5)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ds2ta.errors import NetworkError
-from ds2ta.golden.data import augment, dataset, dataset_names, load_data, stratified_split
+from ds2ta.golden.data.sets import augment, dataset, dataset_names, load_data, stratified_split
 
 
 def test_digits_split():
@@ -76,6 +76,6 @@ def test_registry():
     try:
         assert load_data("other") is digits
     finally:
-        from ds2ta.golden import data
+        from ds2ta.golden.data import sets as data
 
         del data._LOADERS["other"]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from ds2ta.errors import DataError
-from ds2ta.golden.data import load_data
-from ds2ta.golden.data_events import EVENT, Window, events_of, frames, read_aedat2, read_nmnist
+from ds2ta.golden.data.events import EVENT, Window, events_of, frames, read_aedat2, read_nmnist
+from ds2ta.golden.data.sets import load_data
 
 REAL = os.environ.get("DS2TA_DATA")
 

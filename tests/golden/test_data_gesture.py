@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from ds2ta.errors import DataError
-from ds2ta.golden import data_gesture
-from ds2ta.golden.data import load_data
-from ds2ta.golden.data_gesture import read_aedat31, read_gesture_npy
+from ds2ta.golden.data import gesture as data_gesture
+from ds2ta.golden.data.gesture import read_aedat31, read_gesture_npy
+from ds2ta.golden.data.sets import load_data
 
 AEDAT31 = b"#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 1: DVS128\r\n#!END-HEADER\r\n"
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from ds2ta.errors import DataError
-from ds2ta.golden import data_images
-from ds2ta.golden.data import load_data
-from ds2ta.golden.data_images import read_cifar_binary, read_cifar_pickle, read_idx
+from ds2ta.golden.data import images as data_images
+from ds2ta.golden.data.images import read_cifar_binary, read_cifar_pickle, read_idx
+from ds2ta.golden.data.sets import load_data
 
 REAL = os.environ.get("DS2TA_DATA")  # a folder with real data sets, where somebody has them
 BATCHES = [*(f"data_batch_{index}" for index in range(1, 6)), "test_batch"]

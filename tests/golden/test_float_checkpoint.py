@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from ds2ta.errors import Ds2taError
-from ds2ta.golden.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from ds2ta.golden.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import torch
 from float_networks import BASE, batch, build
 
 from ds2ta.golden import random_model
-from ds2ta.golden.float_network import FloatNetwork
 from ds2ta.golden.integer import IntegerNetwork
-from ds2ta.golden.product import linear
-from ds2ta.golden.recipe import Arithmetic, TrainingConfig
+from ds2ta.golden.training.float_network import FloatNetwork
+from ds2ta.golden.training.product import linear
+from ds2ta.golden.training.recipe import Arithmetic, TrainingConfig
 
 
 @pytest.mark.parametrize("quantized", [False, True])

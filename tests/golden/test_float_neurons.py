@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ds2ta.golden import slow
-from ds2ta.golden.lif import Grid, lif
-from ds2ta.golden.nsad import Denoiser
-from ds2ta.golden.rounding import round_half_up, round_through
-from ds2ta.golden.tasa import Tasa
+from ds2ta.golden.training.lif import Grid, lif
+from ds2ta.golden.training.nsad import Denoiser
+from ds2ta.golden.training.rounding import round_half_up, round_through
+from ds2ta.golden.training.tasa import Tasa
 
 
 class _Surrogate(torch.autograd.Function):

@@ -5,9 +5,9 @@ import torch
 from float_networks import batch, build
 from torch.nn import functional
 
-from ds2ta.golden import fused as passes
-from ds2ta.golden.fused import Neurons, compiler_found, fire
-from ds2ta.golden.recipe import Arithmetic
+from ds2ta.golden.training import fused as passes
+from ds2ta.golden.training.fused import Neurons, compiler_found, fire
+from ds2ta.golden.training.recipe import Arithmetic
 
 EXACT = Arithmetic(compiled=False, precision="float32")
 

@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
+from ds2ta.files import DIGITS, SHIPPED, model_path
 from ds2ta.golden import slow
-from ds2ta.golden.checkpoint import Checkpoint, load_checkpoint
-from ds2ta.golden.data import load_data
-from ds2ta.golden.float_network import FloatNetwork
+from ds2ta.golden.data.sets import load_data
 from ds2ta.golden.integer import IntegerNetwork, classify
-from ds2ta.golden.presets import PRESETS
-from ds2ta.golden.recipe import TrainingConfig
-from ds2ta.golden.train import _begin_at
+from ds2ta.golden.training.checkpoint import Checkpoint, load_checkpoint
+from ds2ta.golden.training.float_network import FloatNetwork
+from ds2ta.golden.training.presets import PRESETS
+from ds2ta.golden.training.recipe import TrainingConfig
+from ds2ta.golden.training.train import _begin_at
 from ds2ta.modelfile import load_model
-from ds2ta.shipped import DIGITS, SHIPPED, model_path
 
 
 @pytest.fixture(scope="module", params=DIGITS)

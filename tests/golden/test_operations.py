@@ -5,8 +5,8 @@ import pytest
 
 from ds2ta.golden import slow
 from ds2ta.golden.operations import PARTS, measure, part_of, where
-from ds2ta.golden.presets import PRESETS
 from ds2ta.golden.random_model import random_model
+from ds2ta.golden.training.presets import PRESETS
 from ds2ta.network import Network
 
 SHAPES = {

@@ -14,11 +14,11 @@ from float_networks import batch, build, labels
 
 from ds2ta.errors import Ds2taError, ModelFileError, NetworkError
 from ds2ta.golden import slow
-from ds2ta.golden.checkpoint import Checkpoint, save_checkpoint
 from ds2ta.golden.figures import _over, denoiser_figure, draw
 from ds2ta.golden.plot import curves, head_maps, picture_of, plot, score_shares, token_step
 from ds2ta.golden.quantize import quantize
 from ds2ta.golden.random_model import random_model
+from ds2ta.golden.training.checkpoint import Checkpoint, save_checkpoint
 
 EVENTS = {"kind": "frames", "depth": 2, "time_steps": 3, "max_heads": 3}
 SMALL = {"kind": "image", "depth": 1, "time_steps": 2, "max_heads": 2, "channels": 3}

@@ -6,11 +6,11 @@ import torch
 from float_networks import batch, build, labels
 
 from ds2ta.golden import random_model
-from ds2ta.golden.float_network import FloatNetwork
 from ds2ta.golden.integer import IntegerNetwork
 from ds2ta.golden.quantize import quantize, settle_channels
-from ds2ta.golden.recipe import TrainingConfig
-from ds2ta.golden.synapse import EPSILON, quantize_weight
+from ds2ta.golden.training.float_network import FloatNetwork
+from ds2ta.golden.training.recipe import TrainingConfig
+from ds2ta.golden.training.synapse import EPSILON, quantize_weight
 from ds2ta.modelfile import load_model, save_model
 from ds2ta.network import network_from_dict
 

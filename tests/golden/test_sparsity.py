@@ -5,9 +5,9 @@ import pytest
 
 from ds2ta.golden import slow
 from ds2ta.golden.operations import measure
-from ds2ta.golden.presets import PRESETS
 from ds2ta.golden.random_model import random_model
 from ds2ta.golden.sparsity import E_AC, BlockSparsity, attention_sparsity
+from ds2ta.golden.training.presets import PRESETS
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -9,13 +9,13 @@ import torch
 from torch import nn
 
 from ds2ta.errors import ModelFileError, NetworkError
-from ds2ta.golden import spikformer
-from ds2ta.golden.data import load_data
-from ds2ta.golden.presets import Preset
-from ds2ta.golden.recipe import TrainingConfig
-from ds2ta.golden.run import accuracy
-from ds2ta.golden.spikformer import import_file, import_spikformer, read_state
-from ds2ta.golden.train import train
+from ds2ta.golden.data.sets import load_data
+from ds2ta.golden.training import spikformer
+from ds2ta.golden.training.presets import Preset
+from ds2ta.golden.training.recipe import TrainingConfig
+from ds2ta.golden.training.run import accuracy
+from ds2ta.golden.training.spikformer import import_file, import_spikformer, read_state
+from ds2ta.golden.training.train import train
 from ds2ta.network import InputSpec, network_from_dict
 
 NETWORK = network_from_dict(

@@ -14,9 +14,10 @@ import pytest
 import torch
 from small_data import CONFIG, NETWORK, squares
 
-from ds2ta.golden import data, train
-from ds2ta.golden.checkpoint import load_checkpoint
-from ds2ta.golden.presets import PRESETS
+from ds2ta.golden.data import sets as data
+from ds2ta.golden.training import train
+from ds2ta.golden.training.checkpoint import load_checkpoint
+from ds2ta.golden.training.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parents[2]
 #: What pip installs with torch, numpy and safetensors.
@@ -51,9 +52,7 @@ def pack(tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("pack")
     shutil.copy(ROOT / "Makefile", place)
     for name in ("ds2ta", "golden"):
-        (place / name).mkdir()
-        for path in (ROOT / name).glob("*.py"):
-            shutil.copy(path, place / name)
+        shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
     env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}  # of `make test`
     done = subprocess.run(["make", "pack"], cwd=place, capture_output=True, text=True, env=env, check=False)
     assert done.returncode == 0, done.stderr
@@ -76,7 +75,7 @@ def test_the_other_packages_are_hidden(pack):
 def test_recipes_are_the_same(pack):
     script = """
 import json
-from ds2ta.golden.presets import PRESETS
+from ds2ta.golden.training.presets import PRESETS
 print(json.dumps({name: [preset.network.model_dump(mode="json"), preset.config.model_dump(mode="json"),
     preset.config.model_dump(mode="json", exclude_none=True), [repr(layer) for layer in preset.network.layers()]]
     for name, preset in PRESETS.items()}))
@@ -112,7 +111,7 @@ def test_bad_recipes_are_refused(pack):
     calls = [call for call, _ in MISTAKES.values()]
     script = f"""
 from ds2ta.checked import ValidationError
-from ds2ta.golden.recipe import ShortStart, TrainingConfig
+from ds2ta.golden.training.recipe import ShortStart, TrainingConfig
 for call in {calls!r}:
     try:
         print(eval(call))
@@ -137,8 +136,9 @@ def test_a_run_there_and_here_is_one_run(pack, tmp_path, monkeypatch):
     script = """
 import sys
 from small_data import CONFIG, NETWORK, squares
-from ds2ta.golden import data, run, standalone
-from ds2ta.golden.presets import PRESETS, Preset
+from ds2ta.golden.data import sets as data
+from ds2ta.golden.training import run, standalone
+from ds2ta.golden.training.presets import PRESETS, Preset
 data._LOADERS["squares"] = data._Loader(squares, False)
 PRESETS["squares"] = Preset(NETWORK, CONFIG)
 run.JOURNAL_EVERY = 3
@@ -166,7 +166,7 @@ standalone.main(sys.argv[1:])
 
 
 def test_mistakes_are_one_line(pack, tmp_path):
-    script = "import sys\nfrom ds2ta.golden import standalone\nstandalone.main(sys.argv[1:])"
+    script = "import sys\nfrom ds2ta.golden.training import standalone\nstandalone.main(sys.argv[1:])"
     done = bare(pack, script, "cifar-ecp5", "--data", str(tmp_path), "--state", str(tmp_path / "s.safetensors"))
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")

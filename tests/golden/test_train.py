@@ -9,17 +9,17 @@ import torch
 from pydantic import ValidationError
 
 from ds2ta.errors import NetworkError
-from ds2ta.golden import train as training
 from ds2ta.golden.activity import layer_inputs, work_share
-from ds2ta.golden.checkpoint import load_checkpoint
-from ds2ta.golden.data import dataset_names, load_data
+from ds2ta.golden.data.sets import dataset_names, load_data
 from ds2ta.golden.integer import IntegerNetwork
-from ds2ta.golden.presets import PRESETS
 from ds2ta.golden.quantize import quantize
-from ds2ta.golden.recipe import ShortStart, TrainingConfig, phases
-from ds2ta.golden.release import export, integer_accuracy
-from ds2ta.golden.run import accuracy
-from ds2ta.golden.train import train
+from ds2ta.golden.training import train as training
+from ds2ta.golden.training.checkpoint import load_checkpoint
+from ds2ta.golden.training.presets import PRESETS
+from ds2ta.golden.training.recipe import ShortStart, TrainingConfig, phases
+from ds2ta.golden.training.release import export, integer_accuracy
+from ds2ta.golden.training.run import accuracy
+from ds2ta.golden.training.train import train
 from ds2ta.intervals import widths
 from ds2ta.modelfile import load_model, save_model
 from ds2ta.network import network_from_dict

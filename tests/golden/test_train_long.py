@@ -13,11 +13,12 @@ import torch
 from small_data import CONFIG, NETWORK, squares
 
 from ds2ta.errors import NetworkError
-from ds2ta.golden import data, run, train
-from ds2ta.golden.checkpoint import float_path, load_checkpoint
-from ds2ta.golden.float_network import FloatNetwork
-from ds2ta.golden.journal import Journal, journal_path, read_journal
-from ds2ta.golden.presets import PRESETS
+from ds2ta.golden.data import sets as data
+from ds2ta.golden.training import run, train
+from ds2ta.golden.training.checkpoint import float_path, load_checkpoint
+from ds2ta.golden.training.float_network import FloatNetwork
+from ds2ta.golden.training.journal import Journal, journal_path, read_journal
+from ds2ta.golden.training.presets import PRESETS
 
 
 @pytest.fixture(autouse=True)
@@ -184,9 +185,10 @@ import torch
 from torch import distributed
 sys.path.insert(0, {here!r})
 from small_data import CONFIG, NETWORK, squares
-from ds2ta.golden import data, processes, run, train
-from ds2ta.golden.fused import world
-from ds2ta.golden.optimizer import average_gradients
+from ds2ta.golden.data import sets as data
+from ds2ta.golden.training import processes, run, train
+from ds2ta.golden.training.fused import world
+from ds2ta.golden.training.optimizer import average_gradients
 data._LOADERS["squares"] = data._Loader(squares, False)
 run.JOURNAL_EVERY = 1
 with processes.joined("cpu"):

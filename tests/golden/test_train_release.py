@@ -7,14 +7,14 @@ import torch
 from rich.console import Console
 
 from ds2ta.errors import DataError, Ds2taError, NetworkError
-from ds2ta.golden import release
-from ds2ta.golden.checkpoint import load_checkpoint
-from ds2ta.golden.data import load_data
-from ds2ta.golden.presets import Preset
-from ds2ta.golden.recipe import TrainingConfig
-from ds2ta.golden.release import integer_accuracy, quantize_file, train_preset
-from ds2ta.golden.train import train
-from ds2ta.hardware import hardware
+from ds2ta.golden.data.sets import load_data
+from ds2ta.golden.training import release
+from ds2ta.golden.training.checkpoint import load_checkpoint
+from ds2ta.golden.training.presets import Preset
+from ds2ta.golden.training.recipe import TrainingConfig
+from ds2ta.golden.training.release import integer_accuracy, quantize_file, train_preset
+from ds2ta.golden.training.train import train
+from ds2ta.host import hardware
 from ds2ta.modelfile import load_model, model_digest
 from ds2ta.network import network_from_dict
 
@@ -125,7 +125,8 @@ def test_an_unfinished_run_is_not_exported(tmp_path):
 def test_only_the_preset_itself_goes_to_the_models(tmp_path, monkeypatch):
     """Another seed must not take the place of a shipped file."""
     monkeypatch.setitem(release.PRESETS, "spark", SPARK)
-    monkeypatch.setattr(release, "_ROOT", tmp_path)
+    monkeypatch.setattr(release, "MODELS", tmp_path / "models")
+    monkeypatch.setattr(release, "BUILD", tmp_path / "build")
     for seed, where in ((None, "models"), (6, "build/trained"), (0, "models")):
         path = train_preset("spark", out=None, checkpoint=tmp_path / f"{seed}.ckpt", seed=seed, threads=2)
         assert path == tmp_path / where / "spark.safetensors"

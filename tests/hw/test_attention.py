@@ -83,7 +83,9 @@ def test_bench(change, kind, cases):
     unit = AttentionUnit(
         **shape, denoiser_entries=len(image), denoiser_kind=kind, denoiser_init=image if kind == "rom" else ()
     )
-    run_bench(unit, module="ds2ta.sim.test_attention", parameters={**shape, "cases": placed, "image": image})
+    run_bench(
+        unit, module="ds2ta.sim.benches.bench_attention", parameters={**shape, "cases": placed, "image": image}
+    )
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ SHAPE = {"row_lanes": 8, "time_steps": 4, "denoiser_bits": 6, "membrane_width": 
 )
 def test_bench(change):
     shape = {**SHAPE, **change}
-    run_bench(AvAccumulator(**shape, tag_width=7), module="ds2ta.sim.test_av", parameters=shape)
+    run_bench(AvAccumulator(**shape, tag_width=7), module="ds2ta.sim.benches.bench_av", parameters=shape)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from ds2ta.sim.build import run_bench
 
 
 def test_decoder_bench():
-    run_bench(CobsDecoder(), module="ds2ta.sim.test_cobs", parameters={"encodes": False})
+    run_bench(CobsDecoder(), module="ds2ta.sim.benches.bench_cobs", parameters={"encodes": False})
 
 
 def test_encoder_bench():
-    run_bench(CobsEncoder(), module="ds2ta.sim.test_cobs", parameters={"encodes": True})
+    run_bench(CobsEncoder(), module="ds2ta.sim.benches.bench_cobs", parameters={"encodes": True})

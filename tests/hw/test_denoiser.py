@@ -41,7 +41,7 @@ def test_bench(time_steps, max_head_dim, head_dim, bits):
     )
     run_bench(
         unit,
-        module="ds2ta.sim.test_denoiser",
+        module="ds2ta.sim.benches.bench_denoiser",
         parameters={"time_steps": time_steps, "max_head_dim": max_head_dim, "cases": cases},
     )
 

@@ -22,7 +22,7 @@ SHAPES = [
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "-".join(map(str, shape.values())))
 def test_bench(shape):
     parameters = {"event_frames": True, **shape}
-    run_bench(InputEncoder(**shape), module="ds2ta.sim.test_encoder", parameters=parameters)
+    run_bench(InputEncoder(**shape), module="ds2ta.sim.benches.bench_encoder", parameters=parameters)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_bench(lanes, time_steps, drain_lanes, weight_bits, max_shift, acc_width
         "address_width": address_width,
         "registered": registered,
     }
-    run_bench(SynapticEngine(**shape), module="ds2ta.sim.test_engine", parameters=shape)
+    run_bench(SynapticEngine(**shape), module="ds2ta.sim.benches.bench_engine", parameters=shape)
 
 
 @pytest.mark.parametrize(

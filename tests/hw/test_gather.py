@@ -22,7 +22,7 @@ SHAPE = {"address_width": 9, "weight_width": 10, "count_width": 4, "shift_width"
 )
 def test_bench(change):
     shape = {**SHAPE, **change}
-    run_bench(Gather(**shape), module="ds2ta.sim.test_gather", parameters=shape)
+    run_bench(Gather(**shape), module="ds2ta.sim.benches.bench_gather", parameters=shape)
 
 
 @pytest.mark.parametrize("key", ["address_width", "weight_width", "count_width", "shift_width"])

@@ -28,7 +28,7 @@ SHAPES = [
 @pytest.mark.parametrize(("change", "time_steps"), SHAPES)
 def test_bench(change, time_steps):
     shape = {**SHAPE, **change, "time_steps": time_steps}
-    run_bench(ClassifierHead(**shape), module="ds2ta.sim.test_head", parameters=shape)
+    run_bench(ClassifierHead(**shape), module="ds2ta.sim.benches.bench_head", parameters=shape)
 
 
 @pytest.mark.parametrize(

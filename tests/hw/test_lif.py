@@ -33,7 +33,7 @@ def test_bench(lanes, current_width, param_width, bias_width, membrane_width, le
         "leak_shift": leak_shift,
     }
     parameters = {**shape, "bias_width": bias_width, "time_steps": time_steps}
-    run_bench(LifArray(**shape), module="ds2ta.sim.test_lif", parameters=parameters)
+    run_bench(LifArray(**shape), module="ds2ta.sim.benches.bench_lif", parameters=parameters)
 
 
 @pytest.mark.parametrize(

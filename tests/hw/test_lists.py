@@ -25,7 +25,7 @@ SHAPE = {"time_steps": 4, "max_tokens": 16, "max_rows": 2, "bits": 6, "position_
 )
 def test_bench(change):
     shape = {**SHAPE, **change}
-    run_bench(EntryLists(**shape), module="ds2ta.sim.test_lists", parameters=shape)
+    run_bench(EntryLists(**shape), module="ds2ta.sim.benches.bench_lists", parameters=shape)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def test_bench(tables, head_dim, bits, kind):
         kind=kind,
         init=values.ravel().tolist() if kind == "rom" else (),
     )
-    run_bench(rom, module="ds2ta.sim.test_nsad", parameters={"tables": values.tolist(), "kind": kind})
+    run_bench(rom, module="ds2ta.sim.benches.bench_nsad", parameters={"tables": values.tolist(), "kind": kind})
 
 
 @pytest.mark.parametrize(

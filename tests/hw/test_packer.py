@@ -16,7 +16,7 @@ SHAPE = {"lanes": 2, "row_lanes": 8, "time_steps": 4}
 )
 def test_bench(lanes, row_lanes, time_steps):
     shape = {"lanes": lanes, "row_lanes": row_lanes, "time_steps": time_steps}
-    run_bench(RowPacker(**shape), module="ds2ta.sim.test_packer", parameters=shape)
+    run_bench(RowPacker(**shape), module="ds2ta.sim.benches.bench_packer", parameters=shape)
 
 
 @pytest.mark.parametrize(

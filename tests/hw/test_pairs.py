@@ -31,7 +31,7 @@ SHAPE = {
 )
 def test_bench(change):
     shape = {**SHAPE, **change}
-    run_bench(PairFetch(**shape), module="ds2ta.sim.test_pairs", parameters=shape)
+    run_bench(PairFetch(**shape), module="ds2ta.sim.benches.bench_pairs", parameters=shape)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ SHAPE = {
 )
 def test_bench(change):
     shape = {**SHAPE, **change}
-    run_bench(ParameterFetch(**shape), module="ds2ta.sim.test_parameters", parameters=shape)
+    run_bench(ParameterFetch(**shape), module="ds2ta.sim.benches.bench_parameters", parameters=shape)
 
 
 @pytest.mark.parametrize(

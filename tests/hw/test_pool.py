@@ -14,7 +14,7 @@ SHAPE = {"row_lanes": 8, "time_steps": 4}
 @pytest.mark.parametrize(("row_lanes", "time_steps"), [(8, 4), (4, 1), (16, 10)])
 def test_bench(row_lanes, time_steps):
     shape = {"row_lanes": row_lanes, "time_steps": time_steps}
-    run_bench(OrPool(**shape), module="ds2ta.sim.test_pool", parameters=shape)
+    run_bench(OrPool(**shape), module="ds2ta.sim.benches.bench_pool", parameters=shape)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def test_bench(row_lanes, time_steps, address_width, max_planes):
         "address_width": address_width,
         "max_planes": max_planes,
     }
-    run_bench(Residual(**shape), module="ds2ta.sim.test_residual", parameters=shape)
+    run_bench(Residual(**shape), module="ds2ta.sim.benches.bench_residual", parameters=shape)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ SHAPE = {
 )
 def test_bench(change):
     shape = {**SHAPE, **change}
-    run_bench(RowReader(**shape), module="ds2ta.sim.test_row_reader", parameters=shape)
+    run_bench(RowReader(**shape), module="ds2ta.sim.benches.bench_row_reader", parameters=shape)
 
 
 @pytest.mark.parametrize(

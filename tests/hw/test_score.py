@@ -22,7 +22,7 @@ def test_bench(row_lanes, time_steps, channels, max_head_dim):
         "channels": channels,
         "max_head_dim": max_head_dim,
     }
-    run_bench(ScoreUnit(**shape, tag_width=5), module="ds2ta.sim.test_score", parameters=shape)
+    run_bench(ScoreUnit(**shape, tag_width=5), module="ds2ta.sim.benches.bench_score", parameters=shape)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def _content(width: int, rows: int) -> list[int]:
     ids=lambda shape: f"{shape['kind']}-{shape['width']}x{shape['depth']}",
 )
 def test_bench(shape):
-    run_bench(Store(**shape), module="ds2ta.sim.test_store", testcase="contents", parameters=shape)
+    run_bench(Store(**shape), module="ds2ta.sim.benches.bench_store", testcase="contents", parameters=shape)
 
 
 @pytest.mark.parametrize(
@@ -40,13 +40,13 @@ def test_bench(shape):
 )
 def test_spram_bench(width, depth):
     shape = {"width": width, "depth": depth, "kind": "spram"}
-    run_bench(Store(**shape), module="ds2ta.sim.test_store", testcase="contents", parameters=shape)
+    run_bench(Store(**shape), module="ds2ta.sim.benches.bench_store", testcase="contents", parameters=shape)
 
 
 @pytest.mark.parametrize(("width", "depth"), [(32, 5), (4, 1), (160, 33)])
 def test_spike_bank_bench(width, depth):
     shape = {"width": width, "depth": depth}
-    run_bench(SpikeBank(**shape), module="ds2ta.sim.test_store", testcase="traffic", parameters=shape)
+    run_bench(SpikeBank(**shape), module="ds2ta.sim.benches.bench_store", testcase="traffic", parameters=shape)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_bench(lanes, acc_width, max_window, max_tau, current_width, multiply, t
     block = Tasa(**shape)
     assert block.latency == (2 if multiply else max_window - 1)
     parameters = {**shape, "time_steps": time_steps, "latency": block.latency}
-    run_bench(block, module="ds2ta.sim.test_tasa", parameters=parameters)
+    run_bench(block, module="ds2ta.sim.benches.bench_tasa", parameters=parameters)
 
 
 def test_window_of_one_is_wires():

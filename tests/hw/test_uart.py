@@ -12,13 +12,13 @@ from ds2ta.sim.build import run_bench
 @pytest.mark.parametrize("divisor", [4, 5, 24, 217])
 def test_receiver_bench(divisor):
     parameters = {"divisor": divisor, "sends": False}
-    run_bench(UartReceiver(divisor=divisor), module="ds2ta.sim.test_uart", parameters=parameters)
+    run_bench(UartReceiver(divisor=divisor), module="ds2ta.sim.benches.bench_uart", parameters=parameters)
 
 
 @pytest.mark.parametrize("divisor", [4, 5, 24])
 def test_transmitter_bench(divisor):
     parameters = {"divisor": divisor, "sends": True}
-    run_bench(UartTransmitter(divisor=divisor), module="ds2ta.sim.test_uart", parameters=parameters)
+    run_bench(UartTransmitter(divisor=divisor), module="ds2ta.sim.benches.bench_uart", parameters=parameters)
 
 
 @pytest.mark.parametrize("component", [UartReceiver, UartTransmitter])

@@ -21,7 +21,7 @@ def test_bench(row_lanes, time_steps, address_width, tile_width):
         "address_width": address_width,
         "tile_width": tile_width,
     }
-    run_bench(RowWalker(**shape), module="ds2ta.sim.test_walker", parameters=shape)
+    run_bench(RowWalker(**shape), module="ds2ta.sim.benches.bench_walker", parameters=shape)
 
 
 @pytest.mark.parametrize(

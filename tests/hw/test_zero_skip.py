@@ -30,7 +30,7 @@ SHAPE = {
 )
 def test_bench(change):
     shape = {**SHAPE, **change}
-    run_bench(ZeroSkip(**shape), module="ds2ta.sim.test_zero_skip", parameters=shape)
+    run_bench(ZeroSkip(**shape), module="ds2ta.sim.benches.bench_zero_skip", parameters=shape)
 
 
 @pytest.mark.parametrize(

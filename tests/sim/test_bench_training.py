@@ -5,17 +5,18 @@ import json
 import pytest
 import torch
 
-from ds2ta import cli
-from ds2ta.golden.presets import Preset
-from ds2ta.golden.recipe import TrainingConfig
+from ds2ta.commands import main as cli
+from ds2ta.files import model_path
+from ds2ta.golden.training.presets import Preset
+from ds2ta.golden.training.recipe import TrainingConfig
 from ds2ta.network import network_from_dict
-from ds2ta.sim import bench_training
+from ds2ta.records import speed as bench_training
 
 PROMISED = {
     *("what", "ours", "spikingjelly", "ratio", "unit"),
     *("precision", "threads", "batch", "command", "hardware", "date"),
 }
-TINY = cli.ROOT / "models" / "digits-tiny.safetensors"
+TINY = model_path("digits-tiny")
 
 
 @pytest.fixture

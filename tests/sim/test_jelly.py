@@ -7,10 +7,10 @@ from torch.nn import functional
 pytest.importorskip("spikingjelly", reason="the peer is an optional package: make speed installs it")
 
 from ds2ta.errors import NetworkError
-from ds2ta.golden.float_network import FloatNetwork
-from ds2ta.golden.recipe import Arithmetic, TrainingConfig
+from ds2ta.golden.training.float_network import FloatNetwork
+from ds2ta.golden.training.recipe import Arithmetic, TrainingConfig
 from ds2ta.network import network_from_dict
-from ds2ta.sim.jelly import JellySpikformer
+from ds2ta.records.jelly import JellySpikformer
 
 BASE = {
     "name": "small-baseline",

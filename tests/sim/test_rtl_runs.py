@@ -5,15 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ds2ta.files import FROM_FILES, SHIPPED, model_path
 from ds2ta.gateware.compiler import compile_model, fit
 from ds2ta.gateware.cycles import predict, total_cycles
-from ds2ta.gateware.presets import MACHINES
+from ds2ta.gateware.machines import MACHINES
 from ds2ta.golden import slow
 from ds2ta.golden.integer import IntegerNetwork, classify
 from ds2ta.modelfile import load_model, model_digest
-from ds2ta.shipped import FROM_FILES, SHIPPED, model_path
-from ds2ta.sim import report
-from ds2ta.sim.rtl_runs import read_runs, sources
+from ds2ta.records import readme as report
+from ds2ta.records.rtl_runs import read_runs, sources
 
 LEAST = 100
 STALE = "run `ds2ta verify models/{0}.safetensors --data DIR --record`"

@@ -8,15 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ds2ta import cli
+from ds2ta.commands import main as cli
+from ds2ta.files import FROM_FILES, model_path
 from ds2ta.gateware.compiler import compile_model, fit
 from ds2ta.gateware.cycles import predict, total_cycles
-from ds2ta.gateware.presets import MACHINES
+from ds2ta.gateware.machines import MACHINES
 from ds2ta.golden import slow
 from ds2ta.golden.integer import IntegerNetwork
 from ds2ta.modelfile import load_model, model_digest, save_model
-from ds2ta.shipped import FROM_FILES, model_path
-from ds2ta.sim import rtl_runs, verify
+from ds2ta.records import rtl_runs
+from ds2ta.sim import verify
 from ds2ta.sim.backends import first_difference
 from ds2ta.sim.network import RtlNetwork, expected_entries
 

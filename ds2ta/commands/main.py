@@ -1,0 +1,354 @@
+"""The command `ds2ta`. Heavy packages are imported by the command that needs them: `verilog` runs without torch."""
+
+import json
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from ds2ta.commands import board, results, train, verify
+from ds2ta.errors import EXIT_USAGE, Ds2taError, FitError, ModelFileError
+from ds2ta.files import BUILD, DIGITS, model_path
+
+__all__ = ["app", "machine_choices", "main"]
+
+_PREDICTED_SAMPLES = 4
+
+app = typer.Typer(
+    help="From a trained DS2TA spiking transformer to verified hardware.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(board.app)
+app.add_typer(train.app)
+app.add_typer(results.app)
+app.add_typer(verify.app)
+_console = Console(width=None if sys.stdout.isatty() else 140)
+
+ModelOption = Annotated[
+    list[Path] | None, typer.Option("--model", help="Integer model file; default: the two of digits.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="Machine parameter KEY=VALUE, such as lanes=16; repeat for more.", metavar="KEY=VALUE"
+    ),
+]
+
+
+def main() -> None:
+    """Entry point: errors of the user become one line and exit code 2."""
+    # a machine that is refused half-way leaves blocks behind; that is not worth a second line
+    warnings.filterwarnings("ignore", message=".* created but never used")
+    try:
+        app()
+    except Ds2taError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_USAGE)
+    except ModuleNotFoundError as error:
+        if error.name and error.name.split(".")[0] == "ds2ta":
+            raise
+        print(f"error: package {error.name} is needed here; pip install -e '.[test]' brings it", file=sys.stderr)
+        sys.exit(EXIT_USAGE)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"error: {error.filename}: {error.strerror.lower()}; name another place", file=sys.stderr)
+        sys.exit(EXIT_USAGE)
+
+
+def _model_paths(paths: list[Path] | None) -> list[Path]:
+    return list(paths) if paths else [model_path(name) for name in DIGITS]
+
+
+def machine_choices(model_name: str | None, settings: list[str] | None) -> dict:
+    """Machine choices: the preset of a shipped model (none: none), changed by --set."""
+    from ds2ta.gateware.machine import Machine
+    from ds2ta.gateware.machines import MACHINES
+
+    found = dict(MACHINES.get(model_name, {}))
+    for setting in settings or ():
+        key, equals, value = setting.partition("=")
+        field = Machine.model_fields.get(key)
+        if not equals or field is None:
+            raise FitError(f"--set {setting}: give KEY=VALUE with KEY one of {', '.join(Machine.model_fields)}")
+        if field.annotation is int:
+            try:
+                found[key] = int(value)
+            except ValueError:
+                raise FitError(f"--set {setting}: {key} takes a whole number") from None
+        else:
+            found[key] = value
+    return found
+
+
+@app.command()
+def verilog(
+    model: ModelOption = None,
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("build/verilog"),
+    settings: SetOption = None,
+    shell: Annotated[str | None, typer.Option(help="axi: registers and streams by AXI around it.")] = None,
+    clock_hz: Annotated[int, typer.Option(help="Frequency of the shell's clock, for its register.")] = 100_000_000,
+) -> None:
+    """Write the Verilog of accelerators, of their blocks, a FuseSoC core file and a JSON sidecar for each."""
+    from ds2ta.gateware.compiler import compile_model, fit
+    from ds2ta.gateware.cycles import predict, total_cycles
+    from ds2ta.gateware.export import export
+    from ds2ta.golden import slow
+    from ds2ta.modelfile import load_model
+
+    if shell not in (None, "axi"):
+        raise FitError(f"--shell {shell}: must be axi, or leave it out for the bare accelerator")
+    table = Table(title="accelerators")
+    for column in ("model", "lanes P x T", "weights", "spike banks", "parameters", "cycles an image", "folder"):
+        table.add_column(column)
+    models = [(path, load_model(path)) for path in _model_paths(model)]
+    names = [loaded.network.name for _, loaded in models]
+    if twice := [path for path, loaded in models if names.count(loaded.network.name) > 1]:
+        raise FitError(
+            f"--model {twice[-1]}: two models of one name would go into one folder; export one at a time"
+        )
+    machines = [fit(loaded, **machine_choices(loaded.network.name, settings)) for _, loaded in models]
+    for (_, loaded), machine in zip(models, machines, strict=True):
+        name = loaded.network.name
+        program = compile_model(loaded, machine)
+        samples = loaded.samples[:_PREDICTED_SAMPLES]
+        predicted = [
+            total_cycles(predict(program, machine, sample, slow.run(loaded, sample))) for sample in samples
+        ]
+        axi_hz = clock_hz if shell else None
+        sidecar = export(loaded, machine, program, out / name, predicted=predicted, axi_hz=axi_hz)
+        bits = {kind: f"{count / 1000:.1f} kbit" for kind, count in sidecar["bits"].items()}
+        table.add_row(
+            name,
+            f"{machine.lanes} x {machine.time_steps}",
+            f"{bits['weights']} {machine.weights}",
+            f"2 x {bits['bank']}",
+            bits["parameters"],
+            f"{sum(predicted) / len(predicted):.0f} (predicted, mean of {len(predicted)})",
+            str(out / name),
+        )
+    _console.print(table)
+
+
+@app.command()
+def run(
+    model: Annotated[Path, typer.Argument(help="Integer model file.")],
+    images: Annotated[Path, typer.Argument(help="uint8 samples in a .npy file.")],
+    backend: Annotated[str, typer.Option(help="golden, slow or rtl.")] = "golden",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    waves: Annotated[Path | None, typer.Option(help="Write a VCD of the RTL run.")] = None,
+    settings: SetOption = None,
+    device: Annotated[str | None, typer.Option(help="Serial port of a board, instead of a backend.")] = None,
+    baud: board.BaudOption = None,
+) -> None:
+    """Classify samples: class, logits, and cycles where the backend has them."""
+    from ds2ta.modelfile import load_model
+    from ds2ta.sim.backends import BACKENDS, load_images, run_samples
+
+    if backend not in BACKENDS:
+        raise FitError(f"--backend {backend}: must be one of {', '.join(BACKENDS)}")
+    if waves is not None and backend != "rtl":
+        raise FitError(f"--waves {waves}: only the rtl backend has waves; add --backend rtl")
+    if device is not None and (backend, settings) != ("golden", None):
+        raise FitError(f"--device {device}: a board is what it is, leave out --backend and --set")
+    loaded = load_model(model)
+    samples = load_images(images, loaded)
+    if waves is not None:
+        waves.touch()  # where it cannot be written, that is said before a simulator is built
+    if device is not None:
+        answers = board.infer_on_device(loaded, samples, device, baud, hidden=as_json)
+    else:
+        answers = run_samples(loaded, samples, backend, machine=_machine(loaded, backend, settings), waves=waves)
+    table = Table()
+    for column in ("sample", "class", "cycles", "logits"):
+        table.add_column(column)
+    with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
+        for number, answer in enumerate(progress.track(answers, total=len(samples), description=backend)):
+            if as_json:
+                line = {"sample": number, "class": answer.class_index, "logits": answer.logits}
+                print(json.dumps(line | ({} if answer.cycles is None else {"cycles": answer.cycles})))
+            else:
+                cycles = "" if answer.cycles is None else str(answer.cycles)
+                table.add_row(str(number), str(answer.class_index), cycles, " ".join(map(str, answer.logits)))
+    if not as_json:
+        _console.print(table)
+
+
+def _machine(model, backend: str, settings: list[str] | None):
+    if backend != "rtl":
+        return None
+    from ds2ta.gateware.compiler import fit
+
+    return fit(model, **machine_choices(model.network.name, settings))
+
+
+@app.command()
+def diff(
+    model: Annotated[Path, typer.Argument(help="Integer model file.")],
+    images: Annotated[Path, typer.Argument(help="uint8 samples in a .npy file.")],
+    left: Annotated[str, typer.Option(help="golden, slow or rtl.")] = "golden",
+    right: Annotated[str, typer.Option(help="golden, slow or rtl.")] = "rtl",
+    against: Annotated[Path | None, typer.Option(help="Another model file for the right side.")] = None,
+    settings: SetOption = None,
+) -> None:
+    """Compare every layer of two backends (or two models); name the first layer, step, token and channel that
+    differ. Exit code 1 when they do."""
+    from ds2ta.modelfile import load_model
+    from ds2ta.sim.backends import BACKENDS, first_difference, load_images, run_samples
+
+    for side in (left, right):
+        if side not in BACKENDS:
+            raise FitError(f"backend {side}: must be one of {', '.join(BACKENDS)}")
+    ours = load_model(model)
+    other = load_model(against) if against else ours
+    if other.network != ours.network:
+        raise ModelFileError(f"{against}: its network is not that of {model}; only models of one shape compare")
+    samples = load_images(images, ours)
+    pairs = zip(
+        run_samples(ours, samples, left, machine=_machine(ours, left, settings), taps=True),
+        run_samples(other, samples, right, machine=_machine(other, right, settings), taps=True),
+        strict=True,
+    )
+    for number, (one, two) in enumerate(pairs):
+        found = first_difference(ours, one.taps, two.taps)
+        if found is not None:
+            place = ", ".join(f"{axis} {index}" for axis, index in found.place.items())
+            values = f"{left} {found.left}, {right} {found.right}"
+            print(f"sample {number}: {found.layer} differs first, at {place}: {values}")
+            raise typer.Exit(1)
+    print(f"{len(samples)} samples: {left} and {right} are equal in every layer")
+
+
+@app.command()
+def info(model: Annotated[Path, typer.Argument(help="Integer model file.")]) -> None:
+    """Show what a model file holds: network, layers, accuracy, digest."""
+    from ds2ta.modelfile import load_model, model_digest
+
+    loaded = load_model(model)
+    network = loaded.network
+    _console.print(
+        f"{network.name}: T = {network.time_steps}, D = {network.embed_dim}, L = {network.depth}, "
+        f"H = {network.heads}, residual {network.residual}, SHA-256 {model_digest(loaded)}"
+    )
+    table = Table()
+    for column in ("layer", "kernel", "inputs", "outputs", "bits", "tau", "T_AW"):
+        table.add_column(column)
+    for name, layer in loaded.synapses.items():
+        spec = layer.spec
+        table.add_row(
+            *map(str, (name, spec.kernel, spec.inputs, spec.outputs, layer.bits, layer.tau, layer.window))
+        )
+    _console.print(table)
+    for key in ("command", "float_accuracy", "integer_accuracy", "test_samples"):
+        if key in loaded.provenance:
+            _console.print(f"{key}: {loaded.provenance[key]}")
+
+
+@app.command()
+def build(
+    board: Annotated[str, typer.Option(help="A board, or all.")],
+    model: Annotated[Path | None, typer.Option(help="Integer model file; default: the board's.")] = None,
+    settings: SetOption = None,
+    clock: Annotated[
+        float | None, typer.Option(min=1, max=1000, help="Clock of the core in MHz; default: the board's.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of place and route; default: the board's.")] = None,
+    tries: Annotated[int, typer.Option(min=1, help="Seeds to try, one after another, until timing is met.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="Folder; default: build/fpga/BOARD.")] = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Renew docs/boards.json and the README's table.")
+    ] = False,
+) -> None:
+    """Build the bitstream of a board: synthesis, place and route at the clock that it runs at, packing, report."""
+    from ds2ta.fpga.boards import BOARDS, find_board
+    from ds2ta.fpga.report import record as renew
+
+    boards = list(BOARDS.values()) if board == "all" else [find_board(board)]
+    if record and (model, settings, clock, seed, out) != (None, None, None, None, None):
+        raise FitError("--record: boards are recorded as they are by default, give --board alone")
+    if out is not None and len(boards) > 1:
+        raise FitError(f"--out {out}: takes one board, not all")
+    for item in boards:
+        folder = out or BUILD / "fpga" / item.name
+        report = _built(
+            item,
+            folder=folder,
+            model=model,
+            choices=machine_choices(None, settings),
+            clock_hz=None if clock is None else clock * 1e6,
+            seed=seed,
+            tries=tries,
+        )
+        timing, path = report["timing"], report["timing"]["critical_path"]
+        used = ", ".join(f"{name} {use['used']}/{use['available']}" for name, use in report["resources"].items())
+        print(
+            f"{folder / item.bitstream}: {report['model']} at {timing['clock_hz'] / 1e6:g} MHz, Fmax "
+            f"{timing['fmax_hz'] / 1e6:.1f} MHz ({' - '.join(path['blocks'])}), "
+            f"{report['images_per_second']:.0f} images/s; {used}"
+        )
+        if record:
+            renew([report])
+
+
+def _built(board, **options) -> dict:
+    """Report of a board's build, made now where it is not there already."""
+    from ds2ta.fpga.build import build_board
+
+    def cycles(model, machine) -> list[int]:
+        from ds2ta.gateware.compiler import compile_model
+        from ds2ta.gateware.cycles import predict, total_cycles
+        from ds2ta.golden import slow
+
+        program = compile_model(model, machine)
+        return [
+            total_cycles(predict(program, machine, sample, slow.run(model, sample))) for sample in model.samples
+        ]
+
+    return build_board(
+        board, cycles=cycles, progress=lambda step: print(f"{board.name}: {step}", file=sys.stderr), **options
+    )
+
+
+@app.command()
+def flash(board: Annotated[str, typer.Option(help="A board, such as icebreaker.")]) -> None:
+    """Load a board with its bitstream, which is built first where that has not been done."""
+    from ds2ta.fpga.boards import find_board
+    from ds2ta.fpga.flash import check_attached
+    from ds2ta.fpga.flash import flash as load
+
+    item = find_board(board)
+    check_attached(item)
+    folder = BUILD / "fpga" / item.name
+    _built(item, folder=folder)
+    load(item, folder / item.bitstream)
+    print(f"{item.name}: {folder / item.bitstream} is loaded")
+
+
+@app.command()
+def bench(
+    only: Annotated[str | None, typer.Option(help="One section: accuracy, cycles, speed, blocks or area.")] = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Renew docs/figures.json and the README's tables.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="JSON file for all figures.")] = Path("build/bench.json"),
+) -> None:
+    """Print every figure of the project: accuracy, cycles, utilization, area, speed. Nothing is timed in tests."""
+    from ds2ta.records.measure import SECTIONS
+    from ds2ta.records.measure import bench as measure
+
+    if only is not None and only not in SECTIONS:
+        raise FitError(f"--only {only}: must be one of {', '.join(SECTIONS)}")
+    if record and only is not None:
+        raise FitError("--record: needs every section, leave out --only")
+    figures = measure(_model_paths(None), only=only, out=out, console=_console)
+    if record:
+        from ds2ta.records.readme import record as renew
+
+        renew(figures)

@@ -1,0 +1,123 @@
+"""Commands around training: `train`, `quantize`, and `bench-training` beside SpikingJelly."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ds2ta.files import BUILD
+
+__all__ = ["app"]
+
+app = typer.Typer()
+_console = Console(width=None if sys.stdout.isatty() else 140)
+
+
+@app.command()
+def train(
+    preset: Annotated[str, typer.Argument(help="A preset, such as digits-tiny.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the integer model; default: models/, of other seeds or bits build/trained/."),
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Continue an interrupted run.")] = True,
+    seed: Annotated[int | None, typer.Option(help="Seed instead of the recipe's.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
+    state: Annotated[Path | None, typer.Option(help="Float checkpoint; default: in build/train/.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads instead of the recipe's.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    bits: Annotated[int | None, typer.Option(help="Bits of a weight instead of the recipe's.")] = None,
+    origin: Annotated[Path | None, typer.Option(help="STATE-float of a run, instead of a float phase.")] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Float checkpoint whose weights the float phase begins with.")
+    ] = None,
+) -> None:
+    """Train a network, fine-tune it to integer weights, and write its integer model file."""
+    from ds2ta.golden.training.release import train_preset
+
+    path = train_preset(
+        preset,
+        out=out,
+        checkpoint=state or BUILD / "train" / f"{preset}.safetensors",
+        resume=resume,
+        seed=seed,
+        folder=data,
+        threads=threads,
+        device=device,
+        bits=bits,
+        origin=origin,
+        start=start,
+        console=_console,
+    )
+    print(path)
+
+
+@app.command()
+def quantize(
+    checkpoint: Annotated[Path, typer.Argument(help="Float checkpoint written by `ds2ta train`.")],
+    out: Annotated[Path, typer.Argument(help="Integer model file to write.")],
+    data: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
+) -> None:
+    """Turn a float checkpoint into an integer model file."""
+    from ds2ta.golden.training.release import quantize_file
+
+    quantize_file(checkpoint, out, folder=data)
+    print(out)
+
+
+@app.command("import-spikformer")
+def import_spikformer(
+    checkpoint: Annotated[Path, typer.Argument(help="A .pth file of ZK-Zhou/spikformer.")],
+    state: Annotated[Path, typer.Argument(help="Float checkpoint to write, for `ds2ta train --origin`.")],
+    preset: Annotated[str, typer.Option(help="Baseline of its size: spikformer or spikformer-dvs.")] = "spikformer",
+    data: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
+    mean: Annotated[str, typer.Option(help="Of its training images by channel, 0..1.")] = "0,0,0",
+    deviation: Annotated[str, typer.Option(help="Likewise.")] = "1,1,1",
+) -> None:
+    """Take over a Spikformer that was trained elsewhere: the same spikes, measured on the held-out samples."""
+    from ds2ta.errors import NetworkError
+    from ds2ta.golden.training.spikformer import import_file
+
+    def numbers(name: str, text: str) -> list[float]:
+        try:
+            return [float(part) for part in text.split(",")]
+        except ValueError:
+            raise NetworkError(f"--{name} {text}: must be numbers with commas between them") from None
+
+    words = {"mean": numbers("mean", mean), "deviation": numbers("deviation", deviation)}
+    right = import_file(checkpoint, state, preset=preset, folder=data, **words)
+    print(f"{state}: {right:.2f} % of the held-out samples right")
+
+
+@app.command("bench-training")
+def bench_training(
+    preset: Annotated[
+        list[str] | None, typer.Option(help="Preset whose baseline is trained; repeat for more.")
+    ] = None,
+    precision: Annotated[list[str] | None, typer.Option(help="float32 or bfloat16; repeat for both.")] = None,
+    threads: Annotated[list[int] | None, typer.Option(min=1, help="Threads; repeat for more.")] = None,
+    batch: Annotated[int, typer.Option(min=2, help="Images of a step.")] = 64,
+    rounds: Annotated[int, typer.Option(min=1, help="Steps of each side; medians count.")] = 9,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    compiled: Annotated[bool, typer.Option(help="torch.compile, on both sides.")] = True,
+    golden: Annotated[Path | None, typer.Option(help="Integer model for images/s; default: untrained.")] = None,
+    out: Annotated[Path, typer.Option(help="JSON file for all rows.")] = Path("build/training.json"),
+) -> None:
+    """Time training steps and evaluation beside SpikingJelly's modules, in turns; and the integer golden model."""
+    from ds2ta.records.speed import bench_training as measure
+
+    measure(
+        preset or ["cifar-ecp5"],
+        precisions=precision or ["float32", "bfloat16"],
+        threads=threads or [1],
+        batch=batch,
+        rounds=rounds,
+        device=device,
+        compiled=compiled,
+        golden=golden,
+        out=out,
+        command=" ".join(["ds2ta", *sys.argv[1:]]),
+        console=_console,
+    )

@@ -1,0 +1,89 @@
+"""The command `verify`: a data set through the emitted Verilog, compared with golden and the cycle model."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from ds2ta.errors import FitError
+from ds2ta.files import SHIPPED, model_path
+
+__all__ = ["app"]
+
+_SHOWN = 10  # differences that are spelled out
+
+app = typer.Typer()
+_console = Console(width=None if sys.stdout.isatty() else 140)
+
+
+@app.command()
+def verify(
+    model: Annotated[Path, typer.Argument(help="Integer model file.")],
+    data: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
+    samples: Annotated[int, typer.Option(min=1, help="How many held-out samples, from the first on.")] = 100,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Machine parameter KEY=VALUE.", metavar="KEY=VALUE")
+    ] = None,
+    record: Annotated[bool, typer.Option("--record", help="Put the result into docs/rtl-runs.json.")] = False,
+) -> None:
+    """Run held-out samples on the emitted Verilog and compare everything with golden and the cycle model: every
+    layer, kept attention entry, logit, class and counter. Exit code 1 where something differs."""
+    from ds2ta.commands.main import machine_choices
+    from ds2ta.gateware.compiler import fit
+    from ds2ta.modelfile import load_model, model_digest
+    from ds2ta.records.rtl_runs import RECORD, entry
+    from ds2ta.records.rtl_runs import record as renew
+    from ds2ta.sim.verify import held_out, summary
+    from ds2ta.sim.verify import verify as run
+
+    loaded = load_model(model)
+    name = loaded.network.name
+    if record:
+        shipped = name in SHIPPED and model_path(name).is_file()
+        if settings or not shipped or model_digest(load_model(model_path(name))) != model_digest(loaded):
+            raise FitError("--record: shipped models are recorded, on their own machines; leave it out for others")
+    machine = fit(loaded, **machine_choices(name, settings))
+    inputs, labels = held_out(loaded, data, samples)
+    seen, started = [], time.perf_counter()
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        checked = run(loaded, machine, inputs)
+        for number, item in enumerate(progress.track(checked, total=samples, description=f"{name} on Verilog")):
+            seen.append(item)
+            if item.difference and sum(other.difference is not None for other in seen) <= _SHOWN:
+                print(f"sample {number}: {item.difference}", flush=True)
+    seconds = time.perf_counter() - started
+    figures = summary(loaded, machine, seen, labels)
+    _tables(name, figures)
+    cycles = figures["cycles"]
+    print(
+        f"{samples} samples of {loaded.provenance['data']}: {figures['mismatches']} differ from golden or the "
+        f"cycle model; {figures['accuracy']:.2f} % right; {cycles['mean']:.0f} cycles an image ({cycles['min']} to "
+        f"{cycles['max']}); {seconds:.0f} s, of which {figures['rtl_seconds']:.0f} s simulation"
+    )
+    if figures["mismatches"]:
+        raise typer.Exit(1)
+    if record:
+        command = (
+            f"ds2ta verify models/{name}.safetensors{' --data DIR' if data else ''} --samples {samples} --record"
+        )
+        renew(entry(loaded, figures, command=command, seconds=seconds))
+        print(f"recorded in {RECORD}")
+
+
+def _tables(name: str, figures: dict) -> None:
+    passes, blocks = Table(title=f"{name}: mean of {figures['samples']} samples"), Table(title="attention maps")
+    for column in ("pass", "kind", "cycles", "events"):
+        passes.add_column(column)
+    for item in figures["passes"]:
+        passes.add_row(item["pass"], item["kind"], f"{item['cycles']:.0f}", f"{item['events']:.0f}")
+    for column in ("block", "zeros in S", "zeros after NSAD", "kept, an image"):
+        blocks.add_column(column)
+    for item in figures["blocks"]:
+        shares = (f"{100 * (1 - item[key] / item['entries']):.2f} %" for key in ("scores", "kept"))
+        blocks.add_row(str(item["block"]), *shares, f"{item['kept'] / figures['samples']:.0f}")
+    _console.print(passes, blocks)

@@ -1,0 +1,137 @@
+"""Data sets: uint8 samples with a fixed split. Nothing is downloaded.
+
+`digits` is scikit-learn's bundled set of 1,797 handwritten digits of 8x8 pixels (raw values 0..16, so 5 input
+bits): 1,437 to train on and 360 held out, stratified by class. Sets read from a folder register with
+`@dataset("name", files=True)`; `golden/data/images.py`,
+`golden/data/events.py` and `golden/data/gesture.py` have them.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from ds2ta.errors import DataError, NetworkError
+from ds2ta.network import InputSpec
+
+__all__ = ["DataSet", "augment", "dataset", "dataset_names", "load_data", "spread"]
+
+SPLIT_SEED = 2025  # of the held-out part: never changes with the seed of a training run
+DIGITS_HELD_OUT = 360
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Samples uint8 `[n, *sample shape]` and labels int64 `[n]`, split once and for all."""
+
+    name: str
+    input: InputSpec
+    classes: int
+    train_samples: np.ndarray
+    train_labels: np.ndarray
+    test_samples: np.ndarray
+    test_labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Loader:
+    load: Callable[..., DataSet]
+    files: bool
+
+
+_LOADERS: dict[str, _Loader] = {}
+#: Modules whose sets register when they are imported.
+_FURTHER = tuple(f"ds2ta.golden.data.{kind}" for kind in ("images", "events", "gesture"))
+
+
+def dataset(name: str, *, files: bool = False) -> Callable[[Callable[..., DataSet]], Callable[..., DataSet]]:
+    """Decorator that registers a loader; with `files` it is given the folder of the data, a `Path`."""
+
+    def register(loader: Callable[..., DataSet]) -> Callable[..., DataSet]:
+        _LOADERS[name] = _Loader(loader, files)
+        return loader
+
+    return register
+
+
+def dataset_names() -> list[str]:
+    """Names that `load_data` knows, sorted."""
+    for module in _FURTHER:
+        import_module(module)
+    return sorted(_LOADERS)
+
+
+def load_data(name: str, folder: str | os.PathLike | None = None) -> DataSet:
+    """The data set of that name, read from `folder` where it is one of files. `NetworkError` lists the known names;
+    `DataError` says which file is missing or damaged, and what to put where."""
+    if name not in dataset_names():
+        raise NetworkError(f"data set must be one of {', '.join(dataset_names())}, not {name!r}")
+    loader = _LOADERS[name]
+    if not loader.files:
+        return loader.load()
+    if folder is None:
+        raise DataError(f"data set {name} is read from files: name the folder that holds them with --data DIR")
+    if not Path(folder).is_dir():
+        raise DataError(f"{folder}: no such folder; --data DIR names the one that holds the files of {name}")
+    return loader.load(Path(folder))
+
+
+def spread(total: int, count: int) -> np.ndarray:
+    """Indices of `count` of `total` samples (at most all), evenly spaced: some sets are in order of class."""
+    count = min(count, total)
+    return np.arange(count) * total // count
+
+
+def stratified_split(labels: np.ndarray, held_out: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices (train, test), both sorted; the test part has `held_out` samples, each class in proportion (largest
+    remainders first, so that the total is exact). The same on every machine and with every NumPy >= 1.17."""
+    classes, counts = np.unique(labels, return_counts=True)
+    share = counts * held_out / len(labels)
+    take = np.floor(share).astype(int)
+    order = np.argsort(-(share - take), kind="stable")
+    take[order[: held_out - take.sum()]] += 1
+    random = np.random.default_rng(seed)
+    of_class = (random.permutation(np.flatnonzero(labels == c)) for c in classes)
+    test = np.sort(np.concatenate([found[:count] for found, count in zip(of_class, take, strict=True)]))
+    train = np.setdiff1d(np.arange(len(labels)), test)
+    return train, test
+
+
+@dataset("digits")
+def _digits() -> DataSet:
+    from sklearn.datasets import load_digits  # slow to import, and only this set needs it
+
+    found = load_digits()
+    samples = found.images.astype(np.uint8)[:, None]
+    labels = found.target.astype(np.int64)
+    train, test = stratified_split(labels, DIGITS_HELD_OUT, SPLIT_SEED)
+    return DataSet(
+        name="digits",
+        input=InputSpec(kind="image", channels=1, height=8, width=8, bits=5),
+        classes=10,
+        train_samples=samples[train],
+        train_labels=labels[train],
+        test_samples=samples[test],
+        test_labels=labels[test],
+    )
+
+
+def augment(
+    samples: torch.Tensor, *, shift: float, rotation: float, zoom: float, top: int, generator: torch.Generator
+) -> torch.Tensor:
+    """Images uint8 `[B, C, H, W]` under small random shifts (pixels), rotations (degrees) and zooms (relative),
+    bilinear, rounded back to whole values 0..top: an augmented image is a possible input of the hardware."""
+    count, _, height, width = samples.shape
+    draw = torch.rand(4, count, generator=generator) * 2.0 - 1.0
+    angle, size = draw[0] * rotation * torch.pi / 180.0, 1.0 + draw[1] * zoom
+    cosine, sine = torch.cos(angle) / size, torch.sin(angle) / size
+    move = torch.stack([draw[2] * 2.0 * shift / width, draw[3] * 2.0 * shift / height])
+    matrix = torch.stack([cosine, -sine, move[0], sine, cosine, move[1]], dim=1).reshape(count, 2, 3)
+    grid = functional.affine_grid(matrix, list(samples.shape), align_corners=False)
+    moved = functional.grid_sample(samples.float(), grid, mode="bilinear", align_corners=False)
+    return moved.round().clamp(0, top).to(torch.uint8)

@@ -1,0 +1,167 @@
+"""From a recipe to a model file: what `ds2ta train` and `ds2ta quantize` do, without their command line."""
+
+import os
+import platform
+from contextlib import suppress
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from ds2ta.errors import NetworkError
+from ds2ta.files import BUILD, MODELS
+from ds2ta.golden.data.sets import DataSet, load_data
+from ds2ta.golden.integer import IntegerNetwork, classify
+from ds2ta.golden.quantize import quantize
+from ds2ta.golden.training.checkpoint import Checkpoint, load_checkpoint
+from ds2ta.golden.training.presets import PRESETS
+from ds2ta.golden.training.processes import check_device, is_first, joined
+from ds2ta.golden.training.recipe import adjusted, phases
+from ds2ta.golden.training.run import make_folders
+from ds2ta.golden.training.train import train
+from ds2ta.modelfile import IntegerModel, save_model
+
+__all__ = ["export", "integer_accuracy", "quantize_file", "train_preset"]
+
+SELF_TEST_SAMPLES = 64  # held-out samples that a model file carries
+
+
+def integer_accuracy(model: IntegerModel, samples: np.ndarray, labels: np.ndarray) -> float:
+    """Percent of samples that the integer model classifies right."""
+    return 100.0 * float((classify(IntegerNetwork(model).run(samples)) == labels).mean())
+
+
+def export(
+    checkpoint: Checkpoint, *, folder: str | os.PathLike | None = None, data: DataSet | None = None
+) -> IntegerModel:
+    """The integer model of a finished run, with its own measured accuracy and the history of its making inside.
+    `NetworkError` where the run is not at its end."""
+    config, progress = checkpoint.network.config, checkpoint.progress
+    total = sum(phase.epochs for phase in phases(config))
+    if progress["epochs"] != total:
+        raise NetworkError(f"{progress['epochs']} of {total} epochs are done: `ds2ta train` goes on with the rest")
+    data = data or load_data(config.data, folder)
+    samples, labels = data.test_samples[:SELF_TEST_SAMPLES], data.test_labels[:SELF_TEST_SAMPLES]
+    model = quantize(checkpoint.network, samples=samples, labels=labels)
+    packages = {}
+    for name in ("torch", "numpy", "scikit-learn", "safetensors"):
+        with suppress(PackageNotFoundError):  # scikit-learn is only there for its digits
+            packages[name] = version(name)
+    return replace(
+        model,
+        provenance={
+            "command": progress.get("command", "ds2ta quantize"),
+            "data": config.data,
+            "seed": config.seed,
+            "threads": config.threads,
+            "config": config.model_dump(mode="json", exclude_none=True),
+            "test_samples": len(data.test_labels),
+            "float_accuracy": progress.get("float_accuracy"),
+            "quantized_accuracy": progress.get("frozen_accuracy", progress.get("quantized_accuracy")),
+            "integer_accuracy": integer_accuracy(model, data.test_samples, data.test_labels),
+            "seconds": progress["seconds"],
+            **({"hardware": "; ".join(progress["hardware"])} if "hardware" in progress else {}),
+            **({"date": progress["date"]} if "date" in progress else {}),
+            "versions": {"python": platform.python_version(), **packages},
+        },
+    )
+
+
+def train_preset(
+    name: str,
+    *,
+    out: str | os.PathLike | None,
+    checkpoint: str | os.PathLike,
+    resume: bool = False,
+    seed: int | None = None,
+    folder: str | os.PathLike | None = None,
+    threads: int | None = None,
+    bits: int | None = None,
+    origin: str | os.PathLike | None = None,
+    start: str | os.PathLike | None = None,
+    device: str = "cpu",
+    console: Console | None = None,
+) -> Path:
+    """Train a preset with a progress bar and write `<out>/<name>.safetensors`; without `out`, into `models/` if it
+    is the preset's own recipe, and into `build/trained/` if seed, bits, origin or start are others. `checkpoint` is
+    the float file that a later call with `resume` continues from. `folder` holds the files of the data set. Under
+    torchrun all processes train, and the first one writes. `bits` instead of the recipe's and `origin`, the weights
+    at the end of another run's float phase, make a row of the curve of accuracy against bits. Returns the file's
+    path."""
+    if name not in PRESETS:
+        raise NetworkError(f"preset must be one of {', '.join(PRESETS)}, not {name!r}")
+    preset = PRESETS[name]
+    config = adjusted(preset.config, seed=seed, threads=threads, bits=bits)
+    check_device(device)
+    data = load_data(config.data, folder)  # what is missing is said before anything is written
+    own = (
+        origin is None and start is None and config == preset.config.model_copy(update={"threads": config.threads})
+    )
+    command = f"ds2ta train {name}" + ("" if folder is None else " --data DIR")
+    options = {
+        "--seed": seed,
+        "--threads": threads,
+        "--bits": bits,
+        "--origin": origin and "FILE",
+        "--start": start and "FILE",
+    }
+    command += "".join(f" {option} {value}" for option, value in options.items() if value is not None)
+    command += "" if out is None else " --out FOLDER"
+    command += "" if device == "cpu" else f" --device {device}"
+    out = Path(out) if out is not None else (MODELS if own else BUILD / "trained")
+    make_folders(out, Path(checkpoint).parent)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with joined(device) as place, Progress(*columns, console=console, disable=not is_first()) as bar:
+        task = bar.add_task(name)
+
+        def report(epoch: float, total: int, text: str) -> None:
+            bar.update(task, completed=epoch, total=total, description=f"{name} {text}")
+            if "accuracy" in text:
+                bar.console.print(f"{name}: epoch {epoch}: {text}")
+
+        trained = train(
+            preset.network,
+            config,
+            data=data,
+            path=checkpoint,
+            resume=resume,
+            origin=origin,
+            start=start,
+            device=place,
+            report=report,
+            command=command,
+        )
+        first = is_first()
+    path = out / f"{name}.safetensors"
+    if not first:
+        return path
+    save_model(export(trained, data=data), path)
+    return path
+
+
+def quantize_file(
+    checkpoint: str | os.PathLike, model: str | os.PathLike, *, folder: str | os.PathLike | None = None
+) -> IntegerModel:
+    """Export the float checkpoint of a finished training run to an integer model file."""
+    try:
+        found = export(load_checkpoint(checkpoint), folder=folder)
+    except NetworkError as error:
+        raise NetworkError(f"{checkpoint}: {error}") from None
+    save_model(found, model)
+    return found

@@ -1,0 +1,198 @@
+"""Bench of ZeroSkip: the events of whole layers and, with a free-running output, the cycle of each of them.
+
+Expected events are computed here from the rows as plain lists. Expected cycles come from a model of the documented
+queue: rows are accepted while fewer than `buffer_rows` wait, and the row at its output spends one cycle on each
+event.
+"""
+
+import random
+
+import cocotb
+from cocotb.triggers import RisingEdge
+
+from ds2ta.hw.payloads import event_layout
+from ds2ta.hw.row_reader import read_layout
+from ds2ta.sim.build import bench_parameters
+from ds2ta.sim.stream import StreamSink, StreamSource, reset
+
+FLUSH = None  # stands for the flush event, of which only that flag means anything
+
+
+def _ends(dut, stall_in: str, stall_out: str):
+    p = bench_parameters()
+    row = read_layout(**{key: p[key] for key in ("row_lanes", "time_steps", "weight_width", "shift_width")})
+    event = event_layout(p["weight_width"], p["max_shift"], p["time_steps"])
+    return (
+        StreamSource(dut, "i", row, stall=stall_in, seed=3),
+        StreamSink(dut, "o", event, stall=stall_out, seed=4),
+    )
+
+
+def _layer(generator: random.Random, lane_bits: int, positions: int, density: float) -> list[dict]:
+    """Rows of a layer. `density`: chance of a spike word to be non-zero; with a third of it also whole rows and
+    whole positions are empty. A word whose bit plane would pass max_shift is empty, as the layout has it."""
+    p = bench_parameters()
+    lanes, steps, interleave = p["row_lanes"], p["time_steps"], 1 << lane_bits
+    found = []
+    for position in range(positions):
+        rows = generator.choice([1, 1, 2, 3, 9])
+        empty = 0 < density < 1 and generator.random() < 0.2
+        for r in range(rows):
+            shift = generator.randint(0, p["max_shift"]) // (lanes // interleave) * (lanes // interleave)
+            chance = 0.0 if empty or (0 < density < 1 and generator.random() < 0.3) else density
+            found.append(
+                {
+                    "row": [
+                        generator.randrange(1, 1 << steps)
+                        if generator.random() < chance and shift + lane // interleave <= p["max_shift"]
+                        else 0
+                        for lane in range(lanes)
+                    ],
+                    "weight": generator.randrange(1 << p["weight_width"]) >> lane_bits << lane_bits,
+                    "shift": shift,
+                    "first": r == 0,
+                    "last": r == rows - 1,
+                    "end": r == rows - 1 and position == positions - 1,
+                }
+            )
+    return found
+
+
+def _row_events(row: dict, lane_bits: int) -> list[dict]:
+    """One event for each non-zero word, in the order of the lanes."""
+    interleave = 1 << lane_bits
+    return [
+        {
+            "address": row["weight"] + lane % interleave,
+            "shift": row["shift"] + lane // interleave,
+            "mask": word,
+            "first": 0,
+            "flush": 0,
+        }
+        for lane, word in enumerate(row["row"])
+        if word
+    ]
+
+
+def _kept(layer: list[dict], lane_bits: int) -> list[list[dict] | None]:
+    """For each row its events, or None if it is dropped."""
+    found, position_has_one = [], False
+    for row in layer:
+        events = _row_events(row, lane_bits)
+        if not events and row["last"] and not position_has_one:
+            events = [{"mask": 0, "first": 1, "flush": 0}]  # the null event: address and shift mean nothing
+        elif events and not position_has_one:
+            events[0]["first"] = 1
+        position_has_one = not row["last"] and (position_has_one or bool(events))
+        found.append(events or None)
+    return found
+
+
+def _compare(found: list[dict], expected: list[dict | None]) -> None:
+    for number, (event, wanted) in enumerate(zip(found, expected, strict=True)):
+        wanted = wanted or {"flush": 1}
+        seen = {name: event[name] for name in wanted}
+        assert seen == wanted, f"event {number}: {seen}, not {wanted}"
+
+
+def _schedule(layers: list[list[list[dict] | None]], places: int) -> tuple[list[int], list[int]]:
+    """Cycles in which rows are taken and events leave, the first row being offered in cycle 0 and every row at once
+    when the one before it is taken."""
+    incoming = []  # (events of the row, whether it is taken from the input)
+    for layer in layers:
+        incoming += [(None if events is None else len(events), True) for events in layer] + [(1, False)]
+    waiting: list[tuple[int, int]] = []  # (events, the cycle from which the row can be fetched)
+    serving, from_cycle = 0, 0  # events left of the row at the output, the cycle from which it is there
+    taken, left, now = [], [], 0
+    while incoming or waiting or serving:
+        room = len(waiting) < places
+        if serving and now >= from_cycle:
+            left.append(now + 1)  # an event is offered in the cycle after it was made
+            serving -= 1
+        if not serving and waiting and waiting[0][1] <= now:
+            serving, from_cycle = waiting.pop(0)[0], now + 1
+        if incoming and room:
+            events, from_input = incoming.pop(0)
+            if events is not None:
+                waiting.append((events, now + 1))
+            if from_input:
+                taken.append(now)
+        now += 1
+    return taken, left
+
+
+async def _count_rows(dut, count: list[int]):
+    while True:
+        await RisingEdge(dut.clk)
+        count[0] += int(dut.rows.value)
+
+
+async def _bench(dut, stall_in: str, stall_out: str, density: float) -> None:
+    p = bench_parameters()
+    generator = random.Random(f"{stall_in}{stall_out}{density}{p}")
+    source, sink = _ends(dut, stall_in, stall_out)
+    await reset(dut)
+    count = [0]
+    cocotb.start_soon(_count_rows(dut, count))
+    for lane_bits in range(p["row_lanes"].bit_length()):
+        dut.lane_bits.value = lane_bits
+        sizes = [1, 2, 30] if lane_bits == p["row_lanes"].bit_length() - 1 else [1, 12]
+        layers = [_layer(generator, lane_bits, size, density) for size in sizes]
+        kept = [_kept(layer, lane_bits) for layer in layers]
+        expected = [event for layer in kept for event in [*(event for row in layer if row for event in row), FLUSH]]
+        source.cycles.clear()
+        sink.cycles.clear()
+        count[0] = 0
+        source.start(row for layer in layers for row in layer)
+        _compare(await sink.take(len(expected)), expected)
+        if stall_in == stall_out == "never":
+            taken, left = _schedule(kept, p["buffer_rows"])
+            start = source.cycles[0]
+            assert [at - start for at in source.cycles] == taken
+            assert [at - start for at in sink.cycles] == left
+            # the contract's latency
+            first = next(number for number, row in enumerate(kept[0]) if row)
+            assert sink.cycles[0] - source.cycles[first] == 3
+        for _ in range(4):
+            await RisingEdge(dut.clk)
+        assert not sink.received
+        assert count[0] == sum(map(len, layers))
+
+
+@cocotb.test()
+@cocotb.parametrize(density=[0.0, 0.05, 0.3, 0.7, 1.0])
+async def cycle_by_cycle(dut, density):
+    """Every event and the cycle of every transfer."""
+    await _bench(dut, "never", "never", density)
+
+
+@cocotb.test()
+@cocotb.parametrize(
+    stalls=[("random:0.3", "never"), ("never", "random:0.3"), ("random:0.5", "random:0.5"), ("bursts", "bursts")],
+    density=[0.0, 0.1, 0.5, 1.0],
+)
+async def stalled(dut, stalls, density):
+    """The same events in the same order under stalls on both sides."""
+    await _bench(dut, *stalls, density)
+
+
+@cocotb.test()
+async def one_word(dut):
+    """A single spike in each lane and step in turn, and all lanes at once: position 2 of 3, the others empty."""
+    p = bench_parameters()
+    lanes, steps = p["row_lanes"], p["time_steps"]
+    source, sink = _ends(dut, "never", "never")
+    dut.lane_bits.value = lanes.bit_length() - 1
+    await reset(dut)
+
+    def row(words: list[int], end: bool) -> dict:
+        return {"row": words, "weight": 0, "shift": 0, "first": 1, "last": 1, "end": end}
+
+    patterns = [[(lane == at) << step for lane in range(lanes)] for at in range(lanes) for step in range(steps)]
+    for words in [*patterns, [(1 << steps) - 1] * lanes]:
+        layer = [row([0] * lanes, False), row(words, False), row([0] * lanes, True)]
+        source.start(layer)
+        events = _row_events(layer[1], lanes.bit_length() - 1)
+        null = {"mask": 0, "first": 1, "flush": 0}
+        expected = [null, {**events[0], "first": 1}, *events[1:], null, FLUSH]
+        _compare(await sink.take(len(expected)), expected)
