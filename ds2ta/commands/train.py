@@ -67,6 +67,29 @@ def quantize(
     print(out)
 
 
+@app.command()
+def teach(
+    data_set: Annotated[str, typer.Argument(help="A data set of images, such as cifar10.")],
+    out: Annotated[Path, typer.Argument(help="File for the answers, for `ds2ta train --teacher`.")],
+    data: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
+    views: Annotated[int, typer.Option(min=1, help="Augmented copies of each training image.")] = 16,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of the teacher.")] = 10,
+    crop: Annotated[int, typer.Option(min=0, help="Largest shift of a view, pixels.")] = 4,
+    flip: Annotated[bool, typer.Option(help="Views may be mirrored.")] = True,
+    validation: Annotated[
+        int, typer.Option(min=1, help="Training samples that the teacher is not trained but measured on.")
+    ] = 5000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the teacher.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="Threads.")] = 1,
+) -> None:
+    """Train a small convolutional network without spikes, and write its answers to augmented training images."""
+    from ds2ta.golden.training.release import teach_file
+
+    recipe = {"epochs": epochs, "validation": validation, "seed": seed, "threads": threads}
+    teach_file(data_set, out, folder=data, views=views, crop=crop, flip=flip, console=_console, **recipe)
+    print(out)
+
+
 @app.command("import-spikformer")
 def import_spikformer(
     checkpoint: Annotated[Path, typer.Argument(help="A .pth file of ZK-Zhou/spikformer.")],

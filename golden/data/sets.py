@@ -8,7 +8,7 @@ bits): 1,437 to train on and 360 held out, stratified by class. Sets read from a
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from torch.nn import functional
 from ds2ta.errors import DataError, NetworkError
 from ds2ta.network import InputSpec
 
-__all__ = ["DataSet", "augment", "dataset", "dataset_names", "load_data", "spread"]
+__all__ = ["DataSet", "augment", "dataset", "dataset_names", "load_data", "spread", "validation_split"]
 
 SPLIT_SEED = 2025  # of the held-out part: never changes with the seed of a training run
 DIGITS_HELD_OUT = 360
@@ -36,6 +36,27 @@ class DataSet:
     train_labels: np.ndarray
     test_samples: np.ndarray
     test_labels: np.ndarray
+
+
+def validation_split(data: DataSet, held_out: int) -> tuple[DataSet, np.ndarray]:
+    """The set that choices are made on: `held_out` of the training samples, each class in proportion, take the
+    place of the test samples, which stay unseen. Also the indices, among all training samples, of those left."""
+    count = len(data.train_labels)
+    least = 2 * data.classes
+    if not least <= held_out <= count // 2:
+        raise DataError(
+            f"data set {data.name}: a validation split takes {least} to {count // 2} of its {count} training "
+            f"samples, not {held_out}"
+        )
+    left, out = stratified_split(data.train_labels, held_out, SPLIT_SEED)
+    split = replace(
+        data,
+        train_samples=data.train_samples[left],
+        train_labels=data.train_labels[left],
+        test_samples=data.train_samples[out],
+        test_labels=data.train_labels[out],
+    )
+    return split, left
 
 
 @dataclass(frozen=True)

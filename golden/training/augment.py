@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from ds2ta.golden.training.recipe import ImageAugmentation
 
-__all__ = ["OPERATIONS", "augment_images", "crop_and_flip", "mix", "operate"]
+__all__ = ["OPERATIONS", "augment_images", "crop_and_flip", "mix", "operate", "random_numbers"]
 
 #: Of RandAugment's kind, by number: (value at strength 0 does nothing, full range at strength 1).
 OPERATIONS = (
@@ -31,14 +31,15 @@ OPERATIONS = (
 )
 
 
-def augment_images(
-    samples: torch.Tensor, *, recipe: ImageAugmentation, generator: torch.Generator, rows: slice = slice(None)
-) -> torch.Tensor:
-    """Images uint8 `[B, C, H, W]` changed; only `rows` of the batch are computed and returned."""
-    count = len(samples)
-    draw = torch.rand(count, 6 + 2 * recipe.operations, generator=generator)[rows].to(samples.device)
-    x = samples[rows]
-    x = crop_and_flip(x, reach=recipe.crop, flip=recipe.flip, draw=draw[:, :3])
+def random_numbers(count: int, *, recipe: ImageAugmentation, generator: torch.Generator) -> torch.Tensor:
+    """All that `augment_images` needs of chance for `count` images: `[count, 6 + 2 operations]`, in 0..1."""
+    return torch.rand(count, 6 + 2 * recipe.operations, generator=generator)
+
+
+def augment_images(samples: torch.Tensor, *, recipe: ImageAugmentation, numbers: torch.Tensor) -> torch.Tensor:
+    """Images uint8 `[B, C, H, W]` changed as the `random_numbers` `[B, ...]` say."""
+    draw = numbers.to(samples.device)
+    x = crop_and_flip(samples, reach=recipe.crop, flip=recipe.flip, draw=draw[:, :3])
     for index in range(recipe.operations):
         chosen, amount = draw[:, 6 + 2 * index], draw[:, 7 + 2 * index] * 2.0 - 1.0
         x = operate(x, (chosen * len(OPERATIONS)).long(), amount * recipe.strength)

@@ -9,6 +9,7 @@ from ds2ta.modelrules import MAX_TAU
 
 __all__ = [
     "Arithmetic",
+    "Distillation",
     "EventAugmentation",
     "ImageAugmentation",
     "Phase",
@@ -51,6 +52,15 @@ class ImageAugmentation(_Group):
     mixed: float = Field(1.0, ge=0, le=1)  # share of batches that are mixed, by one or the other
 
 
+class Distillation(_Group):
+    """Learning from a teacher's answers too (Hinton et al. 2015): the loss is `(1 - weight)` times that of the
+    labels plus `weight T**2 KL(teacher || student)`, both distributions softened by the temperature T."""
+
+    weight: float = Field(0.5, gt=0, le=1)
+    temperature: float = Field(2.0, gt=0, le=100)
+    quantized: bool = True  # in the quantized phases as well
+
+
 class EventAugmentation(_Group):
     """Random changes of event frames, after Li et al. 2022 (neuromorphic data augmentation)."""
 
@@ -82,6 +92,10 @@ class TrainingConfig(BaseModel):
     shape_rate: float = Field(0.1, gt=0)  # of tau and NSAD, times the rate: b has (s-c)**2 as its lever
     weight_decay: float = Field(0.02, ge=0)
     label_smoothing: float = Field(0.05, ge=0, lt=1)
+    step_loss: float = Field(0.0, ge=0, le=1)  # share of the mean loss of single time steps (TET, Deng et al. 2022)
+    average: float = Field(0.0, ge=0, lt=1)  # decay of a moving average of the weights, 0: none
+    validation: int = Field(0, ge=0)  # training samples that are held out instead of the test samples, to choose on
+    validate_every: int = Field(1, ge=1)  # epochs between two looks at them
     sparsity: float = Field(0.0, ge=0)  # weight of the mean share of non-zero spike words, by synaptic work
 
     shift: float = Field(0.5, ge=0)  # augmentation: pixels, degrees, relative size
@@ -104,6 +118,7 @@ class TrainingConfig(BaseModel):
     short_starts: tuple[ShortStart, ...] | None = None  # in order, from the first epoch on
     images: ImageAugmentation | None = None  # instead of shift, rotation and zoom
     events: EventAugmentation | None = None
+    distillation: Distillation | None = None
 
     @model_validator(mode="after")
     def _short_starts_fit(self) -> "TrainingConfig":

@@ -26,12 +26,13 @@ from ds2ta.golden.quantize import quantize
 from ds2ta.golden.training.checkpoint import Checkpoint, load_checkpoint
 from ds2ta.golden.training.presets import PRESETS
 from ds2ta.golden.training.processes import check_device, is_first, joined
-from ds2ta.golden.training.recipe import adjusted, phases
+from ds2ta.golden.training.recipe import ImageAugmentation, adjusted, phases
 from ds2ta.golden.training.run import make_folders
+from ds2ta.golden.training.teacher import Answers, TeacherRecipe, teach
 from ds2ta.golden.training.train import train
 from ds2ta.modelfile import IntegerModel, save_model
 
-__all__ = ["export", "integer_accuracy", "quantize_file", "train_preset"]
+__all__ = ["export", "integer_accuracy", "quantize_file", "teach_file", "train_preset"]
 
 SELF_TEST_SAMPLES = 64  # held-out samples that a model file carries
 
@@ -120,14 +121,7 @@ def train_preset(
     command += "" if device == "cpu" else f" --device {device}"
     out = Path(out) if out is not None else (MODELS if own else BUILD / "trained")
     make_folders(out, Path(checkpoint).parent)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with joined(device) as place, Progress(*columns, console=console, disable=not is_first()) as bar:
+    with joined(device) as place, _progress(console, hidden=not is_first()) as bar:
         task = bar.add_task(name)
 
         def report(epoch: float, total: int, text: str) -> None:
@@ -153,6 +147,43 @@ def train_preset(
         return path
     save_model(export(trained, data=data), path)
     return path
+
+
+def _progress(console: Console | None, *, hidden: bool = False) -> Progress:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=console, disable=hidden)
+
+
+def teach_file(
+    name: str,
+    path: str | os.PathLike,
+    *,
+    folder: str | os.PathLike | None,
+    views: int,
+    crop: int,
+    flip: bool,
+    console: Console | None = None,
+    **recipe: int,
+) -> Answers:
+    """Train a teacher on a data set of images and write its answers to `path`, with a progress bar. `recipe`:
+    epochs, validation, seed and threads of `TeacherRecipe`."""
+    data = load_data(name, folder)
+    make_folders(Path(path).parent)
+    with _progress(console) as bar:
+        task = bar.add_task(name)
+
+        def report(done: float, total: int, text: str) -> None:
+            bar.update(task, completed=done, total=total, description=f"{name} {text}")
+            bar.console.print(f"{name}: {done} of {total}: {text}")
+
+        images = ImageAugmentation(crop=crop, flip=flip)
+        return teach(data, TeacherRecipe(images=images, **recipe), views=views, path=path, report=report)
 
 
 def quantize_file(

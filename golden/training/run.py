@@ -17,7 +17,7 @@ from ds2ta.golden.activity import work_share
 from ds2ta.golden.data.sets import DataSet, augment
 from ds2ta.golden.integer import IntegerNetwork, classify
 from ds2ta.golden.quantize import quantize
-from ds2ta.golden.training.augment import augment_images, mix
+from ds2ta.golden.training.augment import augment_images, mix, random_numbers
 from ds2ta.golden.training.augment_events import augment_events
 from ds2ta.golden.training.checkpoint import Checkpoint, float_path, save_checkpoint
 from ds2ta.golden.training.float_network import FloatNetwork
@@ -196,7 +196,8 @@ class Run:
                 return augment_events(batch, recipe=config.events, generator=generator, rows=rows), 1.0
             return batch[rows], 1.0
         if config.images is not None:
-            batch = augment_images(batch, recipe=config.images, generator=generator, rows=rows)
+            numbers = random_numbers(len(batch), recipe=config.images, generator=generator)
+            batch = augment_images(batch[rows], recipe=config.images, numbers=numbers[rows])
             return mix(batch, recipe=config.images, generator=generator)
         if config.shift or config.rotation or config.zoom:
             amounts = {"shift": config.shift, "rotation": config.rotation, "zoom": config.zoom}
