@@ -7,8 +7,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ds2ta.files import BUILD
-
 __all__ = ["app"]
 
 app = typer.Typer()
@@ -17,7 +15,7 @@ _console = Console(width=None if sys.stdout.isatty() else 140)
 
 @app.command()
 def train(
-    preset: Annotated[str, typer.Argument(help="A preset, such as digits-tiny.")],
+    preset: Annotated[str, typer.Argument(help="A preset, such as digits-tiny, or a file NET.yaml.")],
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for the integer model; default: models/, of other seeds or bits build/trained/."),
@@ -33,6 +31,11 @@ def train(
     start: Annotated[
         Path | None, typer.Option(help="Float checkpoint whose weights the float phase begins with.")
     ] = None,
+    teacher: Annotated[Path | None, typer.Option(help="Answers of a teacher, from `ds2ta teach`.")] = None,
+    validation: Annotated[
+        int | None,
+        typer.Option(help="Training samples held out in place of the test samples, to choose recipes on."),
+    ] = None,
 ) -> None:
     """Train a network, fine-tune it to integer weights, and write its integer model file."""
     from ds2ta.golden.training.release import train_preset
@@ -40,7 +43,7 @@ def train(
     path = train_preset(
         preset,
         out=out,
-        checkpoint=state or BUILD / "train" / f"{preset}.safetensors",
+        checkpoint=state,
         resume=resume,
         seed=seed,
         folder=data,
@@ -49,6 +52,8 @@ def train(
         bits=bits,
         origin=origin,
         start=start,
+        teacher=teacher,
+        validation=validation,
         console=_console,
     )
     print(path)

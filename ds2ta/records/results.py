@@ -94,6 +94,11 @@ def add_model(record: dict, path: Path, *, on: str | None = None, when: str | No
     model = load_model(path)
     name, about = model.network.name, model.provenance
     _demand_provenance(path, model)
+    if held_out := about.get("validation"):
+        raise DataError(
+            f"{path}: was measured on {held_out} training samples that it left out; only models trained on all of "
+            "them, and measured on the test samples, are put on record"
+        )
     try:
         when = date.fromisoformat(when).isoformat() if when else None
     except ValueError:

@@ -1,8 +1,8 @@
 """Float checkpoints: the whole state of a training run in one safetensors file, and nothing that can execute code.
 
-Tensors are `network.<name>`, `optimizer.<parameter>.<moment>` and, inside an epoch, `random`, the state of its
-generator; metadata holds the network, the recipe and the
-progress as JSON, a SHA-256 of each tensor, and one over the metadata itself. Any flipped bit is refused.
+Tensors are `network.<name>`, `optimizer.<parameter>.<moment>`, `average.<name>` where a moving average of the
+weights is kept, and, inside an epoch, `random`, the state of its generator; metadata holds the network, the recipe
+and the progress as JSON, a SHA-256 of each tensor, and one over the metadata itself. Any flipped bit is refused.
 """
 
 import hashlib
@@ -33,11 +33,12 @@ _KEYS = ("format", "version", "network", "config", "progress", "tensors", "diges
 class Checkpoint:
     """A network with everything needed to go on training it: `progress` is plain JSON (epochs done, steps done of
     the next one, seconds, accuracies), `optimizer` maps `<parameter>.<moment>` to tensors and is empty at the start
-    of a phase, `random` is the state of the generator in the middle of an epoch."""
+    of a phase, `average` likewise, `random` is the state of the generator in the middle of an epoch."""
 
     network: FloatNetwork
     progress: dict = field(default_factory=dict)
     optimizer: dict[str, torch.Tensor] = field(default_factory=dict)
+    average: dict[str, torch.Tensor] = field(default_factory=dict)
     random: torch.Tensor | None = None
 
 
@@ -57,6 +58,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike) -> None:
     path = Path(path)
     tensors = {f"network.{name}": value for name, value in checkpoint.network.state_dict().items()}
     tensors |= {f"optimizer.{name}": value for name, value in checkpoint.optimizer.items()}
+    tensors |= {f"average.{name}": value for name, value in checkpoint.average.items()}
     if checkpoint.random is not None:
         tensors["random"] = checkpoint.random
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
@@ -119,5 +121,9 @@ def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
         trained.load_state_dict(state)
     except RuntimeError as error:
         raise ModelFileError(f"{path}: its tensors are not those of its network ({error})") from None
-    moments = {n.removeprefix("optimizer."): v for n, v in tensors.items() if n.startswith("optimizer.")}
-    return Checkpoint(trained, parts["progress"], moments, tensors.get("random"))
+    parted = {"optimizer": {}, "average": {}}
+    for name, value in tensors.items():
+        kind, _, rest = name.partition(".")
+        if kind in parted:
+            parted[kind][rest] = value
+    return Checkpoint(trained, parts["progress"], **parted, random=tensors.get("random"))

@@ -40,11 +40,15 @@ class Head(nn.Module):
         unit = scale / self.count
         return weight, round_through(self.bias / unit), unit
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, *, by_step: bool = False) -> torch.Tensor:
+        """Logits `[B, classes]` of `x` `[T, B, N, C]`; `by_step`: those of each time step alone, `[T, B, classes]`,
+        whose mean they are."""
+        axes = (2,) if by_step else (0, 2)
         if not self.quantized:
-            return functional.linear(x.mean((0, 2), dtype=self.weight.dtype), self.weight, self.bias)
+            return functional.linear(x.mean(axes, dtype=self.weight.dtype), self.weight, self.bias)
         weight, bias, unit = self.integer()
-        return functional.linear(x.sum((0, 2), dtype=self.weight.dtype), weight, bias) * unit
+        counts = x.sum(axes, dtype=self.weight.dtype) * (len(x) if by_step else 1)
+        return functional.linear(counts, weight, bias) * unit
 
 
 class FloatNetwork(nn.Module):
@@ -111,9 +115,12 @@ class FloatNetwork(nn.Module):
         self.head.quantized = on
         return self
 
-    def forward(self, samples: torch.Tensor, *, taps: dict | None = None, steps: int | None = None) -> torch.Tensor:
+    def forward(
+        self, samples: torch.Tensor, *, taps: dict | None = None, steps: int | None = None, by_step: bool = False
+    ) -> torch.Tensor:
         """Logits of uint8 samples `[B, *sample_shape]`; `taps` is filled with every layer's spikes, batch first,
-        still attached to the graph. `steps`: time steps of an image, where they are to be fewer."""
+        still attached to the graph. `steps`: time steps of an image, where they are to be fewer. `by_step`: logits
+        of each time step, `[T, B, classes]`."""
         network = self.network
         steps = network.time_steps if steps is None else steps
 
@@ -145,7 +152,7 @@ class FloatNetwork(nn.Module):
             attn = self._attend(block, q, k, v, keep, mapped)
             x = keep(at + "x1", self._residual(x, fire(at + "proj", attn)))
             x = keep(at + "x2", self._residual(x, fire(at + "fc2", fire(at + "fc1", x))))
-        return self.head(x)
+        return self.head(x, by_step=by_step)
 
     def _activations(self, given: torch.dtype) -> torch.dtype:
         low = given == torch.float32 and self.config.low_precision

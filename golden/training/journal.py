@@ -12,7 +12,7 @@ from ds2ta.errors import DataError
 
 __all__ = ["FIELDS", "Journal", "journal_path", "read_journal"]
 
-FIELDS = ("phase", "epoch", "step", "loss", "rate", "seconds")
+FIELDS = ("phase", "epoch", "step", "loss", "rate", "seconds", "accuracy")
 
 
 def journal_path(path: str | os.PathLike, kind: str = ".csv") -> Path:
@@ -23,7 +23,8 @@ def journal_path(path: str | os.PathLike, kind: str = ".csv") -> Path:
 
 class Journal:
     """Lines of a run whose checkpoint is `path`; without a path, nothing is written. Steps count from the start of
-    their epoch, which has `steps`; line (epoch, step) says what was lost in the steps since the line before."""
+    their epoch, which has `steps`; line (epoch, step) says what was lost in the steps since the line before, and
+    the last one of an epoch the accuracy on held-out samples, percent, where it was measured."""
 
     def __init__(self, path: str | os.PathLike | None, *, epoch: int, step: int, steps: int):
         self._file = self._board = None
@@ -59,11 +60,8 @@ class Journal:
             step = row["epoch"] * self._steps + row["step"]
             self._board.add_scalar(f"loss/{row['phase']}", row["loss"], step)
             self._board.add_scalar("rate", row["rate"], step)
-
-    def accuracy(self, *, phase: str, epoch: int, percent: float) -> None:
-        """Held-out accuracy at the end of a phase, for TensorBoard; the checkpoint has it too."""
-        if self._board is not None:
-            self._board.add_scalar(f"held-out accuracy/{phase}", percent, epoch * self._steps)
+            if row.get("accuracy") is not None:
+                self._board.add_scalar(f"held-out accuracy/{row['phase']}", row["accuracy"], step)
 
     def close(self) -> None:
         for part in (self._file, self._board):
@@ -80,6 +78,7 @@ def read_journal(path: str | os.PathLike) -> list[dict]:
         for row in csv.DictReader(file):
             try:
                 numbers = {name: float(row[name]) for name in ("loss", "rate", "seconds")}
+                numbers["accuracy"] = float(row["accuracy"]) if row["accuracy"] else None
                 found.append({**row, **numbers, "epoch": int(row["epoch"]), "step": int(row["step"])})
             except (KeyError, TypeError, ValueError):
                 break

@@ -1,30 +1,21 @@
 """Named networks with their recipes: what `ds2ta train NAME` makes."""
 
-from dataclasses import dataclass
-
 from ds2ta.golden.data.events import CIFAR10_DVS, NMNIST, Window
 from ds2ta.golden.data.gesture import GESTURE
 from ds2ta.golden.training.recipe import (
     Arithmetic,
     EventAugmentation,
     ImageAugmentation,
+    Preset,
     ShortStart,
     TrainingConfig,
 )
 from ds2ta.network import InputSpec, Network, StemConv
 
-__all__ = ["PRESETS", "Preset"]
+__all__ = ["PRESETS"]
 
 _RGB = InputSpec(kind="image", channels=3, height=32, width=32, bits=8)
 _DIGIT = InputSpec(kind="image", channels=1, height=8, width=8, bits=5)  # pixels are 0..16
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A network and how to train it."""
-
-    network: Network
-    config: TrainingConfig
 
 
 def _stem(*channels: int, pool: int | tuple[int, ...]) -> tuple[StemConv, ...]:

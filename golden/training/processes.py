@@ -10,7 +10,7 @@ from torch import distributed
 
 from ds2ta.errors import NetworkError
 
-__all__ = ["check_device", "is_first", "joined"]
+__all__ = ["check_device", "is_first", "joined", "limited"]
 
 
 def check_device(device: str) -> None:
@@ -42,6 +42,17 @@ def joined(device: str) -> Iterator[str]:
         distributed.barrier()  # nobody leaves while another still talks to it
     finally:
         distributed.destroy_process_group()
+
+
+@contextmanager
+def limited(threads: int) -> Iterator[None]:
+    """Torch computes with so many threads inside of the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def is_first() -> bool:

@@ -6,6 +6,7 @@ from typing import Literal
 from ds2ta.checked import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ds2ta.errors import NetworkError
 from ds2ta.modelrules import MAX_TAU
+from ds2ta.network import Network
 
 __all__ = [
     "Arithmetic",
@@ -13,6 +14,7 @@ __all__ = [
     "EventAugmentation",
     "ImageAugmentation",
     "Phase",
+    "Preset",
     "ShortStart",
     "TrainingConfig",
     "adjusted",
@@ -154,6 +156,14 @@ class TrainingConfig(BaseModel):
     def bits_of(self, layer: str) -> int:
         """Weight bits of one layer."""
         return self.layer_bits.get(layer, self.bits)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A network and how to train it."""
+
+    network: Network
+    config: TrainingConfig
 
 
 def adjusted(config: TrainingConfig, **asked: object) -> TrainingConfig:

@@ -20,12 +20,13 @@ from rich.progress import (
 
 from ds2ta.errors import NetworkError
 from ds2ta.files import BUILD, MODELS
-from ds2ta.golden.data.sets import DataSet, load_data
+from ds2ta.golden.data.sets import DataSet, load_data, validation_split
 from ds2ta.golden.integer import IntegerNetwork, classify
 from ds2ta.golden.quantize import quantize
 from ds2ta.golden.training.checkpoint import Checkpoint, load_checkpoint
+from ds2ta.golden.training.netfile import find_preset
 from ds2ta.golden.training.presets import PRESETS
-from ds2ta.golden.training.processes import check_device, is_first, joined
+from ds2ta.golden.training.processes import check_device, is_first, joined, limited
 from ds2ta.golden.training.recipe import ImageAugmentation, adjusted, phases
 from ds2ta.golden.training.run import make_folders
 from ds2ta.golden.training.teacher import Answers, TeacherRecipe, teach
@@ -52,6 +53,8 @@ def export(
     if progress["epochs"] != total:
         raise NetworkError(f"{progress['epochs']} of {total} epochs are done: `ds2ta train` goes on with the rest")
     data = data or load_data(config.data, folder)
+    if config.validation:
+        data, _ = validation_split(data, config.validation)
     samples, labels = data.test_samples[:SELF_TEST_SAMPLES], data.test_labels[:SELF_TEST_SAMPLES]
     model = quantize(checkpoint.network, samples=samples, labels=labels)
     packages = {}
@@ -67,6 +70,7 @@ def export(
             "threads": config.threads,
             "config": config.model_dump(mode="json", exclude_none=True),
             "test_samples": len(data.test_labels),
+            **({"validation": config.validation} if config.validation else {}),
             "float_accuracy": progress.get("float_accuracy"),
             "quantized_accuracy": progress.get("frozen_accuracy", progress.get("quantized_accuracy")),
             "integer_accuracy": integer_accuracy(model, data.test_samples, data.test_labels),
@@ -79,10 +83,10 @@ def export(
 
 
 def train_preset(
-    name: str,
+    preset_or_file: str,
     *,
     out: str | os.PathLike | None,
-    checkpoint: str | os.PathLike,
+    checkpoint: str | os.PathLike | None,
     resume: bool = False,
     seed: int | None = None,
     folder: str | os.PathLike | None = None,
@@ -90,43 +94,47 @@ def train_preset(
     bits: int | None = None,
     origin: str | os.PathLike | None = None,
     start: str | os.PathLike | None = None,
+    teacher: str | os.PathLike | None = None,
+    validation: int | None = None,
     device: str = "cpu",
     console: Console | None = None,
 ) -> Path:
-    """Train a preset with a progress bar and write `<out>/<name>.safetensors`; without `out`, into `models/` if it
-    is the preset's own recipe, and into `build/trained/` if seed, bits, origin or start are others. `checkpoint` is
-    the float file that a later call with `resume` continues from. `folder` holds the files of the data set. Under
-    torchrun all processes train, and the first one writes. `bits` instead of the recipe's and `origin`, the weights
-    at the end of another run's float phase, make a row of the curve of accuracy against bits. Returns the file's
-    path."""
-    if name not in PRESETS:
-        raise NetworkError(f"preset must be one of {', '.join(PRESETS)}, not {name!r}")
-    preset = PRESETS[name]
-    config = adjusted(preset.config, seed=seed, threads=threads, bits=bits)
+    """Train a preset, or the network of a YAML file, with a progress bar and write `<out>/<name>.safetensors`;
+    without `out`, into `models/` if it is a preset's own recipe, and into `build/trained/` if it is a file's, or
+    seed, bits, validation, origin or start are others. `checkpoint` is the float file that a later call with
+    `resume` continues from. `folder` holds the files of the data set. Under torchrun all processes train, and the
+    first one writes. `bits` instead of the recipe's and `origin`, the weights at the end of another run's float
+    phase, make a row of the curve of accuracy against bits. `teacher` is a file of `ds2ta teach`. Returns the path
+    of the file."""
+    preset = find_preset(preset_or_file)
+    name = preset.network.name
+    config = adjusted(preset.config, seed=seed, threads=threads, bits=bits, validation=validation)
     check_device(device)
     data = load_data(config.data, folder)  # what is missing is said before anything is written
-    own = (
-        origin is None and start is None and config == preset.config.model_copy(update={"threads": config.threads})
-    )
-    command = f"ds2ta train {name}" + ("" if folder is None else " --data DIR")
+    plain = origin is None and start is None and preset_or_file in PRESETS
+    own = plain and config == preset.config.model_copy(update={"threads": config.threads})
+    checkpoint = Path(checkpoint) if checkpoint is not None else BUILD / "train" / f"{name}.safetensors"
+    command = f"ds2ta train {Path(preset_or_file).name}" + ("" if folder is None else " --data DIR")
     options = {
         "--seed": seed,
         "--threads": threads,
         "--bits": bits,
         "--origin": origin and "FILE",
         "--start": start and "FILE",
+        "--teacher": teacher and "FILE",
+        "--validation": validation,
     }
     command += "".join(f" {option} {value}" for option, value in options.items() if value is not None)
     command += "" if out is None else " --out FOLDER"
     command += "" if device == "cpu" else f" --device {device}"
     out = Path(out) if out is not None else (MODELS if own else BUILD / "trained")
-    make_folders(out, Path(checkpoint).parent)
+    make_folders(out, checkpoint.parent)
     with joined(device) as place, _progress(console, hidden=not is_first()) as bar:
         task = bar.add_task(name)
 
         def report(epoch: float, total: int, text: str) -> None:
             bar.update(task, completed=epoch, total=total, description=f"{name} {text}")
-            if "accuracy" in text:
+            if "accuracy" in text or "estimate" in text:
                 bar.console.print(f"{name}: epoch {epoch}: {text}")
 
         trained = train(
@@ -137,6 +145,7 @@ def train_preset(
             resume=resume,
             origin=origin,
             start=start,
+            teacher=teacher,
             device=place,
             report=report,
             command=command,
@@ -145,7 +154,8 @@ def train_preset(
     path = out / f"{name}.safetensors"
     if not first:
         return path
-    save_model(export(trained, data=data), path)
+    with limited(config.threads):
+        save_model(export(trained, data=data), path)
     return path
 
 

@@ -30,6 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, help="threads instead of the recipe's")
     parser.add_argument("--seed", type=int, help="seed instead of the recipe's")
+    parser.add_argument("--teacher", type=Path, help="answers of a teacher, from ds2ta teach")
     parser.add_argument("--minutes", type=float, help="stop and save after so long")
     found = parser.parse_args(arguments)
     try:
@@ -63,6 +64,7 @@ def _train(found: argparse.Namespace) -> None:
             data=data,
             path=found.state,
             resume=True,
+            teacher=found.teacher,
             minutes=found.minutes,
             device=device,
             report=report,

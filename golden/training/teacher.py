@@ -29,7 +29,7 @@ from ds2ta.errors import DataError, NetworkError
 from ds2ta.golden.data.sets import DataSet, validation_split
 from ds2ta.golden.training.augment import augment_images, random_numbers
 from ds2ta.golden.training.average import Average
-from ds2ta.golden.training.recipe import ImageAugmentation
+from ds2ta.golden.training.recipe import ImageAugmentation, TrainingConfig
 from ds2ta.modelrules import canonical_json
 
 __all__ = ["Answers", "Teacher", "TeacherRecipe", "load_answers", "teach", "view_numbers"]
@@ -114,8 +114,14 @@ class Answers:
     recipe: dict
     logits: torch.Tensor
 
-    def check(self, path: str | os.PathLike, data: DataSet, images: ImageAugmentation | None) -> None:
-        """Raise where a student of that data set (whole, not split) and augmentation cannot learn from them."""
+    def check(self, path: str | os.PathLike, data: DataSet, config: TrainingConfig) -> None:
+        """Raise where a student of that data set (whole, not split) and recipe cannot learn from them."""
+        images = config.images
+        if config.validation not in (0, self.held_out):
+            raise NetworkError(
+                f"{path}: its teacher has seen some of the samples that validation {config.validation} holds out; "
+                f"it must be {self.held_out}, as the teacher's, or 0"
+            )
         if self.samples != _digest(data.train_samples):
             raise DataError(f"{path}: answers to other images than the training samples of {data.name}")
         plain = {"mixup": 0.0, "cutmix": 0.0, "mixed": 1.0}  # mixing comes after, answers are mixed likewise

@@ -19,13 +19,14 @@ from pathlib import Path
 import torch
 
 from ds2ta.errors import DataError, NetworkError
-from ds2ta.golden.data.sets import DataSet, load_data
+from ds2ta.golden.data.sets import DataSet, load_data, validation_split
 from ds2ta.golden.training.checkpoint import Checkpoint, load_checkpoint
 from ds2ta.golden.training.float_network import FloatNetwork
 from ds2ta.golden.training.fused import world
-from ds2ta.golden.training.processes import check_device, is_first
+from ds2ta.golden.training.processes import check_device, is_first, limited
 from ds2ta.golden.training.recipe import TrainingConfig
 from ds2ta.golden.training.run import Report, Run
+from ds2ta.golden.training.teacher import load_answers
 from ds2ta.network import Network
 
 __all__ = ["train"]
@@ -44,14 +45,13 @@ _AFTER_FLOAT = (
 
 @contextmanager
 def _deterministic(threads: int, device: torch.device) -> Iterator[None]:
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(threads)
+    before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
     try:
-        yield
+        with limited(threads):
+            yield
     finally:
-        torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1])
+        torch.use_deterministic_algorithms(before)
 
 
 def train(
@@ -63,6 +63,7 @@ def train(
     resume: bool = False,
     origin: str | os.PathLike | None = None,
     start: str | os.PathLike | None = None,
+    teacher: str | os.PathLike | None = None,
     stop_after: float | None = None,
     minutes: float | None = None,
     device: str = "cpu",
@@ -77,7 +78,9 @@ def train(
     `data` is the set where it is loaded already. `command` goes into the checkpoint, for the record.
     `origin`: a float checkpoint whose weights take the place of the float phase (`float_path` of an earlier run,
     perhaps with other bits). `start`: any float checkpoint of this network, whose weights the float phase begins
-    with instead of random ones. A run that is resumed must have begun so too."""
+    with instead of random ones. `teacher`: answers to the training samples, of `ds2ta teach`, where the recipe has
+    a distillation. A run that is resumed must have begun with the same files. A validation split that the recipe
+    asks for is cut off here: `data` is whole."""
     check_device(device)
     place = torch.device(device)
     data = data or load_data(config.data, folder)
@@ -91,11 +94,22 @@ def train(
         raise NetworkError(f"batch {config.batch} must be a multiple of {2 * world()}, twice the processes")
     if origin is not None and start is not None:
         raise NetworkError("--origin leaves the float phase out, which --start begins: give one of them")
+    if (teacher is None) != (config.distillation is None):
+        raise NetworkError(
+            "--teacher FILE, the answers of a teacher, and a recipe with distillation belong together: give both"
+        )
+    answers, left = None, None
+    if teacher is not None:
+        answers = load_answers(teacher)
+        answers.check(teacher, data, config)
+    if config.validation:
+        data, left = validation_split(data, config.validation)
     with _alone(path), _deterministic(config.threads, place):
         if resume and path is not None and Path(path).is_file():
             checkpoint = load_checkpoint(path)
             here = {"threads": config.threads}  # equal up to rounding with any number of them
             asked = {"origin": origin} if "origin" in checkpoint.progress else {"origin": origin, "start": start}
+            asked["teacher"] = teacher
             for option, file in asked.items():  # an origin's own start is part of its past
                 began = checkpoint.progress.get(option)
                 if began != (None if file is None else _digest(file)):
@@ -114,11 +128,13 @@ def train(
                 _warm(checkpoint, start)
             if origin is not None:
                 _begin_at(checkpoint, origin)
+            if teacher is not None:
+                checkpoint.progress["teacher"] = _digest(teacher)
         checkpoint.network.to(place)
         checkpoint.network.config = config
         if command is not None:
             checkpoint.progress["command"] = command
-        run = Run(checkpoint, data, path=path, report=report)
+        run = Run(checkpoint, data, path=path, report=report, answers=answers, left=left)
         try:
             run.to(stop_after, minutes)
         finally:

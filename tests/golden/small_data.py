@@ -36,18 +36,18 @@ CONFIG = TrainingConfig(
 )
 
 
-def squares() -> DataSet:
+def squares(size: int = 12) -> DataSet:
     """A bright square on noise; its colour and its side make the class."""
     random = np.random.default_rng(5)
-    images = random.integers(0, 90, (288, 3, 12, 12), dtype=np.uint8)
+    images = random.integers(0, 90, (288, 3, size, size), dtype=np.uint8)
     labels = np.arange(288) % 4
     for image, label in zip(images, labels, strict=True):
-        row, column = random.integers(0, 12 - 5, 2)
+        row, column = random.integers(0, size - 5, 2)
         side = 3 if label % 2 else 5
         image[label // 2, row : row + side, column : column + side] = 250
     return DataSet(
         name="squares",
-        input=InputSpec(kind="image", channels=3, height=12, width=12, bits=8),
+        input=InputSpec(kind="image", channels=3, height=size, width=size, bits=8),
         classes=4,
         train_samples=images[:256],
         train_labels=labels[:256],

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ds2ta.golden.training.augment import OPERATIONS, augment_images, crop_and_flip, mix, operate
+from ds2ta.golden.training.augment import OPERATIONS, augment_images, crop_and_flip, mix, operate, random_numbers
 from ds2ta.golden.training.augment_events import augment_events
 from ds2ta.golden.training.recipe import EventAugmentation, ImageAugmentation
 
@@ -78,18 +78,21 @@ def test_every_image_has_its_own_operation():
 
 @pytest.mark.parametrize("recipe", [FULL, ImageAugmentation(crop=0, flip=False)])
 def test_images_are_seeded_whole_and_shared(recipe):
-    x = images()
-    found = augment_images(x, recipe=recipe, generator=seeded(1))
+    x, numbers = images(), random_numbers(16, recipe=recipe, generator=seeded(1))
+    found = augment_images(x, recipe=recipe, numbers=numbers)
     assert found.dtype == torch.uint8
-    assert torch.equal(found, augment_images(x, recipe=recipe, generator=seeded(1)))
+    assert torch.equal(numbers, random_numbers(16, recipe=recipe, generator=seeded(1)))
+    assert torch.equal(found, augment_images(x, recipe=recipe, numbers=numbers))
     assert torch.equal(found, x) == (recipe is not FULL)
-    halves = [augment_images(x, recipe=recipe, generator=seeded(1), rows=slice(at, at + 8)) for at in (0, 8)]
+    parts = [slice(0, 8), slice(8, 16)]
+    halves = [augment_images(x[part], recipe=recipe, numbers=numbers[part]) for part in parts]
     assert torch.equal(torch.cat(halves), found)
 
 
 def test_erased_square():
     x = torch.zeros(64, 3, 16, 16, dtype=torch.uint8)
-    found = augment_images(x, recipe=ImageAugmentation(crop=0, flip=False, erase=6), generator=seeded())
+    recipe = ImageAugmentation(crop=0, flip=False, erase=6)
+    found = augment_images(x, recipe=recipe, numbers=random_numbers(64, recipe=recipe, generator=seeded()))
     area = (found[:, 0] == 128).flatten(1).sum(1)
     assert ((found == 0) | (found == 128)).all()
     assert area.max() in (36, 42, 49)

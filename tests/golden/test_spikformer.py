@@ -11,8 +11,7 @@ from torch import nn
 from ds2ta.errors import ModelFileError, NetworkError
 from ds2ta.golden.data.sets import load_data
 from ds2ta.golden.training import spikformer
-from ds2ta.golden.training.presets import Preset
-from ds2ta.golden.training.recipe import TrainingConfig
+from ds2ta.golden.training.recipe import Preset, TrainingConfig
 from ds2ta.golden.training.run import accuracy
 from ds2ta.golden.training.spikformer import import_file, import_spikformer, read_state
 from ds2ta.golden.training.train import train

@@ -138,7 +138,8 @@ import sys
 from small_data import CONFIG, NETWORK, squares
 from ds2ta.golden.data import sets as data
 from ds2ta.golden.training import run, standalone
-from ds2ta.golden.training.presets import PRESETS, Preset
+from ds2ta.golden.training.presets import PRESETS
+from ds2ta.golden.training.recipe import Preset
 data._LOADERS["squares"] = data._Loader(squares, False)
 PRESETS["squares"] = Preset(NETWORK, CONFIG)
 run.JOURNAL_EVERY = 3

@@ -10,8 +10,7 @@ from ds2ta.errors import DataError, Ds2taError, NetworkError
 from ds2ta.golden.data.sets import load_data
 from ds2ta.golden.training import release
 from ds2ta.golden.training.checkpoint import load_checkpoint
-from ds2ta.golden.training.presets import Preset
-from ds2ta.golden.training.recipe import TrainingConfig
+from ds2ta.golden.training.recipe import Preset, TrainingConfig
 from ds2ta.golden.training.release import integer_accuracy, quantize_file, train_preset
 from ds2ta.golden.training.train import train
 from ds2ta.host import hardware

@@ -7,8 +7,7 @@ import torch
 
 from ds2ta.commands import main as cli
 from ds2ta.files import model_path
-from ds2ta.golden.training.presets import Preset
-from ds2ta.golden.training.recipe import TrainingConfig
+from ds2ta.golden.training.recipe import Preset, TrainingConfig
 from ds2ta.network import network_from_dict
 from ds2ta.records import speed as bench_training
 
