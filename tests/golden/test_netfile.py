@@ -1,8 +1,11 @@
 """Network files: what they mean, and one line with file, line, key and limit for whatever is wrong with them."""
 
+import re
+
 import pytest
 
 from ds2ta.errors import NetworkError
+from ds2ta.files import ROOT
 from ds2ta.golden.training.netfile import find_preset, load_net
 from ds2ta.golden.training.presets import PRESETS
 from ds2ta.golden.training.recipe import ImageAugmentation, ShortStart
@@ -37,6 +40,13 @@ def test_a_preset_with_changes(tmp_path):
 def test_null_takes_a_group_away(tmp_path):
     found = load_net(write(tmp_path, "like: cifar-ecp5\nrecipe: {short_starts: null, images: null}\n"))
     assert (found.config.short_starts, found.config.images) == (None, None)
+
+
+def test_the_file_in_the_documents(tmp_path):
+    page = (ROOT / "docs" / "training.md").read_text()
+    found = load_net(write(tmp_path, re.search(r"```yaml\n(.*?)```", page, re.S)[1]))
+    assert (found.network.name, found.network.classes, found.config.data) == ("cifar100-ecp5", 100, "cifar100")
+    assert found.config.short_starts == (ShortStart(epochs=12, steps=1),)
 
 
 @pytest.mark.parametrize("name", PRESETS)
