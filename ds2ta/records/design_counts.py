@@ -2,10 +2,10 @@
 
 For each layer of a model and the mean of a few of its own samples: the events that the engine takes one by one
 today; the cycles of an engine that takes two events of a token at once, paired inside of a row or over the whole
-token; the same where lanes that a narrow convolution leaves empty compute the lines below (`lines` at once); and the
-beats of the drain. The first layer of still images also with `time_steps` neighbouring pixels in a spike word. What
-comes in front of and behind the engine, and every latency, is left out: this is for choosing, the cycle model is
-exact.
+token; the same where lanes that a narrow convolution leaves empty compute the lines below (`lines` at once); and
+the beats of the drain. The first layer of still images also with `time_steps` neighbouring pixels in a spike word.
+What comes in front of and behind the engine, and every latency, is left out: this is for choosing, the cycle model
+is exact.
 """
 
 import argparse
