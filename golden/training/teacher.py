@@ -46,9 +46,9 @@ class TeacherRecipe:
     epochs: int = 12
     batch: int = 256
     widths: tuple[int, int, int] = (64, 256, 256)
-    rate: float = 0.15
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
+    rate: float = 0.35
+    momentum: float = 0.85
+    weight_decay: float = 1.4e-3
     label_smoothing: float = 0.1
     average: float = 0.99
     validation: int = 5000
@@ -63,6 +63,8 @@ class _Group(nn.Module):
         self.first = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
         self.second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.norms = nn.ModuleList(nn.BatchNorm2d(outputs) for _ in range(2))
+        for convolution in (self.first, self.second):  # what comes in passes through, as far as there are channels
+            nn.init.dirac_(convolution.weight.data[: convolution.in_channels])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = functional.gelu(self.norms[0](functional.max_pool2d(self.first(x), 2)))
