@@ -32,6 +32,30 @@ class EntryWrite(wiring.Signature):
         )
 
 
+class _Pair:
+    """The pair at hand, or the lists that are being ended behind the last pair of a query."""
+
+    def __init__(self, unit: "Denoiser", time_steps: int):
+        self.held = Signal.like(unit.i.payload.score, reset_less=True)
+        self.pending = Signal(time_steps)  # scores of `held` still to be looked up, or lists still to be ended
+        # the lowest of them, one-hot; nothing is pending behind it (a register, for every handshake of the
+        # attention unit hangs on it)
+        self.pick, self.single = Signal(time_steps), Signal(init=1)
+        self.go = Signal()  # the pick is made in this cycle
+        self.ending = Signal()  # the lists are being ended
+        self.query_ends = Signal()  # the pair is the last of its query
+        self.query_starts = Signal()
+
+
+class _Head:
+    """The table of the head at hand, and the search for its floor."""
+
+    def __init__(self, unit: "Denoiser"):
+        self.searching, self.search_valid = Signal(), Signal(name="search_valid")
+        self.floor = Signal.like(unit.head_dim, reset_less=True)
+        self.base = Signal.like(unit.table_base, reset_less=True)
+
+
 class Denoiser(wiring.Component):
     """Takes the scores of each pair through the head's table and keeps what is not zero.
 
@@ -97,95 +121,98 @@ class Denoiser(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        T = self._steps
         m.submodules.table = table = self._table
         if "load" in self.signature.members:
             wiring.connect(m, table=table.load, load=wiring.flipped(self.load))
+        pair, head = _Pair(self, self._steps), _Head(self)
+        self._look_up(m, pair, head)
+        self._take(m, pair, head)
+        self._find_floor(m, head)
+        with m.If(self.start):
+            m.d.sync += [
+                head.base.eq(self.table_base),
+                head.floor.eq(1),
+                head.searching.eq(1),
+                pair.query_starts.eq(1),
+            ]
+        with m.Elif(self.scan):  # the look-up adds a score, which is 0 now, and entry e lies in word e + 1
+            m.d.sync += head.base.eq(self.scan_entry + 1)
+        return m
 
-        held = Signal.like(self.i.payload.score, reset_less=True)
-        pending = Signal(T)  # scores of `held` that are still to be looked up, or lists still to be ended
-        ending = Signal()  # the lists are being ended
-        query_ends = Signal()  # the held pair is the last of its query
-        query_starts = Signal()
-        searching, search_valid = Signal(), Signal()
-        floor = Signal.like(self.head_dim, reset_less=True)
-        base = Signal.like(self.table_base, reset_less=True)
-
-        # the lowest pending score, one-hot; `single`: nothing is pending behind it (a register, for every handshake
-        # of the attention unit hangs on it)
-        pick, single = Signal(T), Signal(init=1)
+    def _look_up(self, m: Module, pair: _Pair, head: _Head) -> None:
+        """The lowest pending score to the table, and, a cycle later, what it says to the list; or the end of the
+        lowest pending list."""
+        T, table = self._steps, self._table
         for t in range(T):
-            m.d.comb += pick[t].eq(pending[t] & ~pending[:t].any())
-
+            m.d.comb += pair.pick[t].eq(pair.pending[t] & ~pair.pending[:t].any())
         picked = 0
         for t in range(T):
-            picked = picked | Mux(pick[t], held[t], 0)
+            picked = picked | Mux(pair.pick[t], pair.held[t], 0)
         m.d.comb += [
-            table.base.eq(base),
-            table.score.eq(picked | Mux(searching, floor, 0)),
+            table.base.eq(head.base),
+            table.score.eq(picked | Mux(head.searching, head.floor, 0)),
             self.entry.value.eq(table.value),
             self.stored.eq(table.stored),
         ]
 
-        # look-up stage
         looked, looked_end = Signal(), Signal(reset_less=True)
         looked_t = Signal.like(self.entry.t, reset_less=True)
-        go = Signal()  # the pick is made in this cycle
-        m.d.comb += go.eq(pending.any() & ~(ending & single & ~self.lists_free))
+        m.d.comb += pair.go.eq(pair.pending.any() & ~(pair.ending & pair.single & ~self.lists_free))
         m.d.sync += [
-            looked.eq(go),
-            looked_end.eq(ending),
-            looked_t.eq(sum((Mux(pick[t], t, 0) for t in range(1, T)), start=0) if T > 1 else 0),
+            looked.eq(pair.go),
+            looked_end.eq(pair.ending),
+            looked_t.eq(sum((Mux(pair.pick[t], t, 0) for t in range(1, T)), start=0) if T > 1 else 0),
         ]
         m.d.comb += [
             self.entry.valid.eq(looked & (looked_end | table.value.any())),
             self.entry.t.eq(looked_t),
             self.entry.end.eq(looked_end),
-            self.swap.eq(ending & single & self.lists_free),
+            self.swap.eq(pair.ending & pair.single & self.lists_free),
         ]
 
+    def _take(self, m: Module, pair: _Pair, head: _Head) -> None:
+        """From pair to pair: what of the next one counts, and the end of the lists behind the last of a query."""
+        T, offered = self._steps, self.i.payload
         take = Signal()
+        through = Mux(pair.ending, self.lists_free & ~self.head_ends, ~pair.query_ends)
         m.d.comb += [
             take.eq(self.i.valid & self.i.ready),
-            self.i.ready.eq(~searching & single & Mux(ending, self.lists_free & ~self.head_ends, ~query_ends)),
+            self.i.ready.eq(~head.searching & pair.single & through),
         ]
-        m.d.sync += [self.entry.pair.eq(take), self.entry.row.eq(query_starts | self.swap)]
+        m.d.sync += [self.entry.pair.eq(take), self.entry.row.eq(pair.query_starts | self.swap)]
 
-        with m.If(go):
-            m.d.sync += [pending.eq(pending & ~pick), single.eq(sum(pending) <= 2)]
-        with m.If(single & query_ends & ~ending):
-            m.d.sync += [ending.eq(1), pending.eq(~0), single.eq(T == 1)]
+        with m.If(pair.go):
+            m.d.sync += [pair.pending.eq(pair.pending & ~pair.pick), pair.single.eq(sum(pair.pending) <= 2)]
+        with m.If(pair.single & pair.query_ends & ~pair.ending):
+            m.d.sync += [pair.ending.eq(1), pair.pending.eq(~0), pair.single.eq(T == 1)]
         with m.If(self.swap):
-            m.d.sync += [ending.eq(0), query_ends.eq(0), query_starts.eq(1)]
+            m.d.sync += [pair.ending.eq(0), pair.query_ends.eq(0), pair.query_starts.eq(1)]
         counts = Signal(T)
-        m.d.comb += counts.eq(Cat(self.i.payload.score[t] >= floor for t in range(T)))
+        m.d.comb += counts.eq(Cat(offered.score[t] >= head.floor for t in range(T)))
         with m.If(take):
             m.d.sync += [
-                held.eq(self.i.payload.score),
-                query_ends.eq(self.i.payload.tag[0]),
-                self.head_ends.eq(self.i.payload.tag[1]),
-                self.last_head.eq(self.i.payload.tag[2]),
-                query_starts.eq(0),
-                pending.eq(counts),
-                single.eq(sum(counts) <= 1),
+                pair.held.eq(offered.score),
+                pair.query_ends.eq(offered.tag[0]),
+                self.head_ends.eq(offered.tag[1]),
+                self.last_head.eq(offered.tag[2]),
+                pair.query_starts.eq(0),
+                pair.pending.eq(counts),
+                pair.single.eq(sum(counts) <= 1),
             ]
 
-        # the head's floor
-        m.d.sync += search_valid.eq(searching & ~self.start)
-        with m.If(searching):
+    def _find_floor(self, m: Module, head: _Head) -> None:
+        """Reads the head's table from score 1 up to its first entry that is not zero."""
+        table = self._table
+        m.d.sync += head.search_valid.eq(head.searching & ~self.start)
+        with m.If(head.searching):
             found = Signal()
-            m.d.comb += found.eq(search_valid & table.value.any())
-            at_end = floor == self.head_dim
+            m.d.comb += found.eq(head.search_valid & table.value.any())
+            at_end = head.floor == self.head_dim
             with m.If(found):
-                m.d.sync += floor.eq(floor - 1)
+                m.d.sync += head.floor.eq(head.floor - 1)
             with m.Elif(~at_end):
-                m.d.sync += floor.eq(floor + 1)
+                m.d.sync += head.floor.eq(head.floor + 1)
             with m.If(found | at_end):
-                m.d.sync += searching.eq(0)
+                m.d.sync += head.searching.eq(0)
         with m.If(self.swap & self.head_ends):
-            m.d.sync += [base.eq(base + self.head_dim), floor.eq(1), searching.eq(1)]
-        with m.If(self.start):
-            m.d.sync += [base.eq(self.table_base), floor.eq(1), searching.eq(1), query_starts.eq(1)]
-        with m.Elif(self.scan):  # the look-up adds a score, which is 0 now, and entry e lies in word e + 1
-            m.d.sync += base.eq(self.scan_entry + 1)
-        return m
+            m.d.sync += [head.base.eq(head.base + self.head_dim), head.floor.eq(1), head.searching.eq(1)]

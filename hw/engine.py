@@ -15,6 +15,34 @@ from ds2ta.hw.payloads import check_range, drain_layout, event_layout
 __all__ = ["SynapticEngine"]
 
 
+class _Fetched:
+    """Stage 1: the event whose weight row is at the memory's output."""
+
+    def __init__(self, event):
+        self.fetched = Signal()
+        self.live = Signal()  # it is no flush
+        self.shift = Signal.like(event.shift, reset_less=True)
+        self.mask = Signal.like(event.mask, reset_less=True)
+        self.first = Signal(reset_less=True)
+        self.flush = Signal(reset_less=True)
+
+
+class _Arrived:
+    """Stage 2: the event as what the accumulators' flip-flops need."""
+
+    def __init__(self, engine: "SynapticEngine"):
+        T, shape = engine.time_steps, signed(engine.weight_bits + engine.max_shift)
+        # the shifted row
+        self.product = [Signal(shape, name=f"product_{k}", reset_less=True) for k in range(engine.lanes)]
+        self.enable = Signal(T)
+        self.clear = Signal(T, reset_less=True)
+        self.load = Signal(reset_less=True)
+        self.arrived = Signal()
+        self.starts = Signal()
+        self.commits = Signal()
+        self.works = Signal()
+
+
 class SynapticEngine(wiring.Component):
     """`acc[k][t] += mask[t] ? weight[k] << shift : 0` for every lane k and time step t, one event each cycle.
 
@@ -106,91 +134,22 @@ class SynapticEngine(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         T = self.time_steps
-        event = self.i.payload
-        advance = Signal()
-        accept = Signal()
-        m.d.comb += [
-            self.i.ready.eq(advance),
-            accept.eq(self.i.valid & advance),
-            self.weight_address.eq(event.address),
-            # the hold register below spares the memory, which lies all over a large device, the late enable
-            self.weight_enable.eq(1 if self.registered else accept),
-        ]
+        advance = Signal()  # the pipeline does not stand still
+        one, two = _Fetched(self.i.payload), _Arrived(self)
+        self._fetch(m, advance, one)
+        self._shift(m, advance, one, two)
+        acc = self._accumulate(m, advance, two)
 
-        # stage 1: the weight row is at the memory's output
-        fetched = Signal()
-        live = Signal()
-        shift = Signal.like(event.shift, name="shift", reset_less=True)
-        mask = Signal.like(event.mask, name="mask", reset_less=True)
-        first = Signal(reset_less=True)
-        flush = Signal(reset_less=True)
-        m.d.comb += live.eq(fetched & ~flush)
-        with m.If(advance):
-            m.d.sync += fetched.eq(accept)
-            m.d.sync += [shift.eq(event.shift), mask.eq(event.mask), first.eq(event.first), flush.eq(event.flush)]
-
-        # stage 2: the shifted row, and the event as what the accumulators' flip-flops need
-        product_shape = signed(self.weight_bits + self.max_shift)
-        product = [Signal(product_shape, name=f"product_{k}", reset_less=True) for k in range(self.lanes)]
-        enable = Signal(T)
-        clear = Signal(T, reset_less=True)
-        load = Signal(reset_less=True)
-        arrived = Signal()
-        starts = Signal()
-        commits = Signal()
-        works = Signal()
-        if self.registered:
-            # `row` takes every row that the memory shows for the first time, so that nothing but a register stands
-            # behind the memory; while the pipeline stands, that is the row of stage 1, and stage 2's is in `kept`
-            row, kept = (Signal.like(self.weight_data, name=name, reset_less=True) for name in ("row", "kept"))
-            amount = Signal.like(shift, reset_less=True)
-            fresh, stale = Signal(), Signal()
-            m.d.sync += [fresh.eq(advance), stale.eq((stale | fresh) & ~advance)]
-            with m.If(fresh):
-                m.d.sync += [row.eq(self.weight_data), kept.eq(row)]
-            with m.If(advance):
-                m.d.sync += amount.eq(shift)
-            m.d.comb += self.stored.eq(row)
-            m.d.comb += [product[k].eq(Mux(stale, kept[k], row[k]) << amount) for k in range(self.lanes)]
-        else:
-            m.d.comb += self.stored.eq(self.weight_data)
-            with m.If(advance):
-                m.d.sync += [product[k].eq(self.weight_data[k] << shift) for k in range(self.lanes)]
-        with m.If(advance):
-            m.d.sync += [
-                enable.eq((mask | first.replicate(T)) & live.replicate(T)),
-                clear.eq(~mask & first.replicate(T)),
-                load.eq(first),
-                arrived.eq(fetched),
-                starts.eq(live & first),
-                commits.eq(fetched & (first | flush)),
-                works.eq(live & mask.any()),
-            ]
-
-        # A bit of an accumulator is to be one LUT. On iCE40 that holds for this very form: the multiplexer stands
-        # behind the adder and is the adder LUT's only reader, so yosys merges both (the LUT has one input to spare
-        # beside its carry); the mask is a clock enable, and the clear a synchronous reset, because neither goes
-        # through the data. For ECP5, gateware/load_adder.py does what yosys does not.
-        acc = [
-            [Signal(signed(self.acc_width), name=f"acc_{k}_{t}", reset_less=True) for t in range(T)]
-            for k in range(self.lanes)
-        ]
-        for t in range(T):
-            with m.If(enable[t] & advance):
-                for k in range(self.lanes):
-                    with m.If(clear[t]):
-                        m.d.sync += acc[k][t].eq(0)
-                    with m.Else():
-                        m.d.sync += acc[k][t].eq(Mux(load, product[k], acc[k][t] + product[k]))
+        # a pending token is moved to the shadow when the next begins, or by a flush
         pending = Signal()
         moved = Signal()
         moves = Signal()  # commits & pending, a register of its own: the whole pipeline waits for it
-        with m.If(commits & advance):
-            m.d.sync += pending.eq(starts)
+        with m.If(two.commits & advance):
+            m.d.sync += pending.eq(two.starts)
         with m.If(advance):
-            m.d.sync += moves.eq(fetched & (first | flush) & Mux(commits, starts, pending))
+            m.d.sync += moves.eq(one.fetched & (one.first | one.flush) & Mux(two.commits, two.starts, pending))
 
-        # shadow: drain_lanes shift chains, loaded in parallel; the next beat is always at their heads
+        # the shadow gives its beats out
         draining = Signal()
         step = Signal(range(T))
         remaining = Signal(self.groups.shape(), reset_less=True)
@@ -206,8 +165,8 @@ class SynapticEngine(wiring.Component):
             self.o.payload.t_first.eq(step == 0),
             self.o.payload.t_last.eq(step == T - 1),
             self.o.payload.last.eq(last),
-            self.useful.eq(works & advance),
-            self.busy.eq(fetched | arrived | draining),
+            self.useful.eq(two.works & advance),
+            self.busy.eq(one.fetched | two.arrived | draining),
         ]
         with m.If(moved):
             m.d.sync += [draining.eq(1), remaining.eq(self.groups), step.eq(0)]
@@ -219,6 +178,86 @@ class SynapticEngine(wiring.Component):
             m.d.sync += last.eq((remaining == 2) if T == 1 else (remaining == 1) & (step == T - 2))
             with m.If(step == T - 1):
                 m.d.sync += remaining.eq(remaining - 1)
+        self._shadow(m, acc, moved, taken)
+        return m
+
+    def _fetch(self, m: Module, advance: Signal, one: _Fetched) -> None:
+        """Takes an event and asks for its weight row."""
+        event, accept = self.i.payload, Signal()
+        m.d.comb += [
+            self.i.ready.eq(advance),
+            accept.eq(self.i.valid & advance),
+            self.weight_address.eq(event.address),
+            # the hold register of stage 2 spares the memory, which lies all over a large device, the late enable
+            self.weight_enable.eq(1 if self.registered else accept),
+        ]
+        m.d.comb += one.live.eq(one.fetched & ~one.flush)
+        with m.If(advance):
+            m.d.sync += one.fetched.eq(accept)
+            m.d.sync += [
+                one.shift.eq(event.shift),
+                one.mask.eq(event.mask),
+                one.first.eq(event.first),
+                one.flush.eq(event.flush),
+            ]
+
+    def _shift(self, m: Module, advance: Signal, one: _Fetched, two: _Arrived) -> None:
+        """Shifts the weight row, with a register behind the shifter or before it, and decodes the event."""
+        T = self.time_steps
+        if self.registered:
+            # `row` takes every row that the memory shows for the first time, so that nothing but a register stands
+            # behind the memory; while the pipeline stands, that is the row of stage 1, and stage 2's is in `kept`
+            row, kept = (Signal.like(self.weight_data, name=name, reset_less=True) for name in ("row", "kept"))
+            amount = Signal.like(one.shift, reset_less=True)
+            fresh, stale = Signal(), Signal()
+            m.d.sync += [fresh.eq(advance), stale.eq((stale | fresh) & ~advance)]
+            with m.If(fresh):
+                m.d.sync += [row.eq(self.weight_data), kept.eq(row)]
+            with m.If(advance):
+                m.d.sync += amount.eq(one.shift)
+            m.d.comb += self.stored.eq(row)
+            m.d.comb += [two.product[k].eq(Mux(stale, kept[k], row[k]) << amount) for k in range(self.lanes)]
+        else:
+            m.d.comb += self.stored.eq(self.weight_data)
+            with m.If(advance):
+                m.d.sync += [two.product[k].eq(self.weight_data[k] << one.shift) for k in range(self.lanes)]
+        with m.If(advance):
+            m.d.sync += [
+                two.enable.eq((one.mask | one.first.replicate(T)) & one.live.replicate(T)),
+                two.clear.eq(~one.mask & one.first.replicate(T)),
+                two.load.eq(one.first),
+                two.arrived.eq(one.fetched),
+                two.starts.eq(one.live & one.first),
+                two.commits.eq(one.fetched & (one.first | one.flush)),
+                two.works.eq(one.live & one.mask.any()),
+            ]
+
+    def _accumulate(self, m: Module, advance: Signal, two: _Arrived) -> list[list[Signal]]:
+        """The accumulators, by lane and time step.
+
+        A bit of an accumulator is to be one LUT. On iCE40 that holds for this very form: the multiplexer stands
+        behind the adder and is the adder LUT's only reader, so yosys merges both (the LUT has one input to spare
+        beside its carry); the mask is a clock enable, and the clear a synchronous reset, because neither goes
+        through the data. For ECP5, gateware/load_adder.py does what yosys does not.
+        """
+        T = self.time_steps
+        acc = [
+            [Signal(signed(self.acc_width), name=f"acc_{k}_{t}", reset_less=True) for t in range(T)]
+            for k in range(self.lanes)
+        ]
+        for t in range(T):
+            with m.If(two.enable[t] & advance):
+                for k in range(self.lanes):
+                    with m.If(two.clear[t]):
+                        m.d.sync += acc[k][t].eq(0)
+                    with m.Else():
+                        m.d.sync += acc[k][t].eq(Mux(two.load, two.product[k], acc[k][t] + two.product[k]))
+        return acc
+
+    def _shadow(self, m: Module, acc: list[list[Signal]], moved: Signal, taken: Signal) -> None:
+        """The shadow registers: drain_lanes shift chains, loaded in parallel; the next beat is always at their
+        heads."""
+        T = self.time_steps
         depth = self.lanes // self.drain_lanes * T
         for r in range(self.drain_lanes):
             chain = [Signal(signed(self.acc_width), name=f"shadow_{r}_{q}", reset_less=True) for q in range(depth)]
@@ -229,4 +268,3 @@ class SynapticEngine(wiring.Component):
                     # the tail has nothing behind it: what it takes while shifting is never drained
                     serial = chain[q + 1] if q + 1 < depth else parallel
                     m.d.sync += chain[q].eq(Mux(moved, parallel, serial))
-        return m

@@ -18,6 +18,21 @@ def column_step(*, row_ends: Value, head_ends: Value, head_rows: Value) -> Value
     return Mux(row_ends & ~head_ends, 1 - head_rows, 1)
 
 
+class _Loops:
+    """Where the loops stand (head, query, first its own rows, then keys, row), and which of them end with this row.
+    Counters run from 1."""
+
+    def __init__(self, unit: "PairFetch"):
+        self.running, self.keys = Signal(), Signal(name="keys")  # at work; fetching K, not Q
+        self.row = Signal.like(unit.head_rows, init=1)
+        self.key, self.query = Signal.like(unit.tokens, init=1), Signal.like(unit.tokens, name="query", init=1)
+        self.head = Signal.like(unit.heads, init=1)
+        self.query_position = Signal.like(unit.q_base, reset_less=True)
+        self.key_position = Signal.like(unit.k_base, reset_less=True)
+        self.column = Signal.like(unit.groups, reset_less=True)
+        self.row_ends, self.key_ends, self.query_ends, self.head_ends = (Signal() for _ in range(4))
+
+
 class PairFetch(wiring.Component):
     """For each head h, for each query i: row r of Q_i into a small memory, then, for each key j, for each r, the
     pair (row r of Q_i, row r of K_j) to the stream. Row r lies at `base + position * groups + h * head_rows + r`.
@@ -72,17 +87,39 @@ class PairFetch(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        running, keys = Signal(), Signal()  # at work; fetching K, not Q
-        row = Signal.like(self.head_rows, init=1)  # counted from 1, like all counters here
-        key, query = Signal.like(self.tokens, init=1), Signal.like(self.tokens, init=1)
-        head = Signal.like(self.heads, init=1)
-        query_position = Signal.like(self.q_base, reset_less=True)
-        key_position = Signal.like(self.k_base, reset_less=True)
-        column = Signal.like(self.groups, reset_less=True)
-        row_ends, key_ends, query_ends, head_ends = Signal(), Signal(), Signal(), Signal()
-        advances, issues = Signal(), Signal()
+        at = _Loops(self)
+        advances, issues = Signal(), Signal()  # the output is free; a row is fetched
+        fetched, is_query, stored_row = self._show(m, at, issues)
+        m.d.comb += [
+            at.row_ends.eq(at.row == self.head_rows),
+            at.key_ends.eq(at.row_ends & at.keys & (at.key == self.tokens)),
+            at.query_ends.eq(at.query == self.tokens),
+            at.head_ends.eq(at.key_ends & at.query_ends),
+            advances.eq(~fetched | is_query | self.o.ready),
+            # the only row of Q is being stored: it can be read in the next cycle
+            issues.eq(at.running & advances & ~(at.keys & fetched & is_query & at.row_ends)),
+            self.enable.eq(issues),
+            self.address.eq(Mux(at.keys, at.key_position, at.query_position) + at.column),
+        ]
+        with m.If(advances):
+            m.d.sync += fetched.eq(issues)
+        with m.If(issues):
+            m.d.sync += [is_query.eq(~at.keys), stored_row.eq(at.row - 1)]
+            self._next_row(m, at)
+        with m.If(self.start):
+            m.d.sync += [
+                at.running.eq(1),
+                at.query_position.eq(self.q_base),
+                at.key_position.eq(self.k_base),
+                at.column.eq(0),
+            ]
+        return m
 
-        # the row at the memory's output: of Q (to be stored), or of K (a row of a pair)
+    def _show(self, m: Module, at: _Loops, issues: Signal) -> tuple[Signal, Signal, Signal]:
+        """The row at the memory's output, if one was fetched, is stored if it is of Q; of K, it goes out beside the
+        row of Q that is stored for it. `issues`: the next is fetched in this cycle.
+
+        The answer: one was fetched; it is of Q; its number, from 0."""
         fetched, is_query = Signal(), Signal()
         stored_row = Signal(range(self._max_rows), reset_less=True)
         attributes = memory_attributes(depth=self._max_rows, fast=self._fast)
@@ -96,58 +133,39 @@ class PairFetch(wiring.Component):
             store.addr.eq(stored_row),
             store.data.eq(self.data),
             store.en.eq(fetched & is_query),
-            load.addr.eq(row - 1),
+            load.addr.eq(at.row - 1),
             load.en.eq(issues),
             self.o.valid.eq(fetched & ~is_query),
             self.o.payload.query.eq(load.data),
             self.o.payload.key.eq(self.data),
         ]
+        return fetched, is_query, stored_row
 
-        m.d.comb += [
-            row_ends.eq(row == self.head_rows),
-            key_ends.eq(row_ends & keys & (key == self.tokens)),
-            query_ends.eq(query == self.tokens),
-            head_ends.eq(key_ends & query_ends),
-            advances.eq(~fetched | is_query | self.o.ready),
-            # the only row of Q is being stored: it can be read in the next cycle
-            issues.eq(running & advances & ~(keys & fetched & is_query & row_ends)),
-            self.enable.eq(issues),
-            self.address.eq(Mux(keys, key_position, query_position) + column),
+    def _next_row(self, m: Module, at: _Loops) -> None:
+        """Marks of the row that is fetched, and the loops one step on."""
+        m.d.sync += [
+            self.o.payload.first.eq(at.row == 1),
+            self.o.payload.last.eq(at.row_ends),
+            self.o.payload.tag.eq(Cat(at.key_ends, at.query_ends, at.head == self.heads)),
+            at.row.eq(Mux(at.row_ends, 1, at.row + 1)),
+            at.column.eq(
+                at.column + column_step(row_ends=at.row_ends, head_ends=at.head_ends, head_rows=self.head_rows)
+            ),
         ]
-        with m.If(advances):
-            m.d.sync += fetched.eq(issues)
-        with m.If(issues):
-            m.d.sync += [
-                is_query.eq(~keys),
-                stored_row.eq(row - 1),
-                self.o.payload.first.eq(row == 1),
-                self.o.payload.last.eq(row_ends),
-                self.o.payload.tag.eq(Cat(key_ends, query_ends, head == self.heads)),
-                row.eq(Mux(row_ends, 1, row + 1)),
-                column.eq(column + column_step(row_ends=row_ends, head_ends=head_ends, head_rows=self.head_rows)),
-            ]
-            with m.If(row_ends):
-                m.d.sync += keys.eq(~key_ends)
-                with m.If(keys):
-                    m.d.sync += [
-                        key.eq(Mux(key_ends, 1, key + 1)),
-                        key_position.eq(Mux(key_ends, self.k_base, key_position + self.groups)),
-                    ]
-            with m.If(key_ends):
+        with m.If(at.row_ends):
+            m.d.sync += at.keys.eq(~at.key_ends)
+            with m.If(at.keys):
                 m.d.sync += [
-                    query.eq(Mux(query_ends, 1, query + 1)),
-                    query_position.eq(Mux(query_ends, self.q_base, query_position + self.groups)),
+                    at.key.eq(Mux(at.key_ends, 1, at.key + 1)),
+                    at.key_position.eq(Mux(at.key_ends, self.k_base, at.key_position + self.groups)),
                 ]
-            with m.If(head_ends):
-                m.d.sync += [
-                    head.eq(Mux(head == self.heads, 1, head + 1)),
-                    running.eq(head != self.heads),
-                ]
-        with m.If(self.start):
+        with m.If(at.key_ends):
             m.d.sync += [
-                running.eq(1),
-                query_position.eq(self.q_base),
-                key_position.eq(self.k_base),
-                column.eq(0),
+                at.query.eq(Mux(at.query_ends, 1, at.query + 1)),
+                at.query_position.eq(Mux(at.query_ends, self.q_base, at.query_position + self.groups)),
             ]
-        return m
+        with m.If(at.head_ends):
+            m.d.sync += [
+                at.head.eq(Mux(at.head == self.heads, 1, at.head + 1)),
+                at.running.eq(at.head != self.heads),
+            ]

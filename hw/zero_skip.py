@@ -98,15 +98,41 @@ class ZeroSkip(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        lanes = self._lanes
         m.submodules.waiting = waiting = SpikeBank(width=self._kept.size, depth=self._buffer_rows)
-
-        # Scan: keep a row with a spike, or the last row of a position that has kept none.
-        arrived = self.i.payload
-        accept, alive, kept_any, flushing, keep = Signal(), Signal(lanes), Signal(), Signal(), Signal()
         # rows in the memory that have not been fetched; both of its ends hang on registers
         level, waits, full = Signal(range(self._buffer_rows + 1)), Signal(), Signal()
-        stores, fetches = Signal(), Signal()
+        stores = self._scan(m, waiting, full)
+        shown, moves, done = Signal(), Signal(), Signal()
+
+        # The memory is a queue; at its output stands the row that is being served.
+        fetches = Signal()
+        m.d.comb += [
+            waiting.write.enable.eq(stores),
+            fetches.eq(waits & (~shown | (moves & done))),
+            waiting.read_enable.eq(fetches),
+        ]
+        m.d.sync += [
+            waits.eq(stores | (waits & ~(fetches & (level == 1)))),
+            full.eq(~fetches & (full | (stores & (level == self._buffer_rows - 1)))),
+        ]
+        with m.If(stores):
+            m.d.sync += waiting.write.address.eq(waiting.write.address + 1)
+        with m.If(fetches):
+            m.d.sync += waiting.read_address.eq(waiting.read_address + 1)
+        with m.If(stores ^ fetches):
+            m.d.sync += level.eq(Mux(stores, level + 1, level - 1))
+        with m.If(~shown | (moves & done)):
+            m.d.sync += shown.eq(fetches)
+
+        self._serve(m, waiting, shown=shown, moves=moves, done=done)
+        return m
+
+    def _scan(self, m: Module, waiting: SpikeBank, full: Signal) -> Signal:
+        """Rows to the memory: one with a spike, or the last of a position that has kept none; after the layer's
+        last row the flush. The answer is high in a cycle in which one is stored."""
+        lanes, arrived = self._lanes, self.i.payload
+        accept, alive, kept_any, flushing = Signal(), Signal(lanes), Signal(), Signal()
+        keep, stores = (Signal() for _ in range(2))
         kept = data.View(self._kept, waiting.write.row)
         m.d.comb += [
             self.i.ready.eq(~flushing & ~full),
@@ -129,29 +155,12 @@ class ZeroSkip(wiring.Component):
             m.d.sync += flushing.eq(1)
         with m.Elif(stores):
             m.d.sync += flushing.eq(0)
+        return stores
 
-        # The memory is a queue; at its output stands the row that is being served.
-        shown, moves, done = Signal(), Signal(), Signal()
-        m.d.comb += [
-            waiting.write.enable.eq(stores),
-            fetches.eq(waits & (~shown | (moves & done))),
-            waiting.read_enable.eq(fetches),
-        ]
-        m.d.sync += [
-            waits.eq(stores | (waits & ~(fetches & (level == 1)))),
-            full.eq(~fetches & (full | (stores & (level == self._buffer_rows - 1)))),
-        ]
-        with m.If(stores):
-            m.d.sync += waiting.write.address.eq(waiting.write.address + 1)
-        with m.If(fetches):
-            m.d.sync += waiting.read_address.eq(waiting.read_address + 1)
-        with m.If(stores ^ fetches):
-            m.d.sync += level.eq(Mux(stores, level + 1, level - 1))
-        with m.If(~shown | (moves & done)):
-            m.d.sync += shown.eq(fetches)
-
-        # Serve: the lowest live lane, one event a cycle.
-        served = data.View(self._kept, waiting.read_data)
+    def _serve(self, m: Module, waiting: SpikeBank, *, shown: Signal, moves: Signal, done: Signal) -> None:
+        """Events of the row at the memory's output, while one is `shown` there: the lowest live lane, one in each
+        cycle in which the output `moves`; `done` with the row's last."""
+        lanes, served = self._lanes, data.View(self._kept, waiting.read_data)
         begun = Signal()  # the row has given an event
         past, left_single = Signal(lanes), Signal(reset_less=True)  # lanes served; one left at most
         live, rest, lowest = Signal(lanes), Signal(lanes), Signal(lanes)
@@ -187,4 +196,3 @@ class ZeroSkip(wiring.Component):
             ]
         with m.If(moves & shown):
             m.d.sync += [begun.eq(~done), past.eq(Mux(done, 0, past | lowest)), left_single.eq(~_several(rest)[1])]
-        return m
