@@ -88,8 +88,23 @@ class PairFetch(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         at = _Loops(self)
-        advances, issues = Signal(), Signal()  # the output is free; a row is fetched
-        fetched, is_query, stored_row = self._show(m, at, issues)
+        advances, issues = Signal(), Signal()  # that output is free; the next row is fetched
+        # the row at the memory's output: of Q (to be stored, as that of its number), or of K (a row of a pair)
+        fetched, is_query = Signal(), Signal()
+        stored_row = Signal(range(self._max_rows), reset_less=True)
+        m.submodules.queries = queries = self._query_memory()
+        store, load = queries.write_port(), queries.read_port()
+        m.d.comb += [
+            store.addr.eq(stored_row),
+            store.data.eq(self.data),
+            store.en.eq(fetched & is_query),
+            load.addr.eq(at.row - 1),
+            load.en.eq(issues),
+            self.o.valid.eq(fetched & ~is_query),
+            self.o.payload.query.eq(load.data),
+            self.o.payload.key.eq(self.data),
+        ]
+
         m.d.comb += [
             at.row_ends.eq(at.row == self.head_rows),
             at.key_ends.eq(at.row_ends & at.keys & (at.key == self.tokens)),
@@ -115,31 +130,12 @@ class PairFetch(wiring.Component):
             ]
         return m
 
-    def _show(self, m: Module, at: _Loops, issues: Signal) -> tuple[Signal, Signal, Signal]:
-        """The row at the memory's output, if one was fetched, is stored if it is of Q; of K, it goes out beside the
-        row of Q that is stored for it. `issues`: the next is fetched in this cycle.
-
-        The answer: one was fetched; it is of Q; its number, from 0."""
-        fetched, is_query = Signal(), Signal()
-        stored_row = Signal(range(self._max_rows), reset_less=True)
+    def _query_memory(self) -> Memory:
+        """The rows of the query at hand."""
         attributes = memory_attributes(depth=self._max_rows, fast=self._fast)
         if self._max_rows > 1 and not self._fast:
             attributes |= {"ram_style": "block"}  # flip-flops, else, where LUTs are no memory
-        m.submodules.queries = queries = Memory(
-            shape=unsigned(len(Cat(self.data))), depth=self._max_rows, init=[], attrs=attributes
-        )
-        store, load = queries.write_port(), queries.read_port()
-        m.d.comb += [
-            store.addr.eq(stored_row),
-            store.data.eq(self.data),
-            store.en.eq(fetched & is_query),
-            load.addr.eq(at.row - 1),
-            load.en.eq(issues),
-            self.o.valid.eq(fetched & ~is_query),
-            self.o.payload.query.eq(load.data),
-            self.o.payload.key.eq(self.data),
-        ]
-        return fetched, is_query, stored_row
+        return Memory(shape=unsigned(len(Cat(self.data))), depth=self._max_rows, init=[], attrs=attributes)
 
     def _next_row(self, m: Module, at: _Loops) -> None:
         """Marks of the row that is fetched, and the loops one step on."""
