@@ -32,6 +32,62 @@ def gather_layout(*, address_width: int, weight_width: int, shift_width: int) ->
     )
 
 
+class _Loops:
+    """Where the walk is: loop counters, what they say, running pointers; and the statements that enter a tap, a
+    column, a line."""
+
+    def __init__(self, gather: "Gather"):
+        self._gather = gather
+        # loop counters, outermost first
+        self.tile, self.y, self.x = (Signal.like(gather.tiles_last, name=name) for name in ("tile", "y", "x"))
+        self.ky, self.kx = Signal(2), Signal(2, name="kx")
+        self.row, self.group = Signal.like(gather.rows_last), Signal.like(gather.groups_last)
+        self.shift = Signal.like(gather.o.payload.shift)
+        # what the counters say, in registers: all else hangs on it
+        self.x_first, self.x_last = Signal(name="x_first"), Signal(name="x_last")
+        self.y_first, self.y_last = Signal(name="y_first"), Signal(name="y_last")
+        self.row_last = Signal()
+        self.pad_x, self.pad_y = Signal(name="pad_x"), Signal(name="pad_y")
+        # ... and what follows at once: which loops end with this beat
+        self.tile_last = Signal()
+        self.ky_last, self.kx_last, self.tap_done, self.group_last = (Signal() for _ in range(4))
+        self.tap_last, self.position_last = Signal(), Signal(name="position_last")
+        # running pointers: first tap of the tile, line, position, tap line, tap; its weights, those of its row
+        self.at_tile, self.at_line, self.at_position, self.at_tap_line, self.at_tap = (
+            Signal.like(gather.source, name=name)
+            for name in ("at_tile", "at_line", "at_position", "at_tap_line", "at_tap")
+        )
+        self.outer_pointers = (self.at_tile, self.at_line, self.at_position, self.at_tap_line)
+        self.tile_weights, self.tap_weights, self.row_weights = (
+            Signal.like(gather.weights, name=name) for name in ("tile_weights", "tap_weights_at", "row_weights")
+        )
+        # the next tap and its weights
+        self.next_tap, self.next_weights = Signal.like(gather.source), Signal.like(gather.weights)
+
+    def enter_tap(self, address, weights) -> list:
+        """Begin the rows of a tap."""
+        return [
+            self.at_tap.eq(address),
+            self.tap_weights.eq(weights),
+            self.row_weights.eq(weights),
+            self.row.eq(0),
+            self.row_last.eq(~self._gather.rows_last.any()),
+            self.group.eq(0),
+            self.shift.eq(0),
+        ]
+
+    # tests for a count of one are no comparisons, lest synthesis put `start` in front of a shared comparator
+    def enter_column(self, number, first=False) -> list:
+        """Go to output column `number`."""
+        ends = ~self._gather.width_last.any() if first else number == self._gather.width_last
+        return [self.x.eq(number), self.x_first.eq(first), self.x_last.eq(ends)]
+
+    def enter_line(self, number, first=False) -> list:
+        """Go to output line `number`."""
+        ends = ~self._gather.height_last.any() if first else number == self._gather.height_last
+        return [self.y.eq(number), self.y_first.eq(first), self.y_last.eq(ends)]
+
+
 class Gather(wiring.Component):
     """Address generator for `y[n] = f(x[tap_0(n)], x[tap_1(n)], ...)`.
 
@@ -104,120 +160,93 @@ class Gather(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        beat = self.o.payload
-
-        # loop counters, outermost first
-        tile, y, x = (Signal.like(self.tiles_last, name=name) for name in ("tile", "y", "x"))
-        ky, kx = Signal(2), Signal(2)
-        row, group = Signal.like(self.rows_last), Signal.like(self.groups_last)
-        # what the counters say, in registers: all else hangs on it
-        x_first, x_last, y_first, y_last, row_last, pad_x, pad_y = (
-            Signal(name=name) for name in ("x_first", "x_last", "y_first", "y_last", "row_last", "pad_x", "pad_y")
-        )
-        # running pointers: first tap of the tile, line, position, tap line, tap
-        at_tile, at_line, at_position, at_tap_line, at_tap = (
-            Signal.like(self.source, name=name)
-            for name in ("at_tile", "at_line", "at_position", "at_tap_line", "at_tap")
-        )
-        tile_weights, tap_weights, row_weights = (
-            Signal.like(self.weights, name=name) for name in ("tile_weights", "tap_weights_at", "row_weights")
-        )
-        shift = Signal.like(beat.shift)
-
-        tile_last = Signal()
-        ky_last, kx_last, tap_done, group_last = Signal(), Signal(), Signal(), Signal()
-        tap_last, position_last = Signal(), Signal()
-        m.d.comb += [
-            tile_last.eq(tile == self.tiles_last),
-            ky_last.eq(~self.kernel3 | ky[1]),
-            kx_last.eq(~self.kernel3 | kx[1]),
-            beat.pad.eq(pad_x | pad_y),
-            tap_done.eq(beat.pad | row_last),
-            group_last.eq(group == self.groups_last),
-            tap_last.eq(ky_last & kx_last),
-            position_last.eq(x_last & y_last),
-            beat.address.eq(at_tap + row),
-            beat.weight.eq(row_weights),
-            beat.shift.eq(shift),
-            beat.first.eq((ky == 0) & (kx == 0) & (row == 0)),
-            beat.last.eq(tap_last & tap_done),
-            beat.end.eq(beat.last & position_last & tile_last),
-        ]
-
+        now = _Loops(self)
+        self._show(m, now)
         step, line = Signal.like(self.source), Signal.like(self.source)
-        next_tap, next_weights = Signal.like(self.source), Signal.like(self.weights)
         m.d.comb += [
             step.eq(self.source_step << self.stride2),
             line.eq(self.source_line << self.stride2),
-            next_weights.eq(tap_weights + self.tap_weights),
+            now.next_weights.eq(now.tap_weights + self.tap_weights),
         ]
-
-        def enter_tap(address, weights):
-            """Begin the rows of a tap."""
-            return [
-                at_tap.eq(address),
-                tap_weights.eq(weights),
-                row_weights.eq(weights),
-                row.eq(0),
-                row_last.eq(~self.rows_last.any()),
-                group.eq(0),
-                shift.eq(0),
-            ]
-
-        # tests for a count of one are no comparisons, lest synthesis put `start` in front of a shared comparator
-        def enter_column(number, first=False):
-            ends = ~self.width_last.any() if first else number == self.width_last
-            return [x.eq(number), x_first.eq(first), x_last.eq(ends)]
-
-        def enter_line(number, first=False):
-            ends = ~self.height_last.any() if first else number == self.height_last
-            return [y.eq(number), y_first.eq(first), y_last.eq(ends)]
 
         running = Signal()
         m.d.comb += self.o.valid.eq(running)
         with m.If(running & self.o.ready):
-            with m.If(~tap_done):
-                m.d.sync += [row.eq(row + 1), row_last.eq(row + 1 == self.rows_last)]
-                with m.If(group_last):
-                    m.d.sync += [
-                        group.eq(0),
-                        row_weights.eq(tap_weights),
-                        shift.eq(shift + (self._row_lanes >> self.lane_bits)),
-                    ]
-                with m.Else():
-                    m.d.sync += [group.eq(group + 1), row_weights.eq(row_weights + self._row_lanes)]
-            with m.Elif(~kx_last):
-                m.d.comb += next_tap.eq(at_tap + self.source_step)
-                m.d.sync += [kx.eq(kx + 1), *enter_tap(next_tap, next_weights)]
-                m.d.sync += pad_x.eq(kx[0] & x_last & self.pad_right)
-            with m.Elif(~ky_last):
-                m.d.comb += next_tap.eq(at_tap_line + self.source_line)
-                m.d.sync += [pad_x.eq(x_first), pad_y.eq(ky[0] & y_last & self.pad_bottom)]
-                m.d.sync += [kx.eq(0), ky.eq(ky + 1), at_tap_line.eq(next_tap), *enter_tap(next_tap, next_weights)]
-            with m.Elif(~position_last):
-                m.d.sync += [kx.eq(0), ky.eq(0), at_position.eq(next_tap), at_tap_line.eq(next_tap)]
-                m.d.sync += enter_tap(next_tap, tile_weights)
-                with m.If(x_last):
-                    m.d.comb += next_tap.eq(at_line + line)
-                    m.d.sync += [*enter_column(0, True), *enter_line(y + 1), at_line.eq(next_tap)]
-                    m.d.sync += [pad_x.eq(self.kernel3), pad_y.eq(0)]
-                with m.Else():
-                    m.d.comb += next_tap.eq(at_position + step)
-                    m.d.sync += [*enter_column(x + 1), pad_x.eq(0), pad_y.eq(self.kernel3 & y_first)]
-            with m.Elif(~tile_last):
-                m.d.comb += next_tap.eq(at_tile + self.tile_rows)
-                m.d.sync += [kx.eq(0), ky.eq(0), *enter_column(0, True), *enter_line(0, True)]
-                m.d.sync += [tile.eq(tile + 1), tile_weights.eq(next_weights)]
-                m.d.sync += [pad_x.eq(self.kernel3), pad_y.eq(self.kernel3)]
-                m.d.sync += [pointer.eq(next_tap) for pointer in (at_tile, at_line, at_position, at_tap_line)]
-                m.d.sync += enter_tap(next_tap, next_weights)
+            with m.If(~now.tap_done):
+                self._next_row(m, now)
+            with m.Elif(~now.kx_last):
+                m.d.comb += now.next_tap.eq(now.at_tap + self.source_step)
+                m.d.sync += [now.kx.eq(now.kx + 1), *now.enter_tap(now.next_tap, now.next_weights)]
+                m.d.sync += now.pad_x.eq(now.kx[0] & now.x_last & self.pad_right)
+            with m.Elif(~now.ky_last):
+                m.d.comb += now.next_tap.eq(now.at_tap_line + self.source_line)
+                m.d.sync += [now.pad_x.eq(now.x_first), now.pad_y.eq(now.ky[0] & now.y_last & self.pad_bottom)]
+                m.d.sync += [now.kx.eq(0), now.ky.eq(now.ky + 1), now.at_tap_line.eq(now.next_tap)]
+                m.d.sync += now.enter_tap(now.next_tap, now.next_weights)
+            with m.Elif(~now.position_last):
+                self._next_position(m, now, step, line)
+            with m.Elif(~now.tile_last):
+                self._next_tile(m, now)
             with m.Else():
                 m.d.sync += running.eq(0)
 
         with m.If(self.start):
-            m.d.sync += [running.eq(1), *(counter.eq(0) for counter in (tile, ky, kx))]
-            m.d.sync += [*enter_column(0, True), *enter_line(0, True)]
-            m.d.sync += [pad_x.eq(self.kernel3), pad_y.eq(self.kernel3)]
-            m.d.sync += [pointer.eq(self.source) for pointer in (at_tile, at_line, at_position, at_tap_line)]
-            m.d.sync += [tile_weights.eq(self.weights), *enter_tap(self.source, self.weights)]
+            m.d.sync += [running.eq(1), *(counter.eq(0) for counter in (now.tile, now.ky, now.kx))]
+            m.d.sync += [*now.enter_column(0, True), *now.enter_line(0, True)]
+            m.d.sync += [now.pad_x.eq(self.kernel3), now.pad_y.eq(self.kernel3)]
+            m.d.sync += [pointer.eq(self.source) for pointer in now.outer_pointers]
+            m.d.sync += [now.tile_weights.eq(self.weights), *now.enter_tap(self.source, self.weights)]
         return m
+
+    def _show(self, m: Module, now: _Loops) -> None:
+        """The beat at hand, and which loops end with it."""
+        beat = self.o.payload
+        m.d.comb += [
+            now.tile_last.eq(now.tile == self.tiles_last),
+            now.ky_last.eq(~self.kernel3 | now.ky[1]),
+            now.kx_last.eq(~self.kernel3 | now.kx[1]),
+            beat.pad.eq(now.pad_x | now.pad_y),
+            now.tap_done.eq(beat.pad | now.row_last),
+            now.group_last.eq(now.group == self.groups_last),
+            now.tap_last.eq(now.ky_last & now.kx_last),
+            now.position_last.eq(now.x_last & now.y_last),
+            beat.address.eq(now.at_tap + now.row),
+            beat.weight.eq(now.row_weights),
+            beat.shift.eq(now.shift),
+            beat.first.eq((now.ky == 0) & (now.kx == 0) & (now.row == 0)),
+            beat.last.eq(now.tap_last & now.tap_done),
+            beat.end.eq(beat.last & now.position_last & now.tile_last),
+        ]
+
+    def _next_row(self, m: Module, now: _Loops) -> None:
+        """The next row of the tap: channel group, then bit plane."""
+        m.d.sync += [now.row.eq(now.row + 1), now.row_last.eq(now.row + 1 == self.rows_last)]
+        with m.If(now.group_last):
+            m.d.sync += [
+                now.group.eq(0),
+                now.row_weights.eq(now.tap_weights),
+                now.shift.eq(now.shift + (self._row_lanes >> self.lane_bits)),
+            ]
+        with m.Else():
+            m.d.sync += [now.group.eq(now.group + 1), now.row_weights.eq(now.row_weights + self._row_lanes)]
+
+    def _next_position(self, m: Module, now: _Loops, step: Signal, line: Signal) -> None:
+        """First tap of the next position: `step` rows on, or, at the end of a line, `line` rows below its first."""
+        m.d.sync += [now.kx.eq(0), now.ky.eq(0), now.at_position.eq(now.next_tap), now.at_tap_line.eq(now.next_tap)]
+        m.d.sync += now.enter_tap(now.next_tap, now.tile_weights)
+        with m.If(now.x_last):
+            m.d.comb += now.next_tap.eq(now.at_line + line)
+            m.d.sync += [*now.enter_column(0, True), *now.enter_line(now.y + 1), now.at_line.eq(now.next_tap)]
+            m.d.sync += [now.pad_x.eq(self.kernel3), now.pad_y.eq(0)]
+        with m.Else():
+            m.d.comb += now.next_tap.eq(now.at_position + step)
+            m.d.sync += [*now.enter_column(now.x + 1), now.pad_x.eq(0), now.pad_y.eq(self.kernel3 & now.y_first)]
+
+    def _next_tile(self, m: Module, now: _Loops) -> None:
+        """First position again, with the weights of the next tile; a pool goes on to the next rows."""
+        m.d.comb += now.next_tap.eq(now.at_tile + self.tile_rows)
+        m.d.sync += [now.kx.eq(0), now.ky.eq(0), *now.enter_column(0, True), *now.enter_line(0, True)]
+        m.d.sync += [now.tile.eq(now.tile + 1), now.tile_weights.eq(now.next_weights)]
+        m.d.sync += [now.pad_x.eq(self.kernel3), now.pad_y.eq(self.kernel3)]
+        m.d.sync += [pointer.eq(now.next_tap) for pointer in now.outer_pointers]
+        m.d.sync += now.enter_tap(now.next_tap, now.next_weights)

@@ -25,6 +25,42 @@ def _pick(values: list[Value], chosen: Value) -> Value:
     return picked.as_signed()
 
 
+class _Place:
+    """Where the head is: token, group and class, and which of them end in this cycle."""
+
+    def __init__(self, head: "ClassifierHead", lanes: int):
+        self.running = Signal()
+        self.serving = Signal()  # the group's classes go through the adder
+        self.position = Signal.like(head.positions)  # counted from 1
+        self.first_token = Signal()
+        self.last_token = Signal()
+        self.accept = Signal()
+        # class `index` sits in lane `lane` of the present group
+        self.index = Signal.like(head.o.payload.index)
+        self.tile_index = Signal.like(self.index)  # first class of the tile
+        self.lane = Signal(lanes, init=1)  # one-hot: a wide selector is cheapest as AND and OR
+        self.beyond = Signal()  # all classes of this commit are served: what follows is padding
+        self.commit_last = Signal()  # the group is its commit's last
+        self.step = Signal()  # a class enters the adder
+        self.final_class = Signal()
+        self.served = Signal()  # a class enters it as the last of its group
+        self.group_end = Signal()
+        self.commit_end = Signal()
+
+
+class _Addition:
+    """A class between the two stages of the adder: what is to be added, and what becomes of the sum."""
+
+    def __init__(self, head: "ClassifierHead", width: int):
+        self.adding = Signal()
+        self.emits = Signal()
+        self.starts = Signal()  # the running logit starts with the bias
+        self.addend = Signal(signed(width), reset_less=True)
+        self.bias = Signal.like(head.bias[0], reset_less=True)
+        self.added_index = Signal.like(head.o.payload.index, reset_less=True)
+        self.added_final = Signal()
+
+
 class ClassifierHead(wiring.Component):
     """`logit_o = bias_o + sum over tokens and t of value_o`; the class is the argmax, ties to the lowest index.
 
@@ -86,103 +122,103 @@ class ClassifierHead(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        beat, logit, width = self.i.payload, self.o.payload, self._width
-        m.submodules.totals = totals = SpikeBank(width=width, depth=self._classes_max, block=True, fast=self._fast)
-
-        running = Signal()
-        serving = Signal()  # the group's classes go through the adder
-        position = Signal.like(self.positions)  # counted from 1
-        first_token = Signal()
-        last_token = Signal()
-        accept = Signal()
+        m.submodules.totals = totals = SpikeBank(
+            width=self._width, depth=self._classes_max, block=True, fast=self._fast
+        )
+        at = _Place(self, self._lanes)
         m.d.comb += [
-            self.i.ready.eq(~serving),
-            accept.eq(self.i.valid & self.i.ready),
-            first_token.eq(position == 1),
-            last_token.eq(position == self.positions),
+            self.i.ready.eq(~at.serving),
+            at.accept.eq(self.i.valid & self.i.ready),
+            at.first_token.eq(at.position == 1),
+            at.last_token.eq(at.position == self.positions),
         ]
+        self._walk(m, at)
+        sums = self._sum(m, at)
+        now = self._pick_addends(m, at, sums, totals)
+        self._keep_or_emit(m, now, totals)
+        m.d.comb += self.busy.eq(at.running | now.adding | self.o.valid)
+        with m.If(self.start):
+            m.d.sync += [
+                *(at.running.eq(1), at.position.eq(1), at.index.eq(0), at.tile_index.eq(0), at.beyond.eq(0)),
+                self.bias_group.eq(0),
+            ]
+        return m
 
-        # where we are: class `index` sits in lane `lane` of the present group
-        index = Signal.like(logit.index)
-        tile_index = Signal.like(index)  # first class of the tile
-        lane = Signal(self._lanes, init=1)  # one-hot: a wide selector is cheapest as AND and OR
-        beyond = Signal()  # all classes of this commit are served: what follows is padding
-        commit_last = Signal()  # the group is its commit's last
-        step = Signal()  # a class enters the adder
-        final_class = Signal()
-        served = Signal()  # ... as the last of its group
-        group_end = Signal()
-        commit_end = Signal()
+    def _walk(self, m: Module, at: _Place) -> None:
+        """From class to class, group to group, token to token, tile to tile."""
+        beat = self.i.payload
         m.d.comb += [
-            final_class.eq(index == (self.classes - 1)[: len(index)]),
-            served.eq(step & (final_class | lane[-1])),
-            group_end.eq(served | (accept & beat.t_last & beyond)),
-            commit_end.eq(group_end & Mux(serving, commit_last, beat.last)),
+            at.final_class.eq(at.index == (self.classes - 1)[: len(at.index)]),
+            at.served.eq(at.step & (at.final_class | at.lane[-1])),
+            at.group_end.eq(at.served | (at.accept & beat.t_last & at.beyond)),
+            at.commit_end.eq(at.group_end & Mux(at.serving, at.commit_last, beat.last)),
         ]
-        with m.If(accept & beat.t_last):
-            m.d.sync += [serving.eq(~beyond), commit_last.eq(beat.last)]
-        with m.If(step):
-            m.d.sync += [lane.eq(lane << 1), index.eq(index + 1), beyond.eq(final_class)]
-        with m.If(served):
-            m.d.sync += [serving.eq(0), lane.eq(1)]
-            with m.If(first_token):
+        with m.If(at.accept & beat.t_last):
+            m.d.sync += [at.serving.eq(~at.beyond), at.commit_last.eq(beat.last)]
+        with m.If(at.step):
+            m.d.sync += [at.lane.eq(at.lane << 1), at.index.eq(at.index + 1), at.beyond.eq(at.final_class)]
+        with m.If(at.served):
+            m.d.sync += [at.serving.eq(0), at.lane.eq(1)]
+            with m.If(at.first_token):
                 m.d.sync += self.bias_group.eq(self.bias_group + 1)
-        with m.If(commit_end):
-            m.d.sync += [index.eq(tile_index), beyond.eq(0), position.eq(position + 1)]
-            with m.If(last_token):
-                m.d.sync += [index.eq(index + 1), tile_index.eq(index + 1), position.eq(1)]
-                m.d.sync += running.eq(~(beyond | final_class))
+        with m.If(at.commit_end):
+            m.d.sync += [at.index.eq(at.tile_index), at.beyond.eq(0), at.position.eq(at.position + 1)]
+            with m.If(at.last_token):
+                m.d.sync += [at.index.eq(at.index + 1), at.tile_index.eq(at.index + 1), at.position.eq(1)]
+                m.d.sync += at.running.eq(~(at.beyond | at.final_class))
 
-        # the sums of a group over t; they start from zero because the group before has cleared them
+    def _sum(self, m: Module, at: _Place) -> list[Signal]:
+        """The sums of a group over t; they start from zero because the group before has cleared them."""
         sums = [Signal(signed(self._sum_width), name=f"sum_{r}") for r in range(self._lanes)]
         for r in range(self._lanes):
-            with m.If(accept):
-                m.d.sync += sums[r].eq(sums[r] + beat.value[r])
-            with m.If(group_end):
+            with m.If(at.accept):
+                m.d.sync += sums[r].eq(sums[r] + self.i.payload.value[r])
+            with m.If(at.group_end):
                 m.d.sync += sums[r].eq(0)
+        return sums
 
-        # one adder: first stage, fetch
-        adding = Signal()
-        emits = Signal()
-        starts = Signal()  # the running logit starts with the bias
+    def _pick_addends(self, m: Module, at: _Place, sums: list[Signal], totals: SpikeBank) -> _Addition:
+        """First stage of the one adder: what is to be added, and the running logit, are fetched."""
+        now = _Addition(self, self._sum_width)
         stalled = Signal()
-        addend = Signal.like(sums[0], reset_less=True)
-        bias = Signal.like(self.bias[0], reset_less=True)
-        added_index = Signal.like(index, reset_less=True)
-        added_final = Signal()
         m.d.comb += [
-            stalled.eq(adding & emits & self.o.valid & ~self.o.ready),
-            step.eq(serving & ~stalled),
-            totals.read_address.eq(index),
-            totals.read_enable.eq(step),
+            stalled.eq(now.adding & now.emits & self.o.valid & ~self.o.ready),
+            at.step.eq(at.serving & ~stalled),
+            totals.read_address.eq(at.index),
+            totals.read_enable.eq(at.step),
         ]
         with m.If(~stalled):
             m.d.sync += [
-                *(adding.eq(serving), emits.eq(last_token), starts.eq(first_token)),
-                *(addend.eq(_pick(sums, lane)), bias.eq(_pick(list(self.bias), lane))),
-                *(added_index.eq(index), added_final.eq(final_class)),
+                *(now.adding.eq(at.serving), now.emits.eq(at.last_token), now.starts.eq(at.first_token)),
+                *(now.addend.eq(_pick(sums, at.lane)), now.bias.eq(_pick(list(self.bias), at.lane))),
+                *(now.added_index.eq(at.index), now.added_final.eq(at.final_class)),
             ]
-        # second stage: add, keep or emit
+        return now
+
+    def _keep_or_emit(self, m: Module, now: _Addition, totals: SpikeBank) -> None:
+        """Second stage: adds; the sum becomes the running logit, or, in the last token, a logit that leaves, with
+        the best class so far."""
+        logit, width = self.o.payload, self._width
         total = Signal(signed(width))
         value = Signal.like(total, reset_less=True)
-        shown = Signal.like(index, reset_less=True)
+        shown = Signal.like(logit.index, reset_less=True)
         final = Signal()
         m.d.comb += [
-            total.eq(Mux(starts, bias, totals.read_data.as_signed()) + addend),
-            totals.write.enable.eq(adding & ~emits),
-            totals.write.address.eq(added_index),
+            total.eq(Mux(now.starts, now.bias, totals.read_data.as_signed()) + now.addend),
+            totals.write.enable.eq(now.adding & ~now.emits),
+            totals.write.address.eq(now.added_index),
             totals.write.row.eq(total),
         ]
         with m.If(~self.o.valid | self.o.ready):
             m.d.sync += [
-                *(self.o.valid.eq(adding & emits), value.eq(total)),
-                *(shown.eq(added_index), final.eq(added_final)),
+                *(self.o.valid.eq(now.adding & now.emits), value.eq(total)),
+                *(shown.eq(now.added_index), final.eq(now.added_final)),
             ]
 
         # value > best as a carry: the best is kept inverted, and signs are inverted to compare as unsigned
         offset = Signal(width)
         inverted = Signal(width, reset_less=True)
-        best_index = Signal.like(index)
+        best_index = Signal.like(logit.index)
         better = Signal()
         difference = Signal(width + 1)
         m.d.comb += [
@@ -193,14 +229,6 @@ class ClassifierHead(wiring.Component):
             logit.index.eq(shown),
             logit.last.eq(final),
             logit.class_index.eq(Mux(better, shown, best_index)),
-            self.busy.eq(running | adding | self.o.valid),
         ]
         with m.If(self.o.valid & better):
             m.d.sync += [inverted.eq(~offset), best_index.eq(shown)]
-
-        with m.If(self.start):
-            m.d.sync += [
-                *(running.eq(1), position.eq(1), index.eq(0), tile_index.eq(0), beyond.eq(0)),
-                self.bias_group.eq(0),
-            ]
-        return m
