@@ -80,22 +80,10 @@ class AttentionUnit(wiring.Component):
                 f"Largest head dimension must be a multiple of the {row_lanes} row lanes, not {max_head_dim!r}"
             )
         max_rows = max_head_dim // row_lanes
-        self._pairs = PairFetch(
-            row_lanes=row_lanes,
-            time_steps=time_steps,
-            max_tokens=max_tokens,
-            max_heads=max_heads,
-            max_rows=max_rows,
-            address_width=address_width,
-            fast=fast,
-        )
-        self._scores = ScoreUnit(
-            row_lanes=row_lanes,
-            time_steps=time_steps,
-            channels=score_channels,
-            max_head_dim=max_head_dim,
-            tag_width=3,
-        )
+        shape = {"row_lanes": row_lanes, "time_steps": time_steps}
+        counts = {"max_tokens": max_tokens, "max_rows": max_rows}
+        self._pairs = PairFetch(**shape, **counts, max_heads=max_heads, address_width=address_width, fast=fast)
+        self._scores = ScoreUnit(**shape, channels=score_channels, max_head_dim=max_head_dim, tag_width=3)
         self._denoiser = Denoiser(
             time_steps=time_steps,
             max_head_dim=max_head_dim,
@@ -106,63 +94,52 @@ class AttentionUnit(wiring.Component):
             fast=fast,
         )
         self._lists = EntryLists(
-            time_steps=time_steps,
-            max_tokens=max_tokens,
-            max_rows=max_rows,
-            bits=denoiser_bits,
-            position_width=address_width,
-            fast=fast,
+            time_steps=time_steps, **counts, bits=denoiser_bits, position_width=address_width, fast=fast
         )
         self._accumulator = AvAccumulator(
-            row_lanes=row_lanes,
-            time_steps=time_steps,
+            **shape,
             denoiser_bits=denoiser_bits,
             membrane_width=membrane_width,
             leak_shift=leak_shift,
             tag_width=address_width + 1,
         )
-        super().__init__(
-            {
-                "q_base": In(address_width),
-                "k_base": In(address_width),
-                "v_base": In(address_width),
-                "o_base": In(address_width),
-                "tokens": In(range(max_tokens + 1)),
-                "heads": In(range(max_heads + 1)),
-                "head_rows": In(range(max_rows + 1)),
-                "head_dim": In(range(max_head_dim + 1)),
-                "groups": In(range(max_heads * max_rows + 1)),
-                "table_base": In(self._denoiser.table_base.shape()),
-                "threshold": In(membrane_width),
-                "start": In(1),
-                "done": Out(1, init=1),
-                "qk_address": Out(address_width),
-                "qk_enable": Out(1),
-                "qk_data": In(row),
-                "v_address": Out(address_width),
-                "v_enable": Out(1),
-                "v_data": In(row),
-                "o": Out(stream.Signature(addressed_row_layout(row_lanes, time_steps, address_width))),
-                "entries": Out(1),
-                "scan": In(1),
-                "scan_entry": In(self._denoiser.scan_entry.shape()),
-                "stored": Out(denoiser_bits),
-                "trace_score": Out(
-                    wiring.Signature({"valid": Out(1), "score": Out(self._scores.o.payload.shape()["score"].shape)})
-                ),
-                "trace_entry": Out(
-                    wiring.Signature(
-                        {
-                            "valid": Out(1),
-                            "t": Out(self._denoiser.entry.t.shape()),
-                            "j": Out(max(1, (max_tokens - 1).bit_length())),
-                            "value": Out(denoiser_bits),
-                        }
-                    )
-                ),
-                **({"load": self._denoiser.signature.members["load"]} if denoiser_kind != "rom" else {}),
-            }
-        )
+        memory = {"address": Out(address_width), "enable": Out(1), "data": In(row)}
+        ports = {
+            "q_base": In(address_width),
+            "k_base": In(address_width),
+            "v_base": In(address_width),
+            "o_base": In(address_width),
+            "tokens": In(range(max_tokens + 1)),
+            "heads": In(range(max_heads + 1)),
+            "head_rows": In(range(max_rows + 1)),
+            "head_dim": In(range(max_head_dim + 1)),
+            "groups": In(range(max_heads * max_rows + 1)),
+            "table_base": In(self._denoiser.table_base.shape()),
+            "threshold": In(membrane_width),
+            "start": In(1),
+            "done": Out(1, init=1),
+            **{f"{bank}_{name}": member for bank in ("qk", "v") for name, member in memory.items()},
+            "o": Out(stream.Signature(addressed_row_layout(row_lanes, time_steps, address_width))),
+            "entries": Out(1),
+            "scan": In(1),
+            "scan_entry": In(self._denoiser.scan_entry.shape()),
+            "stored": Out(denoiser_bits),
+            **self._traces(max_tokens, denoiser_bits),
+        }
+        if denoiser_kind != "rom":
+            ports["load"] = self._denoiser.signature.members["load"]
+        super().__init__(ports)
+
+    def _traces(self, max_tokens: int, denoiser_bits: int) -> dict[str, wiring.Member]:
+        """Scores and kept entries as they pass, for benches."""
+        score = {"valid": Out(1), "score": Out(self._scores.o.payload.shape()["score"].shape)}
+        entry = {
+            "valid": Out(1),
+            "t": Out(self._denoiser.entry.t.shape()),
+            "j": Out(max(1, (max_tokens - 1).bit_length())),
+            "value": Out(denoiser_bits),
+        }
+        return {"trace_score": Out(wiring.Signature(score)), "trace_entry": Out(wiring.Signature(entry))}
 
     @property
     def parts(self) -> dict[str, wiring.Component]:
