@@ -28,77 +28,110 @@ __all__ = ["blocks"]
 
 def blocks(machine: Machine, program: Program | None = None) -> dict[str, wiring.Component]:
     """Instance name -> block. `program` fills the ROM stores; without one they are empty."""
-    rows, steps, drain = machine.row_lanes, machine.time_steps, machine.drain_lanes
-    address_width = ceil_log2(machine.bank_rows)
-    weight_width = max(1, ceil_log2(machine.weight_rows))
-    count_width = bits_for(machine.max_count - 1)
-    row_shape = {"row_lanes": rows, "time_steps": steps}
-    registered = machine.pipeline == "long"
-    front = {
-        "address_width": address_width,
-        "weight_width": weight_width,
-        "shift_width": max(1, bits_for(machine.max_shift)),
-    }
-
-    def store(width: int, depth: int, kind: str, image: str) -> Store:
-        init = getattr(program, image) if program and kind == "rom" else ()
-        return Store(width=width, depth=depth, kind=kind, init=init)
-
+    parts = _Parts(machine, program)
     return {
         "sequencer": Sequencer(machine),
-        "encoder": InputEncoder(
-            **row_shape,
+        **parts.encoder(),
+        **parts.synapses(),
+        **parts.neurons(),
+        "pool": OrPool(**parts.row_shape),
+        **parts.attention(),
+        **parts.writers(),
+        **parts.head(),
+        **parts.memories(),
+    }
+
+
+class _Parts:
+    """The blocks of a machine, by what they do, and the widths that they share."""
+
+    def __init__(self, machine: Machine, program: Program | None):
+        self._machine, self._program = machine, program
+        self._address_width = ceil_log2(machine.bank_rows)
+        self._weight_width = max(1, ceil_log2(machine.weight_rows))
+        self._shift_width = max(1, bits_for(machine.max_shift))
+        self._count_width = bits_for(machine.max_count - 1)
+        self._registered = machine.pipeline == "long"
+        self.row_shape = {"row_lanes": machine.row_lanes, "time_steps": machine.time_steps}
+
+    def encoder(self) -> dict[str, wiring.Component]:
+        """The sample's bytes to rows."""
+        machine = self._machine
+        encoder = InputEncoder(
+            **self.row_shape,
             max_channels=machine.max_channels,
             max_bits=machine.max_bits,
-            address_width=address_width,
+            address_width=self._address_width,
             event_frames=machine.samples == "any",
-        ),
-        "gather": Gather(**front, count_width=count_width, row_lanes=rows),
-        "reader": RowReader(**row_shape, **front, registered=registered),
-        "zero_skip": ZeroSkip(
-            **row_shape,
-            weight_width=weight_width,
-            shift_width=front["shift_width"],
-            max_shift=machine.max_shift,
-            buffer_rows=machine.buffer_rows,
-        ),
-        "engine": SynapticEngine(
-            lanes=machine.lanes,
-            time_steps=steps,
-            drain_lanes=drain,
-            weight_bits=machine.weight_bits,
-            max_shift=machine.max_shift,
-            acc_width=machine.acc_width,
-            address_width=weight_width,
-            registered=registered,
-        ),
-        "tasa": Tasa(
-            lanes=drain,
-            acc_width=machine.acc_width,
-            max_window=machine.max_window,
-            max_tau=machine.max_tau,
-            current_width=machine.current_width,
-            multiply=machine.shifters == "multipliers",
-        ),
-        "parameters": ParameterFetch(
-            lanes=drain,
-            current_width=machine.current_width,
-            param_width=machine.param_width,
-            address_width=max(1, ceil_log2(machine.parameter_rows)),
-            count_width=count_width,
-            registered=registered,
-        ),
-        "lif": LifArray(
-            lanes=drain,
-            current_width=machine.current_width,
-            param_width=machine.param_width,
-            membrane_width=machine.membrane_width,
-            leak_shift=machine.leak_shift,
-        ),
-        "packer": RowPacker(lanes=drain, **row_shape),
-        "pool": OrPool(**row_shape),
-        "attention": AttentionUnit(
-            **row_shape,
+        )
+        return {"encoder": encoder}
+
+    def synapses(self) -> dict[str, wiring.Component]:
+        """Rows to synaptic sums."""
+        machine = self._machine
+        front = {
+            "address_width": self._address_width,
+            "weight_width": self._weight_width,
+            "shift_width": self._shift_width,
+        }
+        return {
+            "gather": Gather(**front, count_width=self._count_width, row_lanes=machine.row_lanes),
+            "reader": RowReader(**self.row_shape, **front, registered=self._registered),
+            "zero_skip": ZeroSkip(
+                **self.row_shape,
+                weight_width=self._weight_width,
+                shift_width=self._shift_width,
+                max_shift=machine.max_shift,
+                buffer_rows=machine.buffer_rows,
+            ),
+            "engine": SynapticEngine(
+                lanes=machine.lanes,
+                time_steps=machine.time_steps,
+                drain_lanes=machine.drain_lanes,
+                weight_bits=machine.weight_bits,
+                max_shift=machine.max_shift,
+                acc_width=machine.acc_width,
+                address_width=self._weight_width,
+                registered=self._registered,
+            ),
+        }
+
+    def neurons(self) -> dict[str, wiring.Component]:
+        """Synaptic sums to rows of spikes."""
+        machine = self._machine
+        lanes, current_width, param_width = machine.drain_lanes, machine.current_width, machine.param_width
+        return {
+            "tasa": Tasa(
+                lanes=lanes,
+                acc_width=machine.acc_width,
+                max_window=machine.max_window,
+                max_tau=machine.max_tau,
+                current_width=current_width,
+                multiply=machine.shifters == "multipliers",
+            ),
+            "parameters": ParameterFetch(
+                lanes=lanes,
+                current_width=current_width,
+                param_width=param_width,
+                address_width=max(1, ceil_log2(machine.parameter_rows)),
+                count_width=self._count_width,
+                registered=self._registered,
+            ),
+            "lif": LifArray(
+                lanes=lanes,
+                current_width=current_width,
+                param_width=param_width,
+                membrane_width=machine.membrane_width,
+                leak_shift=machine.leak_shift,
+            ),
+            "packer": RowPacker(lanes=lanes, **self.row_shape),
+        }
+
+    def attention(self) -> dict[str, wiring.Component]:
+        """Rows of Q, K and V to rows of spikes."""
+        machine, program = self._machine, self._program
+        attention = AttentionUnit(
+            **self.row_shape,
             score_channels=machine.score_channels,
             max_tokens=machine.max_tokens,
             max_heads=machine.max_heads,
@@ -106,37 +139,54 @@ def blocks(machine: Machine, program: Program | None = None) -> dict[str, wiring
             denoiser_bits=machine.denoiser_bits,
             membrane_width=machine.attention_width,
             leak_shift=machine.leak_shift,
-            address_width=address_width,
+            address_width=self._address_width,
             denoiser_entries=machine.denoiser_entries,
             denoiser_kind=machine.tables,
             denoiser_init=program.denoiser_image if program and machine.tables == "rom" else (),
-            fast=registered,
-        ),
-        "walker": RowWalker(**row_shape, address_width=address_width, tile_width=count_width),
-        "residual": Residual(**row_shape, address_width=address_width, max_planes=machine.max_planes),
-        "head": ClassifierHead(
-            lanes=drain,
+            fast=self._registered,
+        )
+        return {"attention": attention}
+
+    def writers(self) -> dict[str, wiring.Component]:
+        """Rows to their place in a bank."""
+        shape, address_width = self.row_shape, self._address_width
+        return {
+            "walker": RowWalker(**shape, address_width=address_width, tile_width=self._count_width),
+            "residual": Residual(**shape, address_width=address_width, max_planes=self._machine.max_planes),
+        }
+
+    def head(self) -> dict[str, wiring.Component]:
+        """Synaptic sums of the last layer to logits."""
+        machine = self._machine
+        head = ClassifierHead(
+            lanes=machine.drain_lanes,
             acc_width=machine.acc_width,
             logit_width=machine.logit_width,
             param_width=machine.param_width,
             classes_max=machine.max_classes,
             positions_max=machine.max_tokens,
-            time_steps=steps,
-            fast=registered,
-        ),
-        "bank_a": SpikeBank(width=rows * steps, depth=machine.bank_rows),
-        "bank_b": SpikeBank(width=rows * steps, depth=machine.bank_rows),
-        "weight_store": store(
-            machine.lanes * machine.weight_bits, machine.weight_rows, machine.weights, "weight_image"
-        ),
-        "program_store": store(
-            PROGRAM_WORD, machine.instructions * instruction_words(machine), machine.tables, "program_image"
-        ),
-        "parameter_store": store(
-            parameter_layout(lanes=drain, param_width=machine.param_width).size,
-            machine.parameter_rows,
-            machine.tables,
-            "parameter_image",
-        ),
-        "counter_store": SpikeBank(width=machine.counter_width, depth=machine.instructions * COUNTERS),
-    }
+            time_steps=machine.time_steps,
+            fast=self._registered,
+        )
+        return {"head": head}
+
+    def memories(self) -> dict[str, wiring.Component]:
+        """Banks of spikes, stores of what the compiler made, counters."""
+        machine, program = self._machine, self._program
+
+        def store(width: int, depth: int, kind: str, image: str) -> Store:
+            init = getattr(program, image) if program and kind == "rom" else ()
+            return Store(width=width, depth=depth, kind=kind, init=init)
+
+        weight_width = machine.lanes * machine.weight_bits
+        program_words = machine.instructions * instruction_words(machine)
+        parameter_row = parameter_layout(lanes=machine.drain_lanes, param_width=machine.param_width)
+        bank_width = machine.row_lanes * machine.time_steps
+        return {
+            "bank_a": SpikeBank(width=bank_width, depth=machine.bank_rows),
+            "bank_b": SpikeBank(width=bank_width, depth=machine.bank_rows),
+            "weight_store": store(weight_width, machine.weight_rows, machine.weights, "weight_image"),
+            "program_store": store(PROGRAM_WORD, program_words, machine.tables, "program_image"),
+            "parameter_store": store(parameter_row.size, machine.parameter_rows, machine.tables, "parameter_image"),
+            "counter_store": SpikeBank(width=machine.counter_width, depth=machine.instructions * COUNTERS),
+        }
