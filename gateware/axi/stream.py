@@ -30,6 +30,19 @@ def closing_layout() -> data.StructLayout:
     )
 
 
+class _Packet:
+    """The sample packet at hand, its last beat, and what its answer will say."""
+
+    def __init__(self, streams: "PacketStreams", count_width: int):
+        self.full = Signal()  # `beat` waits to be used
+        self.beat = Signal.like(streams.i.payload)
+        self.left = Signal(count_width)  # bytes after the one at hand
+        self.begun = Signal()  # the core has bytes of this packet
+        self.ended = Signal()  # its TLAST has come
+        self.closing = Signal(closing_layout())
+        self.rest = Signal(range(_APART))  # cycles until the core can count another packet
+
+
 class PacketStreams(wiring.Component):
     """Takes samples as packets and answers each packet, good or bad, with exactly one packet, in order.
 
@@ -82,116 +95,129 @@ class PacketStreams(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        full = Signal()
-        beat = Signal.like(self.i.payload)
-        m.d.comb += self.i.ready.eq(~full)
+        now = _Packet(self, self._count_width)
+        m.d.comb += self.i.ready.eq(~now.full)
         with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [full.eq(1), beat.eq(self.i.payload)]
+            m.d.sync += [now.full.eq(1), now.beat.eq(self.i.payload)]
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
+        m.d.sync += now.rest.eq(now.rest - now.rest.any())
+        m.d.comb += self.sample.payload.value.eq(now.beat.data)
+        with m.FSM():
+            self._begin(m, now)
+            self._hand_over(m, now)
+            self._drop(m, now)
+            self._answer(m, now)
+            self._close(m, now)
+        return m
 
-        left = Signal(self._count_width)  # bytes after the one at hand
-        begun = Signal()  # the core has bytes of this packet
-        ended = Signal()  # its TLAST has come
-        closing = Signal(closing_layout())
-        rest = Signal(range(_APART))  # cycles until the core can count another packet
-        m.d.sync += rest.eq(rest - rest.any())
-        m.d.comb += self.sample.payload.value.eq(beat.data)
+    def _begin(self, m: Module, now: _Packet) -> None:
+        """With the first byte of a packet, how many it must have."""
+        with m.State("IDLE"):
+            m.d.sync += [now.closing.eq(0), now.begun.eq(0), now.ended.eq(0)]
+            with m.If(now.full & ~now.rest.any()):
+                m.next = "LENGTH"
+        with m.State("LENGTH"):
+            self._read(m, "sample_length")
+            with m.If(self.bus.done):
+                m.d.sync += now.left.eq(self.bus.read_data - 1)
+                m.next = "BYTE"
+                with m.If(self.bus.read_data == 0):  # no model: any byte is one too many
+                    m.d.comb += self.was_late.eq(1)
+                    m.d.sync += now.closing.late.eq(1)
+                    m.next = "DROP"
 
-        def send(word, *, last) -> list:
-            return [self.o.valid.eq(1), self.o.payload.data.eq(word), self.o.payload.last.eq(last)]
+    def _hand_over(self, m: Module, now: _Packet) -> None:
+        """Bytes to the core, until TLAST comes on the last, on another one, or not at all."""
+        with m.State("BYTE"):
+            m.d.comb += self.engaged.eq(1)
+            with m.If(self.cut & now.begun):
+                m.d.sync += now.closing.cut.eq(1)
+                m.next = "DROP"
+            with m.Elif(self.cut):  # nothing lost yet: begin again behind the reset
+                m.next = "IDLE"
+            with m.Elif(now.full & (now.beat.last == (now.left == 0))):
+                m.d.comb += self.sample.valid.eq(1)
+                with m.If(self.sample.ready):
+                    m.d.sync += [now.full.eq(0), now.left.eq(now.left - 1), now.begun.eq(1)]
+                    with m.If(now.beat.last):
+                        m.next = "RESULT"
+            with m.Elif(now.full):
+                m.d.comb += [self.was_early.eq(now.beat.last), self.was_late.eq(~now.beat.last)]
+                m.d.sync += [
+                    now.closing.early.eq(now.beat.last),
+                    now.closing.late.eq(~now.beat.last),
+                    now.ended.eq(now.beat.last),
+                    now.full.eq(0),
+                ]
+                m.next = "ABORT"
 
-        def cut_answer() -> None:
-            with m.If(self.cut):
-                m.d.sync += closing.cut.eq(1)
+    def _drop(self, m: Module, now: _Packet) -> None:
+        """A packet that went wrong: a reset of the core if it has bytes of it, then its rest is dropped."""
+        with m.State("ABORT"):
+            m.d.comb += [
+                self.bus.request.eq(now.begun),
+                self.bus.write.eq(1),
+                self.bus.address.eq(REGISTERS["command"].address),
+                self.bus.write_data.eq(REGISTERS["command"].encode(core_reset=1)),
+            ]
+            with m.If(self.bus.done | ~now.begun):
+                m.next = "DROP"
+        with m.State("DROP"):
+            with m.If(now.ended):
+                m.next = "CLOSE"
+            with m.Elif(now.full):
+                m.d.sync += [now.full.eq(0), now.ended.eq(now.beat.last)]
+
+    def _answer(self, m: Module, now: _Packet) -> None:
+        """The logits as they come, then, when the core is done, what its status says of them."""
+        with m.State("RESULT"):
+            m.d.comb += [self.engaged.eq(1), self.result.ready.eq(~self.o.valid)]
+            with m.If(self.result.valid & self.result.ready):
+                m.d.sync += self._send(self.result.payload.logit.as_signed(), last=0)
+                m.d.sync += now.closing.class_index.eq(self.result.payload.class_index)
+                with m.If(self.result.payload.last):
+                    m.next = "WAIT"
+            self._cut_answer(m, now)
+        with m.State("WAIT"):  # until the counters of the sample are complete, too
+            m.d.comb += self.engaged.eq(1)
+            with m.If(~self.busy):
+                m.next = "STATUS"
+            self._cut_answer(m, now)
+        with m.State("STATUS"):
+            m.d.comb += self.engaged.eq(1)
+            self._read(m, "status")
+            valid = self._status("result_valid")
+            with m.If(self.bus.done):
+                m.d.comb += self.answered.eq(valid)
+                m.d.sync += [
+                    now.closing.valid.eq(valid),
+                    now.closing.trusted.eq(valid & self._status("result_trusted")),
+                    now.closing.cut.eq(~valid),  # the host's reset went first
+                ]
                 m.next = "CLOSE"
 
-        with m.FSM():
-            with m.State("IDLE"):
-                m.d.sync += [closing.eq(0), begun.eq(0), ended.eq(0)]
-                with m.If(full & ~rest.any()):
-                    m.next = "LENGTH"
-            with m.State("LENGTH"):
-                self._read(m, "sample_length")
-                with m.If(self.bus.done):
-                    m.d.sync += left.eq(self.bus.read_data - 1)
-                    m.next = "BYTE"
-                    with m.If(self.bus.read_data == 0):  # no model: any byte is one too many
-                        m.d.comb += self.was_late.eq(1)
-                        m.d.sync += closing.late.eq(1)
-                        m.next = "DROP"
-            with m.State("BYTE"):
-                m.d.comb += self.engaged.eq(1)
-                with m.If(self.cut & begun):
-                    m.d.sync += closing.cut.eq(1)
-                    m.next = "DROP"
-                with m.Elif(self.cut):  # nothing lost yet: begin again behind the reset
-                    m.next = "IDLE"
-                with m.Elif(full & (beat.last == (left == 0))):
-                    m.d.comb += self.sample.valid.eq(1)
-                    with m.If(self.sample.ready):
-                        m.d.sync += [full.eq(0), left.eq(left - 1), begun.eq(1)]
-                        with m.If(beat.last):
-                            m.next = "RESULT"
-                with m.Elif(full):
-                    m.d.comb += [self.was_early.eq(beat.last), self.was_late.eq(~beat.last)]
-                    m.d.sync += [
-                        closing.early.eq(beat.last),
-                        closing.late.eq(~beat.last),
-                        ended.eq(beat.last),
-                        full.eq(0),
-                    ]
-                    m.next = "ABORT"
-            with m.State("ABORT"):
-                m.d.comb += [
-                    self.bus.request.eq(begun),
-                    self.bus.write.eq(1),
-                    self.bus.address.eq(REGISTERS["command"].address),
-                    self.bus.write_data.eq(REGISTERS["command"].encode(core_reset=1)),
-                ]
-                with m.If(self.bus.done | ~begun):
-                    m.next = "DROP"
-            with m.State("DROP"):
-                with m.If(ended):
-                    m.next = "CLOSE"
-                with m.Elif(full):
-                    m.d.sync += [full.eq(0), ended.eq(beat.last)]
-            with m.State("RESULT"):
-                m.d.comb += [self.engaged.eq(1), self.result.ready.eq(~self.o.valid)]
-                with m.If(self.result.valid & self.result.ready):
-                    m.d.sync += send(self.result.payload.logit.as_signed(), last=0)
-                    m.d.sync += closing.class_index.eq(self.result.payload.class_index)
-                    with m.If(self.result.payload.last):
-                        m.next = "WAIT"
-                cut_answer()
-            with m.State("WAIT"):  # until the counters of the sample are complete, too
-                m.d.comb += self.engaged.eq(1)
-                with m.If(~self.busy):
-                    m.next = "STATUS"
-                cut_answer()
-            with m.State("STATUS"):
-                m.d.comb += self.engaged.eq(1)
-                self._read(m, "status")
-                valid = self._status("result_valid")
-                with m.If(self.bus.done):
-                    m.d.comb += self.answered.eq(valid)
-                    m.d.sync += [
-                        closing.valid.eq(valid),
-                        closing.trusted.eq(valid & self._status("result_trusted")),
-                        closing.cut.eq(~valid),  # the host's reset went first
-                    ]
-                    m.next = "CLOSE"
-            with m.State("CLOSE"), m.If(~self.o.valid):
-                word = Signal(closing_layout())
-                m.d.comb += [
-                    word.eq(closing),
-                    word.class_index.eq(Mux(closing.valid, closing.class_index, 0)),
-                    self.good.eq(closing.valid),
-                    self.dropped.eq(~closing.valid),
-                ]
-                m.d.sync += [*send(word.as_value(), last=1), rest.eq(_APART - 1)]
-                m.next = "IDLE"
-        return m
+    def _cut_answer(self, m: Module, now: _Packet) -> None:
+        """A core_reset ends the wait for the core."""
+        with m.If(self.cut):
+            m.d.sync += now.closing.cut.eq(1)
+            m.next = "CLOSE"
+
+    def _close(self, m: Module, now: _Packet) -> None:
+        """The closing word."""
+        with m.State("CLOSE"), m.If(~self.o.valid):
+            word = Signal(closing_layout())
+            m.d.comb += [
+                word.eq(now.closing),
+                word.class_index.eq(Mux(now.closing.valid, now.closing.class_index, 0)),
+                self.good.eq(now.closing.valid),
+                self.dropped.eq(~now.closing.valid),
+            ]
+            m.d.sync += [*self._send(word.as_value(), last=1), now.rest.eq(_APART - 1)]
+            m.next = "IDLE"
+
+    def _send(self, word, *, last) -> list:
+        return [self.o.valid.eq(1), self.o.payload.data.eq(word), self.o.payload.last.eq(last)]
 
     def _read(self, m: Module, register: str) -> None:
         m.d.comb += [self.bus.request.eq(1), self.bus.address.eq(REGISTERS[register].address)]
