@@ -54,6 +54,21 @@ def _within(address: Value, base: int, count: int) -> Value:
     return (address[low:] == base >> low) & (address[:low] < count)
 
 
+class _Turn:
+    """Who has the memory: the bus, the checker, or an event that is counted."""
+
+    def __init__(self):
+        events = len(EVENTS)
+        self.asked = Signal()  # the bus waits for its answer
+        self.serves_bus, self.serves_checker = Signal(), Signal(name="serves_checker")
+        # events that wait to be counted, counters that wait to be set to 0
+        self.counts, self.clears = Signal(events), Signal(events, name="clears", init=(1 << events) - 1)
+        # the event at work, one-hot; its counter is set to 0
+        self.served, self.erases = Signal(events), Signal(name="erases")
+        self.plus = Signal(COUNT_BITS)  # its new count, else 0
+        self.puts = Signal(3)  # write, in this cycle: the bus's word, the checker's, the count
+
+
 class RegisterFile(wiring.Component):
     """Serves the bus, counts events, keeps logits, gives settings to the checker.
 
@@ -189,65 +204,74 @@ class RegisterFile(wiring.Component):
             chunk_bits=_WORD,
             init=[self._init.get(address, 0) for address in range(max(self._init, default=0) + 1)],
         )
-        bus, record = self.bus, self.record
-        m.d.comb += self.counter_address.eq(bus.address)
+        m.d.comb += self.counter_address.eq(self.bus.address)
         kind = self._decode(m)
-        asked = Signal()  # the bus waits for its answer
-        serves_bus, serves_checker = Signal(), Signal()
-        counts, clears = Signal(len(EVENTS)), Signal(len(EVENTS), init=(1 << len(EVENTS)) - 1)
-        served, erases = Signal(len(EVENTS)), Signal()  # the event at work, one-hot
-        plus = Signal(COUNT_BITS)  # its new count, else 0
-        puts = Signal(3)  # write, in this cycle: the bus's word, the checker's, the count
+        turn = _Turn()
         m.d.comb += self.word.eq(words.data)
+        self._take_turns(m, turn, kind, words)
+        self._wait(m, turn)
+        self._address(m, turn, kind, words)
+        self._write_registers(m, turn, kind)
+        self._answer(m, turn, kind, words)
+        return m
 
-        # ---- turns: a look-up takes two cycles, a count is written in the third
+    def _take_turns(self, m: Module, turn: _Turn, kind: data.View, words: Store) -> None:
+        """Events first, then the bus, then the checker. A look-up takes two cycles, a count is written in the
+        third; a logit that comes meanwhile has the memory for its cycle."""
+        bus, record = self.bus, self.record
         m.d.sync += [bus.done.eq(0), self.command.eq(0), self.changed.eq(0)]
         with m.If(bus.enable):
-            m.d.sync += asked.eq(1)
+            m.d.sync += turn.asked.eq(1)
         with m.FSM():
             with m.State("CHOOSE"):
-                waiting = counts | clears
+                waiting = turn.counts | turn.clears
                 m.d.sync += [
-                    served.eq(waiting & -waiting),
-                    erases.eq((waiting & -waiting & clears).any()),
-                    serves_bus.eq(~waiting.any() & asked),
-                    serves_checker.eq(~waiting.any() & ~asked),
-                    plus.eq(0),
+                    turn.served.eq(waiting & -waiting),
+                    turn.erases.eq((waiting & -waiting & turn.clears).any()),
+                    turn.serves_bus.eq(~waiting.any() & turn.asked),
+                    turn.serves_checker.eq(~waiting.any() & ~turn.asked),
+                    turn.plus.eq(0),
                 ]
-                with m.If(waiting.any() | asked | (self.fetch & ~self.abandon)):
+                with m.If(waiting.any() | turn.asked | (self.fetch & ~self.abandon)):
                     m.next = "READ"
             with m.State("READ"):
                 m.d.comb += words.enable.eq(~record.enable)
                 with m.If(~record.enable):
                     m.next = "USE"
-                with m.If(serves_checker & self.abandon):
+                with m.If(turn.serves_checker & self.abandon):
                     m.next = "CHOOSE"
             with m.State("USE"):
-                with m.If(~erases & ~serves_bus & ~serves_checker):
-                    m.d.sync += plus.eq(words.data[:COUNT_BITS] + 1)
-                with m.If(serves_checker & self.abandon):
+                with m.If(~turn.erases & ~turn.serves_bus & ~turn.serves_checker):
+                    m.d.sync += turn.plus.eq(words.data[:COUNT_BITS] + 1)
+                with m.If(turn.serves_checker & self.abandon):
                     m.next = "CHOOSE"
                 with m.Elif(~record.enable):
                     m.next = "CHOOSE"
-                    with m.If(serves_bus):
-                        m.d.comb += puts[0].eq(bus.write & ~kind.refused)
-                        m.d.sync += [asked.eq(0), bus.done.eq(1), bus.error.eq(kind.refused)]
-                    with m.Elif(serves_checker):
-                        m.d.comb += [puts[1].eq(self.fetch_expected), self.fetched.eq(1)]
+                    with m.If(turn.serves_bus):
+                        m.d.comb += turn.puts[0].eq(bus.write & ~kind.refused)
+                        m.d.sync += [turn.asked.eq(0), bus.done.eq(1), bus.error.eq(kind.refused)]
+                    with m.Elif(turn.serves_checker):
+                        m.d.comb += [turn.puts[1].eq(self.fetch_expected), self.fetched.eq(1)]
                     with m.Else():
                         m.next = "PUT"
             with m.State("PUT"):
-                m.d.comb += puts[2].eq(~record.enable)
+                m.d.comb += turn.puts[2].eq(~record.enable)
                 with m.If(~record.enable):
                     m.next = "CHOOSE"
-        done = served & puts[2].replicate(len(EVENTS))
+
+    def _wait(self, m: Module, turn: _Turn) -> None:
+        """What waits for its turn: events that have come, counters that are to be set to 0."""
+        done = turn.served & turn.puts[2].replicate(len(EVENTS))
+        erases = turn.erases.replicate(len(EVENTS))
         erased = Cat(self.command[0], self.clear_scans, self.command[1], self.command[1])
         m.d.sync += [
-            counts.eq(((counts & ~(done & ~erases.replicate(len(EVENTS)))) | self.events) & ~erased),
-            clears.eq((clears & ~(done & erases.replicate(len(EVENTS)))) | erased),
+            turn.counts.eq(((turn.counts & ~(done & ~erases)) | self.events) & ~erased),
+            turn.clears.eq((turn.clears & ~(done & erases)) | erased),
         ]
 
-        # ---- the memory's ports
+    def _address(self, m: Module, turn: _Turn, kind: data.View, words: Store) -> None:
+        """The memory's ports: where the one whose turn it is reads and writes, and what; a logit goes first."""
+        bus, record = self.bus, self.record
         setting, found, place, word = Signal(7), Signal(7), Signal.like(words.address), Signal(_WORD)
         m.d.comb += [
             setting.eq(
@@ -256,49 +280,52 @@ class RegisterFile(wiring.Component):
             ),
             found.eq(REGISTERS["check_found"].address | self.fetch_store),
         ]
-        with m.If(serves_bus):
+        with m.If(turn.serves_bus):
             m.d.comb += place.eq(self._place(bus.address))
-        with m.Elif(serves_checker):
+        with m.Elif(turn.serves_checker):
             m.d.comb += place.eq(setting)
         with m.Else():
             for bit, name in enumerate(EVENTS):
-                with m.If(served[bit]):
+                with m.If(turn.served[bit]):
                     m.d.comb += place.eq(REGISTERS[name].address)
         m.d.comb += [
             words.address.eq(place),
-            words.load.enable.eq(record.enable | (puts[0] & ~kind.command) | puts[1:].any()),
-            words.load.address.eq(Mux(puts[1], found, place)),
+            words.load.enable.eq(record.enable | (turn.puts[0] & ~kind.command) | turn.puts[1:].any()),
+            words.load.address.eq(Mux(turn.puts[1], found, place)),
             word.eq(
-                (bus.write_data & serves_bus.replicate(_WORD)) | (self.found & serves_checker.replicate(_WORD))
+                (bus.write_data & turn.serves_bus.replicate(_WORD))
+                | (self.found & turn.serves_checker.replicate(_WORD))
             ),
-            words.load.data.eq(word | plus),
+            words.load.data.eq(word | turn.plus),
         ]
         with m.If(record.enable):
             m.d.comb += [words.load.address.eq(self._base + record.index), words.load.data.eq(record.logit)]
 
-        # ---- effects of a write beside the memory
+    def _write_registers(self, m: Module, turn: _Turn, kind: data.View) -> None:
+        """Effects of a write beside the memory."""
+        bus = self.bus
         length = Signal.like(
             self.sample_length, init=self._init.get(REGISTERS["sample_length"].address, 0), reset_less=True
         )
         m.d.comb += self.sample_length.eq(length)
-        with m.If(puts[0]):
+        with m.If(turn.puts[0]):
             with m.If(kind.command):
                 m.d.sync += self.command.eq(bus.write_data)
             with m.If(bus.address == REGISTERS["sample_length"].address):
                 m.d.sync += length.eq(bus.write_data)
             m.d.sync += self.changed.eq(kind.setting)
 
-        # ---- the answer to a read
+    def _answer(self, m: Module, turn: _Turn, kind: data.View, words: Store) -> None:
+        """What a read gives."""
         live = Signal(_WORD)
         values = (self.status, self.result_class, self.sample_bytes, self.pass_index)
-        with m.Switch(bus.address[:4]):
+        with m.Switch(self.bus.address[:4]):
             for name, value in zip(LIVE, values, strict=True):
                 with m.Case(REGISTERS[name].address):
                     m.d.comb += live.eq(value)
-        with m.If(serves_bus):
-            m.d.sync += bus.read_data.eq(
+        with m.If(turn.serves_bus):
+            m.d.sync += self.bus.read_data.eq(
                 (words.data & kind.memory.replicate(_WORD))
                 | (self.counter_data & kind.counters.replicate(_WORD))
                 | (live & kind.live.replicate(_WORD))
             )
-        return m
