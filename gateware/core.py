@@ -80,6 +80,32 @@ def _contents(machine: Machine, program: Program | None, clock_hz: int, digest: 
     return {REGISTERS[name].at(index): word for name, some in words.items() for index, word in enumerate(some)}
 
 
+class _Reset:
+    """A core_reset on its way: the accelerator lets the checker finish its row before it resets."""
+
+    def __init__(self):
+        # one is asked for; what is known of the sample is void
+        self.resets, self.forget = Signal(), Signal(name="forget")
+        # the accelerator's reset, and the cycle in which it outlasts the shell's own
+        self.resetting, self.recovers = (
+            Signal(init=1, reset_less=True),
+            Signal(name="recovers", init=1, reset_less=True),
+        )
+
+
+class _Sample:
+    """The sample at hand, and what is known of its result."""
+
+    def __init__(self, core: "Core", result_class: Value):
+        # all bytes are taken; none is taken; the first is
+        self.full, self.shut, self.starts = Signal(init=1), Signal(), Signal(name="starts")
+        self.taken = Signal.like(core.sample_bytes)
+        self.waits = Signal()  # a byte, for the accelerator
+        # a logit comes; it is the last
+        self.came, self.ends = Signal(), Signal(name="ends")
+        self.valid, self.trusted, self.winner = Signal(), Signal(), Signal.like(result_class, name="winner")
+
+
 class Core(wiring.Component):
     """An accelerator that anything with a bus can use; `docs/registers.md` tells what the bus shows.
 
@@ -158,89 +184,98 @@ class Core(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        accelerator, checker, file = self._accelerator, self._checker, self._file
-        m.submodules.checker, m.submodules.file = checker, file
-        # core_reset: the accelerator lets the checker finish its row before it resets
-        resets, forget = Signal(), Signal()
-        m.d.sync += resets.eq(file.command[0] | (resets & ~checker.quiet))
-        # The accelerator's reset is its own, its clock is not. Thousands of registers hang on it, so it comes from
-        # one that nothing else hangs on. In the cycle in which it outlasts the shell's own, no stream moves, and
-        # the result that the accelerator still shows is forgotten.
-        resetting, recovers = Signal(init=1, reset_less=True), Signal(init=1, reset_less=True)
-        m.domains.core = ClockDomain(local=True)
-        m.submodules.accelerator = DomainRenamer("core")(accelerator)
-        m.d.comb += [
-            ClockSignal("core").eq(ClockSignal()),
-            ResetSignal("core").eq(resetting),
-            forget.eq(file.command[0] | resets | recovers),
-        ]
-        m.d.sync += [
-            resetting.eq(ResetSignal() | (resets & checker.quiet)),
-            recovers.eq(ResetSignal() | resets),
-        ]
+        accelerator, checker = self._accelerator, self._checker
+        m.submodules.checker, m.submodules.file = checker, self._file
+        reset, now = _Reset(), _Sample(self, self._file.result_class)
+        self._reset(m, reset)
         m.d.comb += [getattr(self, name).eq(getattr(accelerator, name)) for name in self._traces]
 
-        loadable = "load" in self.signature.members
         settled, restart = Signal(), Signal()  # the stores are free; their contents change
-        full, shut, starts = Signal(init=1), Signal(), Signal()
-        taken = Signal.like(self.sample_bytes)
-        m.d.comb += settled.eq(checker.quiet & ~accelerator.busy & ~recovers)
-        word_waits = self._load(m, settled, restart) if loadable else Const(0)
+        m.d.comb += settled.eq(checker.quiet & ~accelerator.busy & ~reset.recovers)
+        word_waits = self._load(m, settled, restart) if "load" in self.signature.members else Const(0)
+        self._take(m, reset, now, word_waits)
+        self._keep_result(m, reset, now)
 
-        # ---- the sample: its first byte starts the program
-        waits = Signal()
+        # the check reads unless a byte or a word waits
         m.d.comb += [
-            shut.eq(full | forget),
-            waits.eq(self.sample.valid & ~shut),
-            accelerator.sample.valid.eq(waits & (accelerator.busy | (checker.quiet & ~word_waits))),
-            accelerator.sample.payload.eq(self.sample.payload),
-            self.sample.ready.eq(accelerator.sample.ready & ~shut),
-            starts.eq(accelerator.sample.valid & ~accelerator.busy),
-            self.sample_bytes.eq(taken),
-            self.sample_length.eq(file.sample_length),
-            self.sample_full.eq(full),
-            self.busy.eq(accelerator.busy),
-        ]
-        m.d.sync += full.eq(taken == file.sample_length)
-        with m.If(self.sample.valid & self.sample.ready):
-            m.d.sync += [taken.eq(taken + 1), full.eq(taken + 1 == file.sample_length)]
-
-        # ---- its result
-        result = accelerator.result
-        m.d.comb += result.ready.eq(1)
-        if "result" in self.signature.members:
-            wiring.connect(m, result, wiring.flipped(self.result))
-        came, ends = Signal(), Signal()
-        valid, trusted, winner = Signal(), Signal(), Signal.like(file.result_class)
-        m.d.comb += [came.eq(result.valid & result.ready), ends.eq(came & result.payload.last & ~forget)]
-        with m.If(starts):
-            m.d.sync += [valid.eq(0), trusted.eq(1)]
-        with m.Elif(~checker.good & (accelerator.busy | self.error)):
-            m.d.sync += trusted.eq(0)
-        with m.If(ends):
-            m.d.sync += [valid.eq(1), winner.eq(result.payload.class_index)]
-        with m.If(ends | forget):
-            m.d.sync += [taken.eq(0), full.eq(~file.sample_length.any())]
-        with m.If(forget):
-            m.d.sync += [valid.eq(0), winner.eq(0)]
-
-        # ---- the memories' check: it reads unless a byte or a word waits
-        m.d.comb += [
-            checker.idle.eq(~accelerator.busy & ~waits & ~word_waits & ~resets & ~recovers),
-            checker.restart.eq(restart | file.changed | file.command[2]),
-            checker.fetched.eq(file.fetched),
-            checker.word.eq(file.word),
+            checker.idle.eq(~accelerator.busy & ~now.waits & ~word_waits & ~reset.resets & ~reset.recovers),
+            checker.restart.eq(restart | self._file.changed | self._file.command[2]),
+            checker.fetched.eq(self._file.fetched),
+            checker.word.eq(self._file.word),
             self.error.eq(checker.bad.any()),
         ]
         wiring.connect(m, checker.scan, accelerator.scan)
+        wiring.connect(m, wiring.flipped(self.bus), self._file.bus)
+        self._show(m, now)
+        return m
 
-        # ---- the registers
-        wiring.connect(m, wiring.flipped(self.bus), file.bus)
+    def _reset(self, m: Module, reset: _Reset) -> None:
+        """The accelerator's reset is its own, its clock is not. Thousands of registers hang on it, so it comes from
+        one that nothing else hangs on. In the cycle in which it outlasts the shell's own, no stream moves, and the
+        result that the accelerator still shows is forgotten."""
+        checker, command = self._checker, self._file.command
+        m.d.sync += reset.resets.eq(command[0] | (reset.resets & ~checker.quiet))
+        m.domains.core = ClockDomain(local=True)
+        m.submodules.accelerator = DomainRenamer("core")(self._accelerator)
+        m.d.comb += [
+            ClockSignal("core").eq(ClockSignal()),
+            ResetSignal("core").eq(reset.resetting),
+            reset.forget.eq(command[0] | reset.resets | reset.recovers),
+        ]
+        m.d.sync += [
+            reset.resetting.eq(ResetSignal() | (reset.resets & checker.quiet)),
+            reset.recovers.eq(ResetSignal() | reset.resets),
+        ]
+
+    def _take(self, m: Module, reset: _Reset, now: _Sample, word_waits: Value) -> None:
+        """Bytes of a sample to the accelerator; its first starts the program."""
+        accelerator, length = self._accelerator, self._file.sample_length
+        m.d.comb += [
+            now.shut.eq(now.full | reset.forget),
+            now.waits.eq(self.sample.valid & ~now.shut),
+            accelerator.sample.valid.eq(now.waits & (accelerator.busy | (self._checker.quiet & ~word_waits))),
+            accelerator.sample.payload.eq(self.sample.payload),
+            self.sample.ready.eq(accelerator.sample.ready & ~now.shut),
+            now.starts.eq(accelerator.sample.valid & ~accelerator.busy),
+            self.sample_bytes.eq(now.taken),
+            self.sample_length.eq(length),
+            self.sample_full.eq(now.full),
+            self.busy.eq(accelerator.busy),
+        ]
+        m.d.sync += now.full.eq(now.taken == length)
+        with m.If(self.sample.valid & self.sample.ready):
+            m.d.sync += [now.taken.eq(now.taken + 1), now.full.eq(now.taken + 1 == length)]
+
+    def _keep_result(self, m: Module, reset: _Reset, now: _Sample) -> None:
+        """The sample's result, whether the memories were right all the time, and the way for the next sample."""
+        accelerator, result = self._accelerator, self._accelerator.result
+        m.d.comb += result.ready.eq(1)
+        if "result" in self.signature.members:
+            wiring.connect(m, result, wiring.flipped(self.result))
+        m.d.comb += [
+            now.came.eq(result.valid & result.ready),
+            now.ends.eq(now.came & result.payload.last & ~reset.forget),
+        ]
+        with m.If(now.starts):
+            m.d.sync += [now.valid.eq(0), now.trusted.eq(1)]
+        with m.Elif(~self._checker.good & (accelerator.busy | self.error)):
+            m.d.sync += now.trusted.eq(0)
+        with m.If(now.ends):
+            m.d.sync += [now.valid.eq(1), now.winner.eq(result.payload.class_index)]
+        with m.If(now.ends | reset.forget):
+            m.d.sync += [now.taken.eq(0), now.full.eq(~self._file.sample_length.any())]
+        with m.If(reset.forget):
+            m.d.sync += [now.valid.eq(0), now.winner.eq(0)]
+
+    def _show(self, m: Module, now: _Sample) -> None:
+        """What the registers show, keep and count."""
+        accelerator, checker, file = self._accelerator, self._checker, self._file
+        payload = accelerator.result.payload
         status = {
             "busy": accelerator.busy,
-            "sample_open": taken.any() & ~full,
-            "result_valid": valid,
-            "result_trusted": valid & trusted,
+            "sample_open": now.taken.any() & ~now.full,
+            "result_valid": now.valid,
+            "result_trusted": now.valid & now.trusted,
             "memory_good": checker.good,
             "memory_error": self.error,
             "bad_stores": checker.bad,
@@ -248,15 +283,15 @@ class Core(wiring.Component):
         for field in REGISTERS["status"].fields:
             m.d.comb += file.status[field.low :][: field.width].eq(status[field.name])
         m.d.comb += [
-            file.result_class.eq(winner),
-            file.sample_bytes.eq(taken),
+            file.result_class.eq(now.winner),
+            file.sample_bytes.eq(now.taken),
             file.pass_index.eq(accelerator.pass_index),
             accelerator.counter_address.eq(file.counter_address),
             file.counter_data.eq(accelerator.counter_data),
-            file.record.enable.eq(came),
-            file.record.index.eq(result.payload.index),
-            file.record.logit.eq(result.payload.logit),
-            file.events.eq(Cat(ends, checker.agreed, self.frame_good, self.frame_dropped)),
+            file.record.enable.eq(now.came),
+            file.record.index.eq(payload.index),
+            file.record.logit.eq(payload.logit),
+            file.events.eq(Cat(now.ends, checker.agreed, self.frame_good, self.frame_dropped)),
             file.clear_scans.eq(checker.restart),
             file.fetch.eq(checker.fetch),
             file.fetch_expected.eq(checker.fetch_expected),
@@ -264,7 +299,6 @@ class Core(wiring.Component):
             file.found.eq(checker.found),
             file.abandon.eq(checker.restart),
         ]
-        return m
 
     def _load(self, m: Module, settled: Signal, restart: Signal) -> Value:
         """One cycle looks whether the word fits its store, the next, or a later one, hands it over."""
