@@ -3,7 +3,7 @@
 Nothing about a network is written in RTL: whatever a model needs is in what this file returns.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from amaranth.utils import ceil_log2
 
@@ -18,6 +18,7 @@ from ds2ta.modelfile import IntegerModel
 __all__ = ["Program", "compile_model", "fit"]
 
 _COUNTS = ("width_last", "height_last", "tiles_last", "rows_last", "positions_last")
+_FOREVER = 10**9  # a pass behind all others
 ADDRESS_A, ADDRESS_B = 0, 1  # bank A: activations of the layer at hand; bank B: residual stream and V
 
 
@@ -203,18 +204,14 @@ class _Compiler:
         )
 
     def keep(self, region: Region) -> Region:
+        """Lists a tensor under its name."""
         self.regions[region.name] = region
         return region
 
-    def run(self) -> Program:
+    def place_stream(self) -> Region:
+        """The residual stream, in the same rows of both banks while rpe reads a copy of x0 and adds to x."""
         network = self.network
-        add = network.residual == "add"
-        final = 10**9
-        planes = network.residual_limit(1 + 2 * network.depth).bit_length()
-        groups = self.groups(network.embed_dim)
-        stem_end = 1 + len(network.stem) + sum(conv.pool for conv in network.stem)  # the pass that reads x0: rpe
-
-        # The residual stream has the same rows in both banks while rpe reads a copy of x0 and adds to x.
+        planes, groups = self.planes(1 + 2 * network.depth), self.groups(network.embed_dim)
         stream = Region(
             name="embed",
             banks=(ADDRESS_A, ADDRESS_B),
@@ -225,12 +222,25 @@ class _Compiler:
             groups=groups,
             step=planes * groups,
         )
-        self.allocator.place((ADDRESS_A,), stream.rows, stem_end - 1, stem_end, base=0)
-        self.allocator.place((ADDRESS_B,), stream.rows, stem_end - 1, final, base=0)
+        self.allocator.place((ADDRESS_A,), stream.rows, self.rpe - 1, self.rpe, base=0)
+        self.allocator.place((ADDRESS_B,), stream.rows, self.rpe - 1, _FOREVER, base=0)
+        return stream
 
+    @property
+    def rpe(self) -> int:
+        """Number of the pass rpe, which reads x0: behind the input and the stem."""
+        stem = self.network.stem
+        return 1 + len(stem) + sum(conv.pool for conv in stem)
+
+    def planes(self, additions: int) -> int:
+        """Bit planes of the residual stream after that many additions."""
+        return self.network.residual_limit(additions).bit_length()
+
+    def input(self) -> Region:
+        """The pass that encodes the sample."""
         here = self.input_region()
         base = self.allocator.place((ADDRESS_A,), here.rows, 0, 1)
-        here = self.keep(Region(**{**here.__dict__, "base": base}))
+        here = self.keep(replace(here, base=base))
         self.emit(
             name="input",
             writes="input",
@@ -239,13 +249,18 @@ class _Compiler:
             target_bank=ADDRESS_A,
             positions_last=here.positions - 1,
         )
+        return here
+
+    def stem(self, here: Region, stream: Region) -> Region:
+        """Convolutions and pools of the patch embedding; the last of them writes x0 to both banks."""
+        network = self.network
         height, width = network.input.height, network.input.width
         bits = network.input.bits
         for index, conv in enumerate(network.stem):
             turn = len(self.instructions)
             last = index == len(network.stem) - 1
             if last and not conv.pool:
-                target = self.keep(Region(**{**stream.__dict__, "name": f"stem.{index}", "planes": 1}))
+                target = self.keep(replace(stream, name=f"stem.{index}", planes=1))
             else:
                 target = self.region(f"stem.{index}", height * width, conv.channels, turn, turn + 1, ADDRESS_A)
             self.synapse(f"stem.{index}", here, bits, target)
@@ -255,64 +270,73 @@ class _Compiler:
                 tokens = ((height + 1) // 2) * ((width + 1) // 2)
                 name = f"stem.{index}.pool"
                 if last:
-                    target = self.keep(Region(**{**stream.__dict__, "name": name, "planes": 1}))
+                    target = self.keep(replace(stream, name=name, planes=1))
                 else:
                     target = self.region(name, tokens, conv.channels, turn, turn + 1, ADDRESS_A)
                 self.pool(name, here, target, height, width)
                 height, width, here = (height + 1) // 2, (width + 1) // 2, target
-        assert len(self.instructions) == stem_end
+        return here
 
-        def join(name: str, source: Region, after: int, result: str) -> Region:
-            """A layer whose spikes join the residual stream; `after` counts the additions so far."""
-            before, beyond = (network.residual_limit(n).bit_length() for n in (after, after + 1))
-            target = Region(**{**stream.__dict__, "banks": (ADDRESS_B,), "name": result, "planes": beyond})
-            self.synapse(
-                name,
-                source,
-                1,
-                target,
-                residual=Residual.ADD if add else Residual.OR,
-                planes_in=before,
-                planes_out=beyond,
-            )
-            return self.keep(target)
+    def join(self, name: str, source: Region, stream: Region, after: int, result: str) -> Region:
+        """A layer whose spikes join the residual stream; `after` counts the additions so far."""
+        before, beyond = self.planes(after), self.planes(after + 1)
+        target = replace(stream, banks=(ADDRESS_B,), name=result, planes=beyond)
+        self.synapse(
+            name,
+            source,
+            1,
+            target,
+            residual=Residual.ADD if self.network.residual == "add" else Residual.OR,
+            planes_in=before,
+            planes_out=beyond,
+        )
+        return self.keep(target)
 
-        x = join("rpe", here, 0, "embed")
-        for block in range(network.depth):
-            at = f"block.{block}"
-            turn = len(self.instructions)
-            q, k, v = (
-                self.region(f"{at}.{part}", network.tokens, network.embed_dim, turn, turn + 3, bank)
-                for part, bank in (("q", ADDRESS_A), ("k", ADDRESS_A), ("v", ADDRESS_B))
-            )
-            for target in (q, k, v):
-                self.synapse(target.name, x, x.planes, target)
-            y = self.region(f"{at}.attn", network.tokens, network.embed_dim, turn + 3, turn + 4, ADDRESS_A)
-            self.emit(
-                name=f"{at}.attn",
-                reads=at,
-                writes=f"{at}.attn",
-                opcode=Opcode.ATTENTION,
-                source=q.base,
-                source_bank=ADDRESS_A,
-                keys=k.base,
-                values=v.base,
-                source_step=q.step,
-                target=y.base,
-                target_bank=ADDRESS_A,
-                positions_last=network.tokens - 1,
-                heads_last=network.heads - 1,
-                head_rows_last=network.head_dim // self.machine.row_lanes - 1,
-                table=block * network.heads * network.head_dim,
-                threshold=self.model.attention_threshold[block],
-            )
-            x = join(f"{at}.proj", y, 1 + 2 * block, f"{at}.x1")
-            turn = len(self.instructions)
-            hidden = self.region(f"{at}.fc1", network.tokens, network.hidden_dim, turn, turn + 1, ADDRESS_A)
-            self.synapse(f"{at}.fc1", x, x.planes, hidden)
-            x = join(f"{at}.fc2", hidden, 2 + 2 * block, f"{at}.x2")
+    def block(self, number: int, x: Region, stream: Region) -> Region:
+        """One encoder block: attention and its projection, then the MLP."""
+        network, at = self.network, f"block.{number}"
+        turn = len(self.instructions)
+        q, k, v = (
+            self.region(f"{at}.{part}", network.tokens, network.embed_dim, turn, turn + 3, bank)
+            for part, bank in (("q", ADDRESS_A), ("k", ADDRESS_A), ("v", ADDRESS_B))
+        )
+        for target in (q, k, v):
+            self.synapse(target.name, x, x.planes, target)
+        y = self.region(f"{at}.attn", network.tokens, network.embed_dim, turn + 3, turn + 4, ADDRESS_A)
+        self.emit(
+            name=f"{at}.attn",
+            reads=at,
+            writes=f"{at}.attn",
+            opcode=Opcode.ATTENTION,
+            source=q.base,
+            source_bank=ADDRESS_A,
+            keys=k.base,
+            values=v.base,
+            source_step=q.step,
+            target=y.base,
+            target_bank=ADDRESS_A,
+            positions_last=network.tokens - 1,
+            heads_last=network.heads - 1,
+            head_rows_last=network.head_dim // self.machine.row_lanes - 1,
+            table=number * network.heads * network.head_dim,
+            threshold=self.model.attention_threshold[number],
+        )
+        x = self.join(f"{at}.proj", y, stream, 1 + 2 * number, f"{at}.x1")
+        turn = len(self.instructions)
+        hidden = self.region(f"{at}.fc1", network.tokens, network.hidden_dim, turn, turn + 1, ADDRESS_A)
+        self.synapse(f"{at}.fc1", x, x.planes, hidden)
+        return self.join(f"{at}.fc2", hidden, stream, 2 + 2 * number, f"{at}.x2")
+
+    def run(self) -> Program:
+        """All passes of the network, in order."""
+        stream = self.place_stream()
+        here = self.stem(self.input(), stream)
+        assert len(self.instructions) == self.rpe
+        x = self.join("rpe", here, stream, 0, "embed")
+        for number in range(self.network.depth):
+            x = self.block(number, x, stream)
         self.synapse("head", x, x.planes, None)
-        self.instructions[-1] = Instruction(**{**self.instructions[-1].__dict__, "final": True})
+        self.instructions[-1] = replace(self.instructions[-1], final=True)
         return self.finish()
 
     def finish(self) -> Program:
