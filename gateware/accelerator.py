@@ -12,6 +12,9 @@ rules that make every port conflict-free: residual passes read bank A and add to
 bank A and V in bank B; no pass reads a row that it writes.
 """
 
+from dataclasses import dataclass
+from types import SimpleNamespace
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -21,7 +24,7 @@ from ds2ta.gateware.blocks import blocks
 from ds2ta.gateware.compiler import Program
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.program import Opcode
-from ds2ta.gateware.sequencer import COUNTERS
+from ds2ta.gateware.sequencer import COUNTERS, Sequencer
 from ds2ta.gateware.stores import CHUNK, load_layout, scan_signature, store_shapes
 from ds2ta.hw.head import logit_layout
 from ds2ta.hw.parameters import parameter_layout
@@ -29,6 +32,37 @@ from ds2ta.hw.payloads import row_layout
 from ds2ta.hw.slices import skid_buffer
 
 __all__ = ["Accelerator"]
+
+
+class _Pass:
+    """The pass at work, as the sequencer has decoded it."""
+
+    def __init__(self, sequencer: Sequencer):
+        self.instruction = now = sequencer.instruction
+        self.starts = {code: sequencer.start & (now.opcode == code) for code in Opcode}
+        # The opcode steers wide paths, so it stands in registers; it is right from the cycle after `start`.
+        self.runs = {code: Signal(name=f"runs_{code.name.lower()}") for code in Opcode}
+        # the pass reads rows through the gather; in bank B
+        self.gathers, self.from_b = Signal(), Signal(name="from_b")
+
+    def decode(self, m: Module) -> None:
+        """Takes what the instruction says into the registers."""
+        opcode = self.instruction.opcode
+        m.d.sync += [signal.eq(opcode == code) for code, signal in self.runs.items()]
+        reads = (Opcode.SYNAPSE, Opcode.POOL, Opcode.HEAD)
+        m.d.sync += [
+            self.gathers.eq(Cat(opcode == code for code in reads).any()),
+            self.from_b.eq(Cat(opcode == code for code in reads).any() & self.instruction.source_bank),
+        ]
+
+
+@dataclass(frozen=True)
+class _Written:
+    """A row on its way into the banks: `banks` has a bit for each."""
+
+    row: Signal
+    address: Signal
+    banks: Signal
 
 
 class Accelerator(wiring.Component):
@@ -95,75 +129,71 @@ class Accelerator(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        machine, program = self.machine, self.program
-        rows, steps, address_width = machine.row_lanes, machine.time_steps, self._address_width
-        block = blocks(machine, program)
-        for name, component in block.items():
+        part = SimpleNamespace(**blocks(self.machine, self.program))
+        for name, component in vars(part).items():
             m.submodules[name] = component
-        gather, reader, zero_skip, engine = (block[n] for n in ("gather", "reader", "zero_skip", "engine"))
-        tasa, parameters, lif, packer, pool = (block[n] for n in ("tasa", "parameters", "lif", "packer", "pool"))
-        walker, residual, encoder, head = (block[n] for n in ("walker", "residual", "encoder", "head"))
-        attention, sequencer = block["attention"], block["sequencer"]
-        weight_store, program_store = block["weight_store"], block["program_store"]
-        parameter_store, counter_store = block["parameter_store"], block["counter_store"]
-        bank_a, bank_b = block["bank_a"], block["bank_b"]
-        parameter_row = parameter_layout(lanes=machine.drain_lanes, param_width=machine.param_width)
-
-        # ---- sequencer
-        # The decoded opcode steers wide paths, so it stands in registers; it is right from the cycle after `start`.
-        now = sequencer.instruction
-        starts = {code: sequencer.start & (now.opcode == code) for code in Opcode}
-        runs = {code: Signal(name=f"runs_{code.name.lower()}") for code in Opcode}
-        m.d.sync += [signal.eq(now.opcode == code) for code, signal in runs.items()]
-        reads = (Opcode.SYNAPSE, Opcode.POOL, Opcode.HEAD)
-        gathers, from_b = Signal(), Signal()  # the pass reads rows through the gather; in bank B
-        m.d.sync += [
-            gathers.eq(Cat(now.opcode == code for code in reads).any()),
-            from_b.eq(Cat(now.opcode == code for code in reads).any() & now.source_bank),
-        ]
+        work = _Pass(part.sequencer)
+        work.decode(m)
         loads = Signal()  # a word is offered, or on its way into its store
+        self._sequence(m, part, work, loads)
+        self._configure(m, part, work.instruction, work.runs)
+        self._connect_streams(m, part, work.runs)
+        self._read_stores(m, part, work)
+        self._read_banks(m, part, work)
+        written = self._write_banks(m, part, work)
+        if "load" in self.signature.members:
+            self._load_stores(m, part, loads)
+        if self._trace:
+            self._show_traces(m, part, written)
+        return m
+
+    def _sequence(self, m: Module, part: SimpleNamespace, work: _Pass, loads: Signal) -> None:
+        """The sequencer: its program and counters, when a pass is done, who starts with it."""
+        sequencer, counters, runs, starts = part.sequencer, part.counter_store, work.runs, work.starts
         m.d.comb += [
             sequencer.go.eq(self.sample.valid & ~loads),
             self.busy.eq(sequencer.busy),
             self.pass_index.eq(sequencer.index),
-            sequencer.word.eq(program_store.data),
-            sequencer.useful.eq(engine.useful | attention.entries),
-            sequencer.row.eq(zero_skip.rows),
-            counter_store.write.enable.eq(sequencer.record),
-            counter_store.write.address.eq(sequencer.record_address),
-            counter_store.write.row.eq(sequencer.record_data),
-            counter_store.read_enable.eq(1),
-            counter_store.read_address.eq(self.counter_address),
-            self.counter_data.eq(counter_store.read_data),
+            sequencer.word.eq(part.program_store.data),
+            sequencer.useful.eq(part.engine.useful | part.attention.entries),
+            sequencer.row.eq(part.zero_skip.rows),
+            counters.write.enable.eq(sequencer.record),
+            counters.write.address.eq(sequencer.record_address),
+            counters.write.row.eq(sequencer.record_data),
+            counters.read_enable.eq(1),
+            counters.read_address.eq(self.counter_address),
+            self.counter_data.eq(counters.read_data),
         ]
         with m.If(runs[Opcode.INPUT]):
-            m.d.comb += sequencer.done.eq(encoder.done)
+            m.d.comb += sequencer.done.eq(part.encoder.done)
         with m.Elif(runs[Opcode.ATTENTION]):
-            m.d.comb += sequencer.done.eq(attention.done & ~residual.busy)
+            m.d.comb += sequencer.done.eq(part.attention.done & ~part.residual.busy)
         with m.Elif(runs[Opcode.HEAD]):
-            m.d.comb += sequencer.done.eq(~head.busy)
+            m.d.comb += sequencer.done.eq(~part.head.busy)
         with m.Else():
-            m.d.comb += sequencer.done.eq(walker.done & ~residual.busy)
+            m.d.comb += sequencer.done.eq(part.walker.done & ~part.residual.busy)
         m.d.comb += [
-            encoder.start.eq(starts[Opcode.INPUT]),
-            gather.start.eq(starts[Opcode.SYNAPSE] | starts[Opcode.POOL] | starts[Opcode.HEAD]),
-            walker.start.eq(starts[Opcode.SYNAPSE] | starts[Opcode.POOL]),
-            attention.start.eq(starts[Opcode.ATTENTION]),
-            head.start.eq(starts[Opcode.HEAD]),
-            parameters.start.eq(sequencer.start),
+            part.encoder.start.eq(starts[Opcode.INPUT]),
+            part.gather.start.eq(starts[Opcode.SYNAPSE] | starts[Opcode.POOL] | starts[Opcode.HEAD]),
+            part.walker.start.eq(starts[Opcode.SYNAPSE] | starts[Opcode.POOL]),
+            part.attention.start.eq(starts[Opcode.ATTENTION]),
+            part.head.start.eq(starts[Opcode.HEAD]),
+            part.parameters.start.eq(sequencer.start),
         ]
 
-        # ---- configuration of the blocks by the instruction
-        m.d.comb += [getattr(gather, name).eq(now[name]) for name in _GATHER_FIELDS]
+    def _configure(self, m: Module, part: SimpleNamespace, now: data.View, runs: dict[Opcode, Signal]) -> None:
+        """Configuration of the blocks by the instruction."""
+        encoder, attention, residual, walker = part.encoder, part.attention, part.residual, part.walker
+        m.d.comb += [getattr(part.gather, name).eq(now[name]) for name in _GATHER_FIELDS]
         m.d.comb += [
-            gather.tile_rows.eq(runs[Opcode.POOL]),
-            zero_skip.lane_bits.eq(now.lane_bits),
-            engine.groups.eq(now.drain_groups),
-            tasa.tau.eq(now.tau),
-            tasa.window.eq(now.window),
-            parameters.base.eq(now.parameters),
-            parameters.positions_last.eq(now.positions_last),
-            packer.time_mask.eq(Cat(now.steps > step for step in range(steps))),
+            part.gather.tile_rows.eq(runs[Opcode.POOL]),
+            part.zero_skip.lane_bits.eq(now.lane_bits),
+            part.engine.groups.eq(now.drain_groups),
+            part.tasa.tau.eq(now.tau),
+            part.tasa.window.eq(now.window),
+            part.parameters.base.eq(now.parameters),
+            part.parameters.positions_last.eq(now.positions_last),
+            part.packer.time_mask.eq(Cat(now.steps > step for step in range(self.machine.time_steps))),
             walker.base.eq(now.target),
             walker.position_step.eq(now.target_step),
             walker.tile_step.eq(now.tile_step),
@@ -189,151 +219,184 @@ class Accelerator(wiring.Component):
             walker.positions.eq(now.positions_last + 1),
             walker.tiles.eq(now.tiles_last + 1),
             encoder.positions.eq(now.positions_last + 1),
-            head.positions.eq(now.positions_last + 1),
-            head.classes.eq(now.classes_last + 1),
+            part.head.positions.eq(now.positions_last + 1),
+            part.head.classes.eq(now.classes_last + 1),
             attention.tokens.eq(now.positions_last + 1),
             attention.heads.eq(now.heads_last + 1),
             attention.head_rows.eq(now.head_rows_last + 1),
-            attention.head_dim.eq((now.head_rows_last + 1) * rows),
+            attention.head_dim.eq((now.head_rows_last + 1) * self.machine.row_lanes),
         ]
 
-        # ---- streams
-        # A row never waits at the residual unit: what is not added is written in one cycle, and rows to be added
-        # are whole, so they come `row_lanes / drain_lanes * time_steps` cycles apart, which `Machine` demands to be
-        # enough. So nothing behind the engine ever waits, and no ready runs back through it; `trace_overrun` would
-        # tell.
-        wiring.connect(m, wiring.flipped(self.sample), encoder.i)
-        # a long pipeline parts the counters of the gather from all that may hold them up
-        wiring.connect(m, skid_buffer(m, gather.o) if machine.pipeline == "long" else gather.o, reader.i)
-        _join(m, zero_skip.o, engine.i)
-        _join(m, tasa.o, parameters.i)
-        _join(m, parameters.o, lif.i)
-        _join(m, lif.o, packer.i)
-        _fork(m, runs[Opcode.POOL], reader.o, pool.i, zero_skip.i)
-        _fork(m, runs[Opcode.HEAD], engine.o, head.i, tasa.i)
-        m.d.comb += engine.o.ready.eq(head.i.ready)  # only the head ever says no, and only in its own pass
-        _merge(m, runs[Opcode.POOL], pool.o, packer.o, walker.i)
-        _merge(m, runs[Opcode.ATTENTION], attention.o, walker.o, residual.i)
-        wiring.connect(m, head.o, wiring.flipped(self.result))
+    def _connect_streams(self, m: Module, part: SimpleNamespace, runs: dict[Opcode, Signal]) -> None:
+        """The way of the data from block to block.
 
-        # ---- memories
-        shapes = store_shapes(machine)
+        A row never waits at the residual unit: what is not added is written in one cycle, and rows to be added
+        are whole, so they come `row_lanes / drain_lanes * time_steps` cycles apart, which `Machine` demands to be
+        enough. So nothing behind the engine ever waits, and no ready runs back through it; `trace_overrun` would
+        tell."""
+        wiring.connect(m, wiring.flipped(self.sample), part.encoder.i)
+        # a long pipeline parts the counters of the gather from all that may hold them up
+        scanned = skid_buffer(m, part.gather.o) if self.machine.pipeline == "long" else part.gather.o
+        wiring.connect(m, scanned, part.reader.i)
+        _join(m, part.zero_skip.o, part.engine.i)
+        _join(m, part.tasa.o, part.parameters.i)
+        _join(m, part.parameters.o, part.lif.i)
+        _join(m, part.lif.o, part.packer.i)
+        _fork(m, runs[Opcode.POOL], part.reader.o, part.pool.i, part.zero_skip.i)
+        _fork(m, runs[Opcode.HEAD], part.engine.o, part.head.i, part.tasa.i)
+        # only the head ever says no, and only in its own pass
+        m.d.comb += part.engine.o.ready.eq(part.head.i.ready)
+        _merge(m, runs[Opcode.POOL], part.pool.o, part.packer.o, part.walker.i)
+        _merge(m, runs[Opcode.ATTENTION], part.attention.o, part.walker.o, part.residual.i)
+        wiring.connect(m, part.head.o, wiring.flipped(self.result))
+
+    def _read_stores(self, m: Module, part: SimpleNamespace, work: _Pass) -> None:
+        """Read ports of the stores: for the blocks while a sample is worked on, for the scan otherwise."""
+        engine, attention, parameters, sequencer = part.engine, part.attention, part.parameters, part.sequencer
+        layout = parameter_layout(lanes=self.machine.drain_lanes, param_width=self.machine.param_width)
+        unpacked = layout(part.parameter_store.data)
+        scans = self._scan(m, part)
+        m.d.comb += [
+            part.weight_store.enable.eq(engine.weight_enable | scans["weights"]),
+            part.weight_store.address.eq(Mux(sequencer.busy, engine.weight_address, self.scan.row)),
+            part.program_store.enable.eq(sequencer.fetch | scans["program"]),
+            part.program_store.address.eq(Mux(scans["program"], self.scan.row, sequencer.fetch_address)),
+            attention.scan.eq(scans["denoiser"]),
+            attention.scan_entry.eq(self.scan.row),
+            engine.weight_data.as_value().eq(part.weight_store.data),
+            part.parameter_store.enable.eq(1),
+            part.parameter_store.address.eq(
+                Mux(
+                    sequencer.busy,
+                    Mux(
+                        work.runs[Opcode.HEAD],
+                        work.instruction.parameters + part.head.bias_group,
+                        parameters.read_address,
+                    ),
+                    self.scan.row,
+                )
+            ),
+            parameters.read_data.eq(part.parameter_store.data),
+            # a register on the way is made up for by the steps of a group, unless there is one only
+            part.head.bias.eq(parameters.stored.bias if self.machine.time_steps > 1 else unpacked.bias),
+        ]
+
+    def _scan(self, m: Module, part: SimpleNamespace) -> dict[str, Signal]:
+        """What the scan shows, for a check of the memories. The answer: it reads that store in this cycle."""
+        shapes = store_shapes(self.machine)
         scans = {name: Signal(name=f"scans_{name}") for name in shapes}
         stored = {
-            "weights": engine.stored.as_value(),
-            "program": self._shown(m, program_store.data),
-            "parameters": parameters.stored.as_value(),
-            "denoiser": attention.stored,
+            "weights": part.engine.stored.as_value(),
+            "program": self._shown(m, part.program_store.data),
+            "parameters": part.parameters.stored.as_value(),
+            "denoiser": part.attention.stored,
         }
         scanned = Const(0)
         for name, shape in shapes.items():
             chunk = stored[name].word_select(self.scan.chunk[: bits_for(shape.chunks - 1)], CHUNK)
-            m.d.comb += scans[name].eq(self.scan.enable & ~sequencer.busy & (self.scan.store == shape.number))
+            m.d.comb += scans[name].eq(self.scan.enable & ~part.sequencer.busy & (self.scan.store == shape.number))
             held = Signal(name=f"scanned_{name}")
             m.d.sync += held.eq(scans[name])
             scanned = scanned | (chunk & held.replicate(CHUNK))
         m.d.sync += self.scan.data.eq(scanned)
+        return scans
+
+    def _read_banks(self, m: Module, part: SimpleNamespace, work: _Pass) -> None:
+        """Read ports of the banks. A: the reader, or Q and K; B: the reader, or V, or what the residual adds to."""
+        reader, attention, residual = part.reader, part.attention, part.residual
+        bank_a, bank_b = part.bank_a, part.bank_b
         m.d.comb += [
-            weight_store.enable.eq(engine.weight_enable | scans["weights"]),
-            weight_store.address.eq(Mux(sequencer.busy, engine.weight_address, self.scan.row)),
-            program_store.enable.eq(sequencer.fetch | scans["program"]),
-            program_store.address.eq(Mux(scans["program"], self.scan.row, sequencer.fetch_address)),
-            attention.scan.eq(scans["denoiser"]),
-            attention.scan_entry.eq(self.scan.row),
-            engine.weight_data.as_value().eq(weight_store.data),
-            parameter_store.enable.eq(1),
-            parameter_store.address.eq(
-                Mux(
-                    sequencer.busy,
-                    Mux(runs[Opcode.HEAD], now.parameters + head.bias_group, parameters.read_address),
-                    self.scan.row,
-                )
-            ),
-            parameters.read_data.eq(parameter_store.data),
-            # a register on the way is made up for by the steps of a group, unless there is one only
-            head.bias.eq(parameters.stored.bias if steps > 1 else parameter_row(parameter_store.data).bias),
-        ]
-        m.d.comb += [
-            bank_a.read_enable.eq(Mux(gathers, reader.read_enable & ~from_b, attention.qk_enable)),
-            bank_a.read_address.eq(Mux(gathers, reader.read_address, attention.qk_address)),
-            reader.read_data.eq(Mux(from_b, bank_b.read_data, bank_a.read_data)),
+            bank_a.read_enable.eq(Mux(work.gathers, reader.read_enable & ~work.from_b, attention.qk_enable)),
+            bank_a.read_address.eq(Mux(work.gathers, reader.read_address, attention.qk_address)),
+            reader.read_data.eq(Mux(work.from_b, bank_b.read_data, bank_a.read_data)),
             attention.qk_data.eq(bank_a.read_data),
             attention.v_data.eq(bank_b.read_data),
             residual.read_data.eq(bank_b.read_data),
         ]
-        with m.If(from_b):
+        with m.If(work.from_b):
             m.d.comb += [
                 bank_b.read_enable.eq(reader.read_enable),
                 bank_b.read_address.eq(reader.read_address),
             ]
-        with m.Elif(runs[Opcode.ATTENTION]):
+        with m.Elif(work.runs[Opcode.ATTENTION]):
             m.d.comb += [bank_b.read_enable.eq(attention.v_enable), bank_b.read_address.eq(attention.v_address)]
         with m.Else():
             m.d.comb += [
                 bank_b.read_enable.eq(residual.read_enable),
                 bank_b.read_address.eq(residual.read_address),
             ]
-        # rows are written one cycle late: no pass reads what it writes, and the next begins later than that
-        writer = Signal(rows * steps, reset_less=True)
-        write_address, write_enable = Signal(address_width, reset_less=True), Signal()
+
+    def _write_banks(self, m: Module, part: SimpleNamespace, work: _Pass) -> _Written:
+        """Write ports of the banks, one cycle late: no pass reads what it writes, and the next begins later than
+        that."""
+        encoder, residual, now = part.encoder, part.residual, work.instruction
+        writer = Signal(self.machine.row_lanes * self.machine.time_steps, reset_less=True)
+        write_address, write_enable = Signal(self._address_width, reset_less=True), Signal()
         write_banks = Signal(2)
-        with m.If(runs[Opcode.INPUT]):
+        with m.If(work.runs[Opcode.INPUT]):
             m.d.comb += write_enable.eq(encoder.write.enable)
             m.d.sync += [writer.eq(encoder.write.row), write_address.eq(encoder.write.address)]
         with m.Else():
             m.d.comb += write_enable.eq(residual.write.enable)
             m.d.sync += [writer.eq(residual.write.row), write_address.eq(residual.write.address)]
-        for number, bank in enumerate((bank_a, bank_b)):
+        for number, bank in enumerate((part.bank_a, part.bank_b)):
             m.d.comb += [
                 bank.write.enable.eq(write_banks[number]),
                 bank.write.address.eq(write_address),
                 bank.write.row.eq(writer),
             ]
             m.d.sync += write_banks[number].eq(
-                write_enable & sequencer.busy & ((now.target_bank == number) | now.mirror)
+                write_enable & part.sequencer.busy & ((now.target_bank == number) | now.mirror)
             )
+        return _Written(writer, write_address, write_banks)
 
-        # ---- loading
-        if machine.weights != "rom" or machine.tables != "rom":
-            entry, arrived = Signal.like(self.load.payload), Signal()
-            m.d.comb += self.load.ready.eq(~sequencer.busy)
-            word = [entry.eq(self.load.payload), arrived.eq(self.load.valid & self.load.ready)]
-            if machine.pipeline == "long":  # the way into every block RAM
-                m.d.sync += word
-            else:
-                m.d.comb += word
-            m.d.comb += loads.eq(self.load.valid | arrived)
-            blocks_of = {"weights": weight_store, "program": program_store}
-            blocks_of |= {"parameters": parameter_store, "denoiser": attention}
-            for name, target in blocks_of.items():
-                if not shapes[name].loadable:
-                    continue
-                m.d.comb += [
-                    target.load.enable.eq(arrived & (entry.store == shapes[name].number)),
-                    target.load.address.eq(entry.row),
-                    target.load.chunk.eq(entry.chunk),
-                    target.load.data.eq(entry.data),
-                ]
-
-        if self._trace:
+    def _load_stores(self, m: Module, part: SimpleNamespace, loads: Signal) -> None:
+        """Words that are loaded, to their stores."""
+        entry, arrived = Signal.like(self.load.payload), Signal()
+        m.d.comb += self.load.ready.eq(~part.sequencer.busy)
+        word = [entry.eq(self.load.payload), arrived.eq(self.load.valid & self.load.ready)]
+        if self.machine.pipeline == "long":  # the way into every block RAM
+            m.d.sync += word
+        else:
+            m.d.comb += word
+        m.d.comb += loads.eq(self.load.valid | arrived)
+        blocks_of = {
+            "weights": part.weight_store,
+            "program": part.program_store,
+            "parameters": part.parameter_store,
+            "denoiser": part.attention,
+        }
+        shapes = store_shapes(self.machine)
+        for name, target in blocks_of.items():
+            if not shapes[name].loadable:
+                continue
             m.d.comb += [
-                self.trace_row.eq(residual.i.payload.row),
-                self.trace_row_address.eq(residual.i.payload.address),
-                self.trace_row_valid.eq(residual.i.valid & residual.i.ready),
-                self.trace_write.eq(writer),
-                self.trace_write_valid.eq(write_banks),
-                self.trace_write_address.eq(write_address),
-                self.trace_score.eq(attention.trace_score.score),
-                self.trace_score_valid.eq(attention.trace_score.valid),
-                self.trace_entry.eq(attention.trace_entry.value),
-                self.trace_entry_step.eq(attention.trace_entry.t),
-                self.trace_entry_key.eq(attention.trace_entry.j),
-                self.trace_entry_valid.eq(attention.trace_entry.valid),
-                self.trace_collision_valid.eq(bank_a.collision | bank_b.collision),
-                self.trace_overrun_valid.eq(residual.i.valid & ~residual.i.ready),
-                *(getattr(self, f"trace_{kind}_pass").eq(sequencer.index) for kind in _TRACES),
+                target.load.enable.eq(arrived & (entry.store == shapes[name].number)),
+                target.load.address.eq(entry.row),
+                target.load.chunk.eq(entry.chunk),
+                target.load.data.eq(entry.data),
             ]
-        return m
+
+    def _show_traces(self, m: Module, part: SimpleNamespace, written: _Written) -> None:
+        """What the passes produce, for benches."""
+        attention, rows = part.attention, part.residual.i
+        m.d.comb += [
+            self.trace_row.eq(rows.payload.row),
+            self.trace_row_address.eq(rows.payload.address),
+            self.trace_row_valid.eq(rows.valid & rows.ready),
+            self.trace_write.eq(written.row),
+            self.trace_write_valid.eq(written.banks),
+            self.trace_write_address.eq(written.address),
+            self.trace_score.eq(attention.trace_score.score),
+            self.trace_score_valid.eq(attention.trace_score.valid),
+            self.trace_entry.eq(attention.trace_entry.value),
+            self.trace_entry_step.eq(attention.trace_entry.t),
+            self.trace_entry_key.eq(attention.trace_entry.j),
+            self.trace_entry_valid.eq(attention.trace_entry.valid),
+            self.trace_collision_valid.eq(part.bank_a.collision | part.bank_b.collision),
+            self.trace_overrun_valid.eq(rows.valid & ~rows.ready),
+            *(getattr(self, f"trace_{kind}_pass").eq(part.sequencer.index) for kind in _TRACES),
+        ]
 
     def _shown(self, m, row):
         """A row of a store for the scan, as weights and parameters have it: long pipelines put it in a register."""
