@@ -28,6 +28,101 @@ _HEADER = 512 - 4  # first payload byte
 _START = _HEADER - 2  # sequence, opcode
 
 
+class _Walk:
+    """The walk through a body, bit by bit, and the register that shifts with it."""
+
+    def __init__(self):
+        self.walk = Signal(12, init=_START << 3)
+        self.place, self.bit, self.low = self.walk[3:], self.walk[:3], self.walk[3:5]  # byte, its bit
+        self.header = self.place[8]  # of the payload, or what comes before it
+        self.end = Signal(9)  # behind the payload's last byte
+        self.word = Signal(32)
+        # back to the first byte; one bit on; that bit
+        self.rewind, self.shift, self.ones = Signal(), Signal(), Signal(name="ones")
+        # what the walk is for, if not to act: a request comes in; its answer goes out, at last its CRC
+        self.receiving, self.answering, self.tail = Signal(init=1), Signal(), Signal(name="tail")
+
+    def step(self, m: Module) -> None:
+        """The counter."""
+        with m.If(self.rewind):
+            m.d.sync += self.walk.eq(_START << 3)
+        with m.Elif(self.shift):
+            m.d.sync += self.walk.eq(self.walk + 1)
+
+
+class _Request:
+    """What the request at hand is, where it is at, and how it will be answered."""
+
+    def __init__(self, rows: int):
+        self.kinds = tuple(Signal(name=f"is_{opcode.name.lower()}") for opcode in Opcode)
+        self.is_read, self.is_write, self.is_load, self.is_sample = self.kinds
+        self.status = Signal(Answer)
+        self.rows = rows  # bits of a store's row
+        # of a register, of a row of a store; for a SAMPLE also the cycles that a byte has waited
+        self.address = Signal(max(PATIENCE, rows) + 1)
+        self.address_set, self.address_up, self.address_home = Signal(), Signal(), Signal(name="address_home")
+        # of a READ, a cycle late
+        self.words_sent, self.count_wrong = Signal(), Signal(name="count_wrong")
+
+    def step(self, m: Module, walk: _Walk) -> None:
+        """The address."""
+        home = REGISTERS["sample_bytes"].address  # a SAMPLE reads this register, and then the one behind it
+        assert REGISTERS["sample_length"].address == home + 1
+        with m.If(self.address_home):
+            m.d.sync += self.address.eq(home)
+        with m.Elif(self.address_set):
+            m.d.sync += self.address.eq(walk.word[16:])
+        with m.Elif(self.address_up):
+            m.d.sync += self.address.eq(self.address + 1)
+
+
+class _Frame:
+    """What is known of the frame that comes in."""
+
+    def __init__(self, walk: _Walk):
+        self.spoiled = Signal()
+        # a byte of it comes; its delimiter comes; it was whole and is good
+        self.content, self.closing, self.good = Signal(), Signal(), Signal(name="good")
+        self.full = walk.header & ~walk.place[7]  # MAX_PAYLOAD bytes and the CRC
+
+
+class _States:
+    """What happens next: one flip-flop a state, because no two states share logic."""
+
+    def __init__(self, m: Module, walk: _Walk, request: _Request):
+        self._m, self._walk = m, walk
+        names = (
+            *("receive", "turn", "fetch", "pick", "shift", "act", "emit"),
+            *("check", "ask", "wait", "load", "loaded", "sample"),
+        )
+        self.now = {name: Signal(name=f"in_{name}", init=name == "receive") for name in names}
+        self._then = {name: Signal(name=f"to_{name}") for name in names}
+        m.d.sync += [self.now[name].eq(self._then[name]) for name in names]
+        self._begin, self._code = Signal(), Signal(Answer)
+        with m.If(self._begin):
+            m.d.sync += [request.status.eq(self._code), walk.answering.eq(1)]
+
+    def go(self, name: str) -> None:
+        """To that state."""
+        self._m.d.comb += self._then[name].eq(1)
+
+    def answer(self, reason: Answer = Answer.OK, *, when: Value | int = 1) -> None:
+        """With status `reason`, or OK."""
+        m = self._m
+        m.d.comb += self._begin.eq(1)
+        # bit by bit, so that reasons of different states meet in an OR
+        m.d.comb += [part.eq(when) for number, part in enumerate(self._code) if reason >> number & 1]
+        self.go("turn")
+
+    def proceed(self) -> None:
+        """Answer at the end of the payload, else go on."""
+        m = self._m
+        with m.If(self._walk.place == self._walk.end):
+            self.answer()
+        with m.Else():
+            self.go("fetch")
+
+
 class HostLink(wiring.Component):
     """Takes requests, acts on them, answers.
 
@@ -76,259 +171,267 @@ class HostLink(wiring.Component):
         m = Module()
         m.submodules.decoder = decoder = CobsDecoder()
         m.submodules.encoder = encoder = CobsEncoder()
-        m.submodules.buffer = buffer = SpikeBank(width=8, depth=512, block=True)
-        m.submodules.check = check = OffsetCheck()
+        m.submodules.buffer = SpikeBank(width=8, depth=512, block=True)
+        m.submodules.check = OffsetCheck()
         m.submodules.chunks = chunks = ChunkCounter(self._shapes.values())
-        m.submodules.crc = crc = CRC32_ISO_HDLC(data_width=1).create()
+        m.submodules.crc = CRC32_ISO_HDLC(data_width=1).create()
         wiring.connect(m, wiring.flipped(self.i), decoder.i)
         wiring.connect(m, encoder.o, wiring.flipped(self.o))
         given, sent = register_slice(m, decoder.o), encoder.i
 
-        # ---- the walk: byte `place` (bits 3 and up) and bit `bit` of the body
-        walk = Signal(12, init=_START << 3)
-        place, bit, low = walk[3:], walk[:3], walk[3:5]
-        header = place[8]  # of the payload, or what comes before it
-        end = Signal(9)  # behind the payload's last byte
-        word = Signal(32)
-        rewind, shift, ones = Signal(), Signal(), Signal()
-        receiving, answering, tail = Signal(init=1), Signal(), Signal()  # tail: sending the CRC
-        with m.If(rewind):
-            m.d.sync += walk.eq(_START << 3)
-        with m.Elif(shift):
-            m.d.sync += walk.eq(walk + 1)
-
-        # ---- registers of a request
-        is_read, is_write, is_load, is_sample = (Signal(name=f"is_{opcode.name.lower()}") for opcode in Opcode)
-        status = Signal(Answer)
-        rows = bits_for(max(shape.rows for shape in self._shapes.values()) - 1)
-        address = Signal(max(PATIENCE, rows) + 1)
-        address_set, address_up, address_home = Signal(), Signal(), Signal()
-        home = REGISTERS["sample_bytes"].address  # a SAMPLE reads this register, and then the one behind it
-        assert REGISTERS["sample_length"].address == home + 1
-        with m.If(address_home):
-            m.d.sync += address.eq(home)
-        with m.Elif(address_set):
-            m.d.sync += address.eq(word[16:])
-        with m.Elif(address_up):
-            m.d.sync += address.eq(address + 1)
-
-        # ---- one bit of the walk
-        stored = Signal()
-        # chosen a cycle ahead: a block RAM is slow to show its data
-        m.d.sync += stored.eq(buffer.read_data.bit_select((bit + shift)[:3], 1))
-        with m.If(~answering):
-            m.d.comb += ones.eq(stored)
-        with m.Elif(header):
-            m.d.comb += ones.eq(
-                Mux(
-                    place == _HEADER + 3,
-                    status.bit_select(bit, 1),
-                    stored | ((place == _START + 1) & (bit == 7)),
-                )
-            )
-        with m.Else():
-            m.d.comb += ones.eq(Mux(tail, crc.crc[0], word[0]))
-        with m.If(shift):
-            m.d.sync += word.eq(Cat(word[1:], ones))
-        with m.Elif(self.bus.done):
-            m.d.sync += word.eq(self.bus.read_data)
-        skipped = header & place[2] & (place[:2] != 3)  # payload bytes, walked through but not answered
+        walk = _Walk()
+        walk.step(m)
+        request = _Request(bits_for(max(shape.rows for shape in self._shapes.values()) - 1))
+        request.step(m, walk)
+        self._shift(m, walk, request)
+        self._compare(m, walk)
+        frame = self._watch(m, walk, given)
         m.d.comb += [
-            # the register moves on undisturbed by what goes out
-            crc.data.eq(ones ^ (answering & tail)),
-            crc.valid.eq(shift & (receiving | (answering & ~skipped))),
+            sent.payload.value.eq(walk.word[24:]),
+            self.bus.address.eq(request.address),
+            self.bus.write.eq(request.is_write),
+            self.bus.write_data.eq(walk.word),
+            self.sample.payload.value.eq(walk.word[24:]),
         ]
-
-        # ---- a SAMPLE's offset plus length against the word that leaves while the offset comes
-        m.d.comb += [
-            check.clear.eq(rewind),
-            check.step.eq(shift & header & place[2]),
-            check.offset.eq(ones),
-            check.length.eq((low == 0) & end.bit_select(bit, 1)),
-            check.reference.eq(word[0]),
-        ]
-
-        # ---- frames: every one that has a beat is counted once
-        spoiled = Signal()
-        content, closing, good = Signal(), Signal(), Signal()
-        full = header & ~place[7]  # MAX_PAYLOAD bytes and the CRC
-        m.d.comb += [
-            content.eq(given.valid & given.ready & ~given.payload.last),
-            closing.eq(given.valid & given.ready & given.payload.last),
-            good.eq(receiving & ~given.payload.bad & ~spoiled & crc.match_detected & ~(header & place[7])),
-            buffer.write.address.eq(place),
-            buffer.write.row.eq(given.payload.value),
-            buffer.read_address.eq(place),
-        ]
-        with m.If(closing):
-            m.d.sync += spoiled.eq(0)
-        with m.Elif(content & (~receiving | full)):
-            m.d.sync += spoiled.eq(1)
-        m.d.sync += [self.frame_good.eq(closing & good), self.frame_dropped.eq(closing & ~good)]
-
-        m.d.comb += [
-            sent.payload.value.eq(word[24:]),
-            self.bus.address.eq(address),
-            self.bus.write.eq(is_write),
-            self.bus.write_data.eq(word),
-            self.sample.payload.value.eq(word[24:]),
-        ]
-
-        # ---- where a LOAD's next word goes
-        m.d.comb += [chunks.first_store.eq(word[16:24]), chunks.first_chunk.eq(word[24:])]
-        if self._loads:
+        m.d.comb += [chunks.first_store.eq(walk.word[16:24]), chunks.first_chunk.eq(walk.word[24:])]
+        if self._loads:  # where a LOAD's next word goes
             target = self.load.payload
             m.d.comb += [
                 target.store.eq(chunks.store),
-                target.row.eq(address),
+                target.row.eq(request.address),
                 target.chunk.eq(chunks.chunk),
-                target.data.eq(word[16:]),
+                target.data.eq(walk.word[16:]),
             ]
 
-        # ---- what happens next: one flip-flop a state, because no two states share logic
-        names = (
-            *("receive", "turn", "fetch", "pick", "shift", "act", "emit"),
-            *("check", "ask", "wait", "load", "loaded", "sample"),
-        )
-        now = {name: Signal(name=f"in_{name}", init=name == "receive") for name in names}
-        then = {name: Signal(name=f"to_{name}") for name in names}
-        m.d.sync += [now[name].eq(then[name]) for name in names]
+        states = _States(m, walk, request)
+        m.d.comb += given.ready.eq(~walk.receiving | states.now["receive"])
+        self._receive(m, walk, request, frame, states)
+        self._next_byte(m, walk, request, states)
+        self._count(m, walk, request)
+        self._emit(m, walk, request, sent, states)
+        self._act(m, walk, request, states)
+        self._check(m, walk, request, states)
+        self._access(m, walk, request, states)
+        self._load(m, request, states)
+        self._sample(m, request, states)
+        return m
 
-        def go(name: str) -> None:
-            m.d.comb += then[name].eq(1)
-
-        begin, code = Signal(), Signal(Answer)
-        with m.If(begin):
-            m.d.sync += [status.eq(code), answering.eq(1)]
-
-        def answer(reason: Answer = Answer.OK, *, when: Value | int = 1) -> None:
-            """With status `reason`, or OK."""
-            m.d.comb += begin.eq(1)
-            # bit by bit, so that reasons of different states meet in an OR
-            m.d.comb += [part.eq(when) for number, part in enumerate(code) if reason >> number & 1]
-            go("turn")
-
-        def proceed() -> None:
-            """Answer at the end of the payload, else go on."""
-            with m.If(place == end):
-                answer()
-            with m.Else():
-                go("fetch")
-
-        m.d.comb += given.ready.eq(~receiving | now["receive"])
-        with m.If(now["receive"]):
-            with m.If(content & ~spoiled & ~full):
-                m.d.comb += buffer.write.enable.eq(1)
-                go("fetch")
-            with m.Elif(closing):
-                m.d.comb += [rewind.eq(1), crc.start.eq(1), address_home.eq(1)]
-                m.d.sync += [receiving.eq(~good), end.eq(place - _CRC_BYTES)]
-                with m.If(good):
-                    go("fetch")
-                with m.Else():
-                    go("receive")
-            with m.Else():
-                go("receive")
-        with m.If(now["turn"]):
-            m.d.comb += [rewind.eq(1), crc.start.eq(1)]
-            go("fetch")
-        with m.If(now["fetch"]):
-            # a READ finds its count at the end of the header as often as it needs it
-            held = is_read & ~receiving & (~header | (place[:3] == 7))
-            m.d.comb += buffer.read_enable.eq(~held)
-            go("pick")
-        with m.If(now["pick"]):
-            go("shift")
-        # In the states behind it `place` is the next byte: _START + 1 .. _HEADER + 3, then 0 and up. The header's
-        # bytes differ in three bits.
-        with m.If(now["shift"]):
-            m.d.comb += shift.eq(1)
-            with m.If(bit != 7):
-                go("shift")
-            with m.Elif(receiving):
-                go("receive")
-            with m.Elif(answering):
-                go("emit")
-            with m.Else():
-                go("act")
-        with m.If((now["act"] | now["emit"]) & header & (place[:3] == 6)):
-            m.d.comb += [chunks.set.eq(1), address_set.eq(~is_sample)]
-        words_sent, count_wrong = Signal(), Signal()  # of a READ, a cycle late
-        count = buffer.read_data
-        m.d.sync += [
-            words_sent.eq(walk[5:11] == count[:6]),
-            count_wrong.eq((count == 0) | (count > MAX_REGISTERS)),
+    def _shift(self, m: Module, walk: _Walk, request: _Request) -> None:
+        """One bit of the walk: of the request, of the answer's header, of the register, or of the CRC."""
+        buffer, crc = m.submodules.buffer, m.submodules.crc
+        stored = Signal()
+        # chosen a cycle ahead: a block RAM is slow to show its data
+        m.d.sync += stored.eq(buffer.read_data.bit_select((walk.bit + walk.shift)[:3], 1))
+        with m.If(~walk.answering):
+            m.d.comb += walk.ones.eq(stored)
+        with m.Elif(walk.header):
+            m.d.comb += walk.ones.eq(
+                Mux(
+                    walk.place == _HEADER + 3,
+                    request.status.bit_select(walk.bit, 1),
+                    stored | ((walk.place == _START + 1) & (walk.bit == 7)),
+                )
+            )
+        with m.Else():
+            m.d.comb += walk.ones.eq(Mux(walk.tail, crc.crc[0], walk.word[0]))
+        with m.If(walk.shift):
+            m.d.sync += walk.word.eq(Cat(walk.word[1:], walk.ones))
+        with m.Elif(self.bus.done):
+            m.d.sync += walk.word.eq(self.bus.read_data)
+        # payload bytes, walked through but not answered
+        skipped = walk.header & walk.place[2] & (walk.place[:2] != 3)
+        m.d.comb += [
+            # the register moves on undisturbed by what goes out
+            crc.data.eq(walk.ones ^ (walk.answering & walk.tail)),
+            crc.valid.eq(walk.shift & (walk.receiving | (walk.answering & ~skipped))),
         ]
-        with m.If(now["emit"]):
+
+    def _compare(self, m: Module, walk: _Walk) -> None:
+        """A SAMPLE's offset plus length against the word that leaves while the offset comes."""
+        check = m.submodules.check
+        m.d.comb += [
+            check.clear.eq(walk.rewind),
+            check.step.eq(walk.shift & walk.header & walk.place[2]),
+            check.offset.eq(walk.ones),
+            check.length.eq((walk.low == 0) & walk.end.bit_select(walk.bit, 1)),
+            check.reference.eq(walk.word[0]),
+        ]
+
+    def _watch(self, m: Module, walk: _Walk, given: stream.Interface) -> _Frame:
+        """Frames that come in: every one that has a beat is counted once."""
+        buffer, frame = m.submodules.buffer, _Frame(walk)
+        m.d.comb += [
+            frame.content.eq(given.valid & given.ready & ~given.payload.last),
+            frame.closing.eq(given.valid & given.ready & given.payload.last),
+            frame.good.eq(
+                walk.receiving
+                & ~given.payload.bad
+                & ~frame.spoiled
+                & m.submodules.crc.match_detected
+                & ~(walk.header & walk.place[7])
+            ),
+            buffer.write.address.eq(walk.place),
+            buffer.write.row.eq(given.payload.value),
+            buffer.read_address.eq(walk.place),
+        ]
+        with m.If(frame.closing):
+            m.d.sync += frame.spoiled.eq(0)
+        with m.Elif(frame.content & (~walk.receiving | frame.full)):
+            m.d.sync += frame.spoiled.eq(1)
+        m.d.sync += [
+            self.frame_good.eq(frame.closing & frame.good),
+            self.frame_dropped.eq(frame.closing & ~frame.good),
+        ]
+        return frame
+
+    def _rewind(self, m: Module, walk: _Walk) -> None:
+        """A new walk, with a new CRC."""
+        m.d.comb += [walk.rewind.eq(1), m.submodules.crc.start.eq(1)]
+
+    def _receive(self, m: Module, walk: _Walk, request: _Request, frame: _Frame, states: _States) -> None:
+        """State `receive`: bytes into the buffer, each walked through for its CRC, up to the delimiter."""
+        with m.If(states.now["receive"]):
+            with m.If(frame.content & ~frame.spoiled & ~frame.full):
+                m.d.comb += m.submodules.buffer.write.enable.eq(1)
+                states.go("fetch")
+            with m.Elif(frame.closing):
+                self._rewind(m, walk)
+                m.d.comb += request.address_home.eq(1)
+                m.d.sync += [walk.receiving.eq(~frame.good), walk.end.eq(walk.place - _CRC_BYTES)]
+                with m.If(frame.good):
+                    states.go("fetch")
+                with m.Else():
+                    states.go("receive")
+            with m.Else():
+                states.go("receive")
+
+    def _next_byte(self, m: Module, walk: _Walk, request: _Request, states: _States) -> None:
+        """States `turn`, which begins the answer, and `fetch`, `pick`, `shift`: a byte from the buffer, its bits
+        through the register.
+
+        In the states behind them `place` is the next byte: _START + 1 .. _HEADER + 3, then 0 and up. The header's
+        bytes differ in three bits."""
+        with m.If(states.now["turn"]):
+            self._rewind(m, walk)
+            states.go("fetch")
+        with m.If(states.now["fetch"]):
+            # a READ finds its count at the end of the header as often as it needs it
+            held = request.is_read & ~walk.receiving & (~walk.header | (walk.place[:3] == 7))
+            m.d.comb += m.submodules.buffer.read_enable.eq(~held)
+            states.go("pick")
+        with m.If(states.now["pick"]):
+            states.go("shift")
+        with m.If(states.now["shift"]):
+            m.d.comb += walk.shift.eq(1)
+            with m.If(walk.bit != 7):
+                states.go("shift")
+            with m.Elif(walk.receiving):
+                states.go("receive")
+            with m.Elif(walk.answering):
+                states.go("emit")
+            with m.Else():
+                states.go("act")
+        with m.If((states.now["act"] | states.now["emit"]) & walk.header & (walk.place[:3] == 6)):
+            m.d.comb += [m.submodules.chunks.set.eq(1), request.address_set.eq(~request.is_sample)]
+
+    def _count(self, m: Module, walk: _Walk, request: _Request) -> None:
+        """The words of a READ against its count, which the buffer holds at its output."""
+        count = m.submodules.buffer.read_data
+        m.d.sync += [
+            request.words_sent.eq(walk.walk[5:11] == count[:6]),
+            request.count_wrong.eq((count == 0) | (count > MAX_REGISTERS)),
+        ]
+
+    def _emit(self, m: Module, walk: _Walk, request: _Request, sent: stream.Interface, states: _States) -> None:
+        """State `emit`: a byte of the answer; behind its last the link is free for the next request."""
+        with m.If(states.now["emit"]):
             m.d.comb += [
-                sent.valid.eq(~(header & place[2] & (low != 0))),
-                sent.payload.last.eq(tail & ~header & (low == 0)),
+                sent.valid.eq(~(walk.header & walk.place[2] & (walk.low != 0))),
+                sent.payload.last.eq(walk.tail & ~walk.header & (walk.low == 0)),
             ]
             with m.If(sent.valid & ~sent.ready):
-                go("emit")
-            with m.Elif(header | (low != 0)):
-                go("fetch")
-            with m.Elif(tail):
-                m.d.comb += [rewind.eq(1), crc.start.eq(1)]
-                m.d.sync += [receiving.eq(1), answering.eq(0), tail.eq(0)]
-                go("receive")
-            with m.Elif(is_read & (status == Answer.OK)):
-                go("ask")
+                states.go("emit")
+            with m.Elif(walk.header | (walk.low != 0)):
+                states.go("fetch")
+            with m.Elif(walk.tail):
+                self._rewind(m, walk)
+                m.d.sync += [walk.receiving.eq(1), walk.answering.eq(0), walk.tail.eq(0)]
+                states.go("receive")
+            with m.Elif(request.is_read & (request.status == Answer.OK)):
+                states.go("ask")
             with m.Else():
-                m.d.sync += tail.eq(1)
-                go("fetch")
-        begins = place[2:8] == 0
-        with m.If(now["act"]):
-            with m.If(header):
-                with m.If(low == 0):
-                    m.d.sync += [
-                        flag.eq(word[24:] == opcode)
-                        for flag, opcode in zip((is_read, is_write, is_load, is_sample), Opcode, strict=True)
-                    ]
-                    go("check")
-                with m.Elif((low == 2) & is_load & chunks.foreign):
-                    answer(Answer.ADDRESS)
+                m.d.sync += walk.tail.eq(1)
+                states.go("fetch")
+
+    def _act(self, m: Module, walk: _Walk, request: _Request, states: _States) -> None:
+        """State `act`: a byte of the request was walked through."""
+        check = m.submodules.check
+        begins = walk.place[2:8] == 0  # the first four bytes behind the header
+        with m.If(states.now["act"]):
+            with m.If(walk.header):
+                self._act_on_header(m, walk, request, states)
+            with m.Elif(request.is_read):
+                with m.If(walk.low != 0):
+                    states.go("fetch")
+                with m.Elif(request.count_wrong):
+                    states.answer(Answer.LENGTH)
                 with m.Else():
-                    go("fetch")
-            with m.Elif(is_read):
-                with m.If(low != 0):
-                    go("fetch")
-                with m.Elif(count_wrong):
-                    answer(Answer.LENGTH)
+                    states.go("ask")
+            with m.Elif(request.is_write):
+                with m.If(walk.low == 2):
+                    states.go("ask")
                 with m.Else():
-                    go("ask")
-            with m.Elif(is_write):
-                with m.If(low == 2):
-                    go("ask")
-                with m.Else():
-                    go("fetch")
-            with m.Elif(is_load):
-                with m.If(place[0]):
-                    go("fetch")
-                with m.Elif(~begins):
-                    go("load")
-                with m.Elif(~place[1]):
-                    m.d.comb += address_set.eq(1)
-                    go("fetch")
-                with m.Else():
-                    upper = max(16, rows) - 16
-                    if upper:
-                        m.d.sync += address[16:rows].eq(word[16:])
-                    with m.If(word[16 + upper :].any()):
-                        answer(Answer.ADDRESS)
-                    with m.Else():
-                        go("fetch")
-            with m.Elif(~(begins & (low == 0))):
-                go("sample")
-            with m.Elif(address[0] & ~check.beyond):  # both registers were compared
-                m.d.comb += address_home.eq(1)
-                go("fetch")
-            with m.Elif(~address[0] & check.beyond & ~check.other):
-                m.d.comb += rewind.eq(1)
-                go("fetch")
+                    states.go("fetch")
+            with m.Elif(request.is_load):
+                self._act_on_load(m, walk, request, begins, states)
+            with m.Elif(~(begins & (walk.low == 0))):
+                states.go("sample")
+            # a SAMPLE's offset was compared with a register
+            with m.Elif(request.address[0] & ~check.beyond):  # both registers were compared
+                m.d.comb += request.address_home.eq(1)
+                states.go("fetch")
+            with m.Elif(~request.address[0] & check.beyond & ~check.other):
+                m.d.comb += walk.rewind.eq(1)
+                states.go("fetch")
             with m.Else():
-                answer(Answer.OFFSET, when=check.beyond)  # then it is a repeat
-        with m.If(now["check"]):
+                states.answer(Answer.OFFSET, when=check.beyond)  # then it is a repeat
+
+    def _act_on_header(self, m: Module, walk: _Walk, request: _Request, states: _States) -> None:
+        """The opcode, then, of a LOAD, store and chunk."""
+        with m.If(walk.low == 0):
+            m.d.sync += [
+                flag.eq(walk.word[24:] == opcode) for flag, opcode in zip(request.kinds, Opcode, strict=True)
+            ]
+            states.go("check")
+        with m.Elif((walk.low == 2) & request.is_load & m.submodules.chunks.foreign):
+            states.answer(Answer.ADDRESS)
+        with m.Else():
+            states.go("fetch")
+
+    def _act_on_load(self, m: Module, walk: _Walk, request: _Request, begins: Value, states: _States) -> None:
+        """The row, a half of it each time, then words."""
+        rows = request.rows
+        with m.If(walk.place[0]):
+            states.go("fetch")
+        with m.Elif(~begins):
+            states.go("load")
+        with m.Elif(~walk.place[1]):
+            m.d.comb += request.address_set.eq(1)
+            states.go("fetch")
+        with m.Else():
+            upper = max(16, rows) - 16
+            if upper:
+                m.d.sync += request.address[16:rows].eq(walk.word[16:])
+            with m.If(walk.word[16 + upper :].any()):
+                states.answer(Answer.ADDRESS)
+            with m.Else():
+                states.go("fetch")
+
+    def _check(self, m: Module, walk: _Walk, request: _Request, states: _States) -> None:
+        """State `check`: opcode, length, and whether it can be done now."""
+        is_read, is_write, is_load, is_sample = request.kinds
+        end = walk.end
+        with m.If(states.now["check"]):
             right = Signal()
             m.d.comb += right.eq(
                 (is_read & (end == (_HEADER + 3) % 512))
@@ -337,64 +440,73 @@ class HostLink(wiring.Component):
                 | (is_sample & ~end[8] & end.any())
             )
             with m.If(~(is_read | is_write | is_load | is_sample)):
-                answer(Answer.OPCODE)
+                states.answer(Answer.OPCODE)
             with m.Elif(~right):
-                answer(Answer.LENGTH)
+                states.answer(Answer.LENGTH)
             with m.Elif(self.busy & (is_load | (is_sample & self.sample_full))):
-                answer(Answer.BUSY)
+                states.answer(Answer.BUSY)
             with m.Elif(is_sample):
-                go("ask")
+                states.go("ask")
             with m.Else():
-                go("fetch")
-        with m.If(now["ask"]):
-            with m.If(is_read & words_sent & answering):
-                m.d.sync += tail.eq(1)
-                go("fetch")
-            with m.Elif(is_read & words_sent):
-                answer()
-            with m.Elif(address[len(self.bus.address) :].any() & ~answering):
-                answer(Answer.ADDRESS)
+                states.go("fetch")
+
+    def _access(self, m: Module, walk: _Walk, request: _Request, states: _States) -> None:
+        """States `ask` and `wait`: an access to a register."""
+        with m.If(states.now["ask"]):
+            with m.If(request.is_read & request.words_sent & walk.answering):
+                m.d.sync += walk.tail.eq(1)
+                states.go("fetch")
+            with m.Elif(request.is_read & request.words_sent):
+                states.answer()
+            with m.Elif(request.address[len(self.bus.address) :].any() & ~walk.answering):
+                states.answer(Answer.ADDRESS)
             with m.Else():
                 m.d.comb += self.bus.enable.eq(1)
-                go("wait")
-        with m.If(now["wait"]):
+                states.go("wait")
+        with m.If(states.now["wait"]):
             with m.If(~self.bus.done):
-                go("wait")
+                states.go("wait")
             with m.Else():
-                m.d.comb += address_up.eq(1)
-                with m.If(self.bus.error & ~answering):
-                    answer(Answer.ADDRESS)
-                with m.Elif(is_write):
-                    proceed()
+                m.d.comb += request.address_up.eq(1)
+                with m.If(self.bus.error & ~walk.answering):
+                    states.answer(Answer.ADDRESS)
+                with m.Elif(request.is_write):
+                    states.proceed()
                 with m.Else():
-                    go("fetch")
-        if self._loads:
-            with m.If(now["load"]):
-                with m.If(address[rows:].any()):
-                    answer(Answer.ADDRESS)
+                    states.go("fetch")
+
+    def _load(self, m: Module, request: _Request, states: _States) -> None:
+        """States `load` and `loaded`: a word into its store."""
+        if not self._loads:
+            with m.If(states.now["load"]):
+                states.answer(Answer.ADDRESS)
+            return
+        chunks = m.submodules.chunks
+        with m.If(states.now["load"]):
+            with m.If(request.address[request.rows :].any()):
+                states.answer(Answer.ADDRESS)
+            with m.Else():
+                m.d.comb += self.load.valid.eq(1)
+                with m.If(self.load.ready):
+                    states.go("loaded")
                 with m.Else():
-                    m.d.comb += self.load.valid.eq(1)
-                    with m.If(self.load.ready):
-                        go("loaded")
-                    with m.Else():
-                        go("load")
-            with m.If(now["loaded"]):
-                m.d.comb += [chunks.up.eq(1), address_up.eq(chunks.last)]
-                with m.If(self.load_error):
-                    answer(Answer.ADDRESS)
-                with m.Else():
-                    proceed()
-        else:
-            with m.If(now["load"]):
-                answer(Answer.ADDRESS)
-        with m.If(now["sample"]):
+                    states.go("load")
+        with m.If(states.now["loaded"]):
+            m.d.comb += [chunks.up.eq(1), request.address_up.eq(chunks.last)]
+            with m.If(self.load_error):
+                states.answer(Answer.ADDRESS)
+            with m.Else():
+                states.proceed()
+
+    def _sample(self, m: Module, request: _Request, states: _States) -> None:
+        """State `sample`: a byte of a sample to the core, which may keep it waiting for so long only."""
+        with m.If(states.now["sample"]):
             m.d.comb += self.sample.valid.eq(1)
             with m.If(self.sample.ready):
-                m.d.comb += address_home.eq(1)
-                proceed()
-            with m.Elif(address[PATIENCE]):
-                answer(Answer.STALLED)
+                m.d.comb += request.address_home.eq(1)
+                states.proceed()
+            with m.Elif(request.address[PATIENCE]):
+                states.answer(Answer.STALLED)
             with m.Else():
-                m.d.comb += address_up.eq(1)
-                go("sample")
-        return m
+                m.d.comb += request.address_up.eq(1)
+                states.go("sample")
