@@ -17,14 +17,14 @@ MUTANTS = [
     },
     {
         "file": "gateware/axi/stream.py",
-        "old": "self.bus.request.eq(begun)",
+        "old": "self.bus.request.eq(now.begun)",
         "new": "self.bus.request.eq(0)",
         "test": "tests/gateware/test_axi.py::test_bench",
         "why": "the core keeps the bytes of a dropped packet",
     },
     {
         "file": "gateware/axi/stream.py",
-        "old": "with m.If(self.cut & begun):",
+        "old": "with m.If(self.cut & now.begun):",
         "new": "with m.If(0):",
         "test": "tests/gateware/test_axi.py::test_bench",
         "why": "the rest of a sample that was cut begins a new one",
@@ -38,8 +38,8 @@ MUTANTS = [
     },
     {
         "file": "gateware/axi/stream.py",
-        "old": "m.d.sync += left.eq(self.bus.read_data - 1)",
-        "new": "m.d.sync += left.eq(self.bus.read_data)",
+        "old": "m.d.sync += now.left.eq(self.bus.read_data - 1)",
+        "new": "m.d.sync += now.left.eq(self.bus.read_data)",
         "test": "tests/gateware/test_axi.py::test_bench",
         "why": "TLAST is expected a byte too late",
     },

@@ -87,14 +87,14 @@ MUTANTS = [
     },
     {
         "file": "hw/head.py",
-        "old": "served.eq(step & (final_class | lane[-1]))",
-        "new": "served.eq(step & lane[-1])",
+        "old": "at.served.eq(at.step & (at.final_class | at.lane[-1]))",
+        "new": "at.served.eq(at.step & at.lane[-1])",
         "test": "tests/hw/test_head.py::test_bench[change1-3]",
         "why": "padding lanes of the last group leave as logits",
     },
     {
         "file": "hw/head.py",
-        "old": "stalled.eq(adding & emits & self.o.valid & ~self.o.ready)",
+        "old": "stalled.eq(now.adding & now.emits & self.o.valid & ~self.o.ready)",
         "new": "stalled.eq(0)",
         "test": "tests/hw/test_head.py::test_bench[change0-4]",
         "why": "a logit that was not taken is overwritten",
