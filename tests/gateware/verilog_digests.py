@@ -6,9 +6,11 @@
 Each line is a design and three digests: of its text; of its text without names; of its RTLIL without names, which
 is what Amaranth gives to yosys. Without names means: comments and source attributes are left out, identifiers are
 numbered in the order in which the statements mention them, declarations follow in that order, and a module is known
-by its own digest. A design of which either is equal is the same: a name may move operands (yosys sorts some of them by
-name) or decide which of two names of a signal Amaranth takes, but not both at once. Accelerators, AXI shells and one board top are Verilog; tops of the boards are RTLIL as
-synthesis gets it; the store contents are what the compiler made of the model. This is no test: it takes minutes.
+by its own digest. A design is what it was if any of the three is equal. A name that changes may reach further than
+itself (yosys sorts some operands by name, and of two names of one signal Amaranth takes one), but rarely into both.
+
+Accelerators, AXI shells and one board top are Verilog; the tops of the boards are RTLIL as synthesis gets it; the
+store contents are all that the compiler makes of the model. This is no test, for it takes minutes.
 """
 
 import argparse
@@ -84,7 +86,7 @@ def _shell(model: IntegerModel, machine: Machine, program: Program) -> AxiAccele
 
 
 def _of_program(program: Program) -> tuple[str, str, str]:
-    """Everything that the compiler made of a model, in words of Python's types."""
+    """Everything that the compiler made of a model."""
     regions = [astuple(region) for region in program.regions.values()]
     images = (program.program_image, program.weight_image, program.parameter_image, program.denoiser_image)
     steps = [[str(getattr(value, "value", value)) for value in astuple(step)] for step in program.instructions]
