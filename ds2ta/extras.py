@@ -13,7 +13,16 @@ from importlib import metadata
 
 from ds2ta.errors import Ds2taError
 
-__all__ = ["MissingPackageError", "extras", "has", "missing_message", "require", "smallest", "version"]
+__all__ = [
+    "MissingPackageError",
+    "extras",
+    "has",
+    "missing_message",
+    "require",
+    "requirement",
+    "smallest",
+    "version",
+]
 
 _PROJECT = "ds2ta"
 #: Modules that go by another name than the requirement which brings them.
@@ -23,6 +32,7 @@ _BROUGHT_BY = {
     "find-libpython": "cocotb",
     "serial": "pyserial",
     "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
 }
 
 
@@ -48,7 +58,7 @@ def has(module: str) -> bool:
 
 def missing_message(modules: Iterable[str]) -> str:
     """One line: what is missing, and the command that brings it."""
-    wanted = sorted({_requirement(module) for module in modules})
+    wanted = sorted({requirement(module) for module in modules})
     chosen = smallest(wanted, extras())
     target = f"'{_PROJECT}[{','.join(chosen)}]'" if chosen else _PROJECT  # what is in no extra, the base brings
     verb, it = ("is", "it") if len(wanted) == 1 else ("are", "them")
@@ -87,10 +97,11 @@ def extras() -> Mapping[str, frozenset[str]]:
     return {extra: brought(extra) for extra in direct}
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _requirement(module: str) -> str:
+def requirement(module: str) -> str:
+    """Name of the requirement, as the index spells it, that brings a module."""
     name = _plain(module.partition(".")[0])
     return _BROUGHT_BY.get(name, name)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

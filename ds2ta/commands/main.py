@@ -174,8 +174,8 @@ def run(
     if device is not None and (backend, settings) != (None, None):
         raise FitError(f"--device {device}: a board is what it is, leave out --backend and --set")
     if device is None:
+        require(*_NEEDED.get(backend, ()))
         backend = backend or golden_or_slow()
-        require(*_NEEDED[backend])
     loaded = load_model(model)
     samples = load_images(images, loaded)
     if waves is not None:
@@ -226,8 +226,8 @@ def diff(
     for side in (left, right):
         if side not in (None, *BACKENDS):
             raise FitError(f"backend {side}: must be one of {', '.join(BACKENDS)}")
+    require(*_NEEDED.get(left, ()), *_NEEDED[right])
     left = left or golden_or_slow()
-    require(*_NEEDED[left], *_NEEDED[right])
     ours = load_model(model)
     other = load_model(against) if against else ours
     if other.network != ours.network:
