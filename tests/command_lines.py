@@ -1,8 +1,14 @@
-"""A line of every command that needs more than the base package; the extras that bring it; and the mistake in the
-line that ends it there, where it would take minutes ("" for none)."""
+"""Command lines of everything that needs more than the base package, and how to run many in one process."""
 
-__all__ = ["NEEDED"]
+import json
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
+__all__ = ["NEEDED", "run_lines"]
+
+#: A line of every such command; the extras that bring it, the smallest; the mistake in the line that ends it where
+#: it would take minutes ("" for none).
 NEEDED = {
     "run digits-tiny digits --backend golden": ("train", ""),
     "run digits-tiny digits --backend rtl": ("sim", ""),
@@ -19,6 +25,7 @@ NEEDED = {
     "demo --images 65": ("host,sim", "1..64"),
     "train digits-tiny --device nowhere": ("train", "--device nowhere"),
     "quantize nowhere.safetensors out.safetensors": ("train", "nowhere.safetensors"),
+    "teach nowhere out": ("train", "nowhere"),
     "import-spikformer nowhere.pth out.safetensors": ("train", "nowhere.pth"),
     "bench-training --preset nowhere": ("compare", "nowhere"),
     "sparsity digits-tiny --samples 2": ("train", ""),
@@ -26,3 +33,56 @@ NEEDED = {
     "plot digits-tiny --out figures": ("plot,train", ""),
     "verify digits-tiny --samples 1": ("sim,train", ""),
 }
+
+_SCRIPT = """
+import contextlib, io, json, sys
+lines, hidden = json.load(sys.stdin)
+
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+    def find_spec(self, name, path=None, target=None):
+        return None if name.partition(".")[0] in hidden else self.finder.find_spec(name, path, target)
+
+sys.meta_path[:] = map(Without, sys.meta_path)
+from ds2ta.commands.main import main
+found = {}
+for line in lines:
+    sys.argv[1:] = line.split()
+    with contextlib.redirect_stderr(io.StringIO()) as told, contextlib.redirect_stdout(io.StringIO()) as shown:
+        try:
+            main()
+            code = 0
+        except SystemExit as ended:
+            code = ended.code or 0
+    found[line] = [code, shown.getvalue(), told.getvalue()]
+print(json.dumps(found))
+"""
+
+
+def run_lines(
+    python: Path | str,
+    lines: Iterable[str],
+    folder: Path,
+    *,
+    hidden: Iterable[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> dict[str, tuple[int, str, str]]:
+    """Line -> exit code, output and error output, of command lines that run one after another in `folder`, in a
+    process that does not see the top-level modules `hidden`."""
+    done = subprocess.run(
+        [str(python), "-c", _SCRIPT],
+        cwd=folder,
+        env=environment,
+        input=json.dumps([list(lines), list(hidden)]),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return {line: tuple(found) for line, found in json.loads(done.stdout).items()}

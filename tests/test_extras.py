@@ -1,14 +1,12 @@
 """The extras: every package that the project imports is in one; the smallest is named; what is named is enough."""
 
-import json
 import re
-import subprocess
 import sys
 from functools import cache
 from importlib import metadata
 
 import pytest
-from command_lines import NEEDED
+from command_lines import NEEDED, run_lines
 from test_layout import PARTS, imports, sources
 
 from ds2ta import extras
@@ -97,37 +95,6 @@ def test_a_lost_module_of_our_own_is_a_bug(monkeypatch):
         cli.main()
 
 
-#: Runs command lines, one after another, in a process that does not see the modules `hidden`.
-SCRIPT = """
-import contextlib, io, json, sys
-lines, hidden = json.load(sys.stdin)
-
-class Without:
-    def __init__(self, finder):
-        self.finder = finder
-
-    def __getattr__(self, name):
-        return getattr(self.finder, name)
-
-    def find_spec(self, name, path=None, target=None):
-        return None if name.partition(".")[0] in hidden else self.finder.find_spec(name, path, target)
-
-sys.meta_path[:] = map(Without, sys.meta_path)
-from ds2ta.commands.main import main
-found = {}
-for line in lines:
-    sys.argv[1:] = line.split()
-    with contextlib.redirect_stderr(io.StringIO()) as told, contextlib.redirect_stdout(io.StringIO()):
-        try:
-            main()
-            code = 0
-        except SystemExit as ended:
-            code = ended.code or 0
-    found[line] = [code, told.getvalue()]
-print(json.dumps(found))
-"""
-
-
 def hidden(chosen: str) -> list[str]:
     """Modules of all extras but the chosen ones."""
     brought = extras.extras()
@@ -136,43 +103,12 @@ def hidden(chosen: str) -> list[str]:
     return [module for module, found in owners().items() if away & found]
 
 
-def run(lines: list[str], chosen: str, folder) -> dict[str, tuple[int, str]]:
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
-        cwd=folder,
-        input=json.dumps([lines, hidden(chosen)]),
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout)
-
-
-def test_without_extras_a_command_names_them(tmp_path):
-    for line, (code, told) in run(list(NEEDED), "", tmp_path).items():
-        assert (code, told.count("\n")) == (2, 1), (line, told)
-        assert told.startswith("error: "), line
-        assert f"; pip install 'ds2ta[{NEEDED[line][0]}]' brings " in told, (line, told)
-    assert not list(tmp_path.iterdir()), "something was half written"
-
-
 @pytest.mark.parametrize("chosen", sorted({chosen for chosen, _ in NEEDED.values()}))
 def test_with_the_extras_that_it_names_a_command_goes_on(chosen, tmp_path):
-    """To its end, or to the mistake in it."""
-    for line, (code, told) in run([line for line in NEEDED if NEEDED[line][0] == chosen], chosen, tmp_path).items():
+    """To its end, or to the mistake in it; `tests/test_wheel.py` looks at the names."""
+    lines = [line for line in NEEDED if NEEDED[line][0] == chosen]
+    for line, (code, _, told) in run_lines(sys.executable, lines, tmp_path, hidden=hidden(chosen)).items():
         mistake = NEEDED[line][1]
         assert code == (2 if mistake else 0), (line, told)
         assert mistake in told, (line, told)
         assert "not installed" not in told, (line, told)
-
-
-def test_the_golden_side_is_the_slow_model_where_torch_is_not_installed(tmp_path):
-    lines = ["run digits-tiny digits --json", "diff digits-tiny digits --right slow"]
-    for line, (code, told) in run(lines, "", tmp_path).items():
-        assert code == 0, (line, told)
-        assert told == (
-            "the slow backend answers, with the same numbers: torch is not installed; pip install 'ds2ta[train]' "
-            "brings it\n"
-        )
