@@ -19,7 +19,7 @@ MUTANTS = [
         "file": "ds2ta/commands/results.py",
         "old": 'require(*data_needs(data), "matplotlib")',
         "new": "require(*data_needs(data))",
-        "test": "tests/test_extras.py::test_with_the_extras_that_it_names_a_command_goes_on",
+        "test": "tests/test_wheel.py::test_a_command_that_needs_more_names_the_extras",
         "why": "plot names extras that are not enough",
     },
     {
