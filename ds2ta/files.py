@@ -1,6 +1,7 @@
 """Where things lie: the checkout, its documents and models, and what is slow to make.
 
-The latter is kept under `build/`, in a folder named after the digest of all that it was made from.
+The latter is kept under `build/`, in a folder named after the digest of all that it was made from. An installed
+package has no checkout around it: it brings the models of the digits, and keeps no records.
 """
 
 import contextlib
@@ -9,28 +10,38 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from ds2ta.errors import Ds2taError, ModelFileError
+
 __all__ = [
     "BUILD",
+    "CHECKOUT",
     "DIGITS",
+    "DIGIT_IMAGES",
     "DOCS",
     "FROM_FILES",
     "MODELS",
     "ROOT",
     "SHIPPED",
     "build_folder",
+    "demand_checkout",
     "digest",
     "model_path",
 ]
 
-#: The checkout; of an installed package, the folder that it lies in.
-ROOT = Path(__file__).resolve().parents[1]
+_PACKAGE = Path(__file__).resolve().parent
+#: Whether this is a checkout of the project, and not a package that was installed from a wheel.
+CHECKOUT = (_PACKAGE.parent / "pyproject.toml").is_file()
+#: The checkout; of an installed package its own folder, where nothing but the models has come along.
+ROOT = _PACKAGE.parent if CHECKOUT else _PACKAGE
 DOCS = ROOT / "docs"
 MODELS = ROOT / "models"
 #: Of the checkout, or of the present folder where the package is installed elsewhere.
-BUILD = (ROOT if (ROOT / "pyproject.toml").is_file() else Path.cwd()) / "build"
+BUILD = (ROOT if CHECKOUT else Path.cwd()) / "build"
 
-#: Models of the digits that a package brings: their figures are those of all held-out images.
+#: Models of the digits, which an installed package brings too: their figures are those of all held-out images.
 DIGITS = ("digits-tiny", "digits-small")
+#: Samples for both, a .npy file: those that the model files hold too.
+DIGIT_IMAGES = MODELS / "digits.npy"
 #: Of data sets that are read from files, which not everybody has: tests take the held-out samples inside of the
 #: model file, `ds2ta verify --data DIR` more; their figures stand in docs/results.md.
 FROM_FILES = ("cifar-ecp5", "nmnist-tiny")
@@ -38,8 +49,24 @@ SHIPPED = (*DIGITS, *FROM_FILES)
 
 
 def model_path(name: str) -> Path:
-    """Where the model that comes with the project under that name lies; `gateware/machines.py` has its machine."""
-    return MODELS / f"{name}.safetensors"
+    """Where the model that comes with the project under that name lies; `gateware/machines.py` has its machine.
+    `ModelFileError` for one that an installed package leaves out."""
+    path = MODELS / f"{name}.safetensors"
+    if name in FROM_FILES and not path.is_file():
+        raise ModelFileError(
+            f"{name}: an installed package brings {' and '.join(DIGITS)} alone; models/{path.name} of a checkout "
+            "of the project is the file"
+        )
+    return path
+
+
+def demand_checkout(what: str) -> None:
+    """Raise an error, in one line, unless the project's documents are here to be read and written."""
+    if not CHECKOUT:
+        raise Ds2taError(
+            f"{what}: reads and writes docs/ of a checkout of the project, and this is a package installed in "
+            f"{_PACKAGE}; run it by the .venv/bin/ds2ta of a checkout"
+        )
 
 
 def digest(*parts: object) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from ds2ta.errors import ModelFileError, NetworkError
+from ds2ta.files import DIGITS
 from ds2ta.modelrules import MAX_TAU, canonical_json, check_model
 from ds2ta.network import LayerSpec, Network, network_from_dict
 
@@ -180,7 +181,8 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
     """Metadata and tensors of any safetensors file."""
     try:
         if not path.is_file():
-            raise ModelFileError(f"{path}: no such model file; `ds2ta train` writes one, models/ holds some")
+            names = " and ".join(DIGITS)
+            raise ModelFileError(f"{path}: no such model file; `ds2ta train` writes one, {names} are there by name")
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)

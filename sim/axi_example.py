@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ds2ta.files import DOCS, model_path
+from ds2ta.files import DOCS, demand_checkout, model_path
 from ds2ta.gateware.axi.stream import closing_layout
 from ds2ta.gateware.compiler import compile_model, fit
 from ds2ta.gateware.machine import Machine
@@ -112,6 +112,7 @@ def steps(lines: str) -> Iterator[Step]:
 
 
 def _renew() -> None:
+    demand_checkout("axi_example")
     model = load_model(MODEL)
     text = DOCUMENT.read_text()
     lines = "\n".join(example(model, machine(model)))

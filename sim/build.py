@@ -24,6 +24,7 @@ from ds2ta.sim.verilator import compile_simulator, primitives, verilate
 __all__ = ["BenchError", "bench_parameters", "build_bench", "run_bench"]
 
 _PARAMETERS = "DS2TA_BENCH_PARAMETERS"
+_LIBRARIES = "cocotb"  # link to cocotb's libraries in the folder of a bench
 _TAIL = 6000
 
 
@@ -49,20 +50,21 @@ def _public(verilog: str, name: str, extra: Sequence[str]) -> str:
 def build_bench(verilog: str, name: str, *, waves: bool = False, extra: Sequence[str] = ()) -> Path:
     """A simulator of module `name` with cocotb's main program, built at most once for equal arguments."""
     control = _public(verilog, name, extra)
-    main = cocotb_tools.config.share_dir / "lib" / "verilator" / "verilator.cpp"
-    libraries = cocotb_tools.config.libs_dir
+    main = (cocotb_tools.config.share_dir / "lib" / "verilator" / "verilator.cpp").read_text()
     options = [
         *("--cc", "--exe", "--vpi", "-Mdir", ".", "--prefix", "Vtop", "-o", "simulator", "--top-module", name),
         *("--timescale", "1ns/1ps", "-Wall", *(f"-Wno-{rule}" for rule in WAIVERS)),
-        *("-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"),
+        *("-LDFLAGS", f"-L{_LIBRARIES} -lcocotbvpi_verilator"),
         *(["--trace"] if waves else []),
-        *("ports.vlt", "design.v", *primitives(verilog), str(main)),
+        *("ports.vlt", "design.v", *primitives(verilog), "verilator.cpp"),
     ]
-    with build_folder("sim", f"{name}-{digest(verilog, control, options)}") as folder:
-        simulator = folder / "simulator"
+    with build_folder("sim", f"{name}-{digest(verilog, control, main, options)}") as folder:
+        simulator, libraries = folder / "simulator", folder / _LIBRARIES
         if not simulator.exists():
-            (folder / "design.v").write_text(verilog)
-            (folder / "ports.vlt").write_text(control)
+            for file, text in (("design.v", verilog), ("ports.vlt", control), ("verilator.cpp", main)):
+                (folder / file).write_text(text)
+            libraries.unlink(missing_ok=True)
+            libraries.symlink_to(cocotb_tools.config.libs_dir)
             verilate(options, folder)
             compile_simulator(folder)
     return simulator
@@ -98,6 +100,9 @@ def run_bench(
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(search),
+        "LD_LIBRARY_PATH": os.pathsep.join(
+            filter(None, [str(cocotb_tools.config.libs_dir), os.environ.get("LD_LIBRARY_PATH")])
+        ),
         "PYGPI_PYTHON_BIN": sys.executable,
         "GPI_USERS": f"{find_libpython.find_libpython()};{cocotb_tools.config.pygpi_entry_point()}",
         "COCOTB_TOPLEVEL": name,

@@ -17,11 +17,12 @@ from pathlib import Path
 
 from amaranth.lib import wiring
 
+from ds2ta.extras import require
 from ds2ta.gateware.synthesis import Netlist, synthesize
 from ds2ta.gateware.verilog import WAIVERS
 from ds2ta.sim.packed import packed_verilog
 from ds2ta.sim.rtl import Rtl
-from ds2ta.sim.verilator import PRIMITIVES, ToolError
+from ds2ta.sim.verilator import PRIMITIVES
 
 __all__ = ["Gates", "gate_verilog", "with_faults"]
 
@@ -54,13 +55,12 @@ def _modules(text: str) -> dict[str, str]:
 
 def _library(target: str) -> tuple[str, dict[str, str]]:
     """Directives in front, and the text of every module, of the models for a family."""
-    spec = importlib.util.find_spec("pyosys")
-    if spec is None or spec.origin is None:
-        raise ToolError("the pyosys wheel is not installed; `pip install ds2ta[synth]` brings it")
+    require("pyosys")
+    share = Path(importlib.util.find_spec("pyosys").origin).parent / "share"
     files, directives = _LIBRARIES[target]
     modules: dict[str, str] = {}
     for file in files:
-        text = (Path(spec.origin).parent / "share" / file).read_text()
+        text = (share / file).read_text()
         head = text.partition("\nmodule ")[0]
         directives += "".join(re.findall(r"^`(?:timescale|define|ifndef|else|endif).*\n", head, re.M))
         # a cycle simulation knows no open pins: `packed.py` connects every one

@@ -15,7 +15,7 @@ import time
 import numpy as np
 
 from ds2ta.errors import Ds2taError
-from ds2ta.files import DOCS, model_path
+from ds2ta.files import DOCS, demand_checkout, model_path
 from ds2ta.fpga.boards import BOARDS
 from ds2ta.gateware.accelerator import Accelerator
 from ds2ta.gateware.compiler import fit
@@ -104,6 +104,7 @@ def record(name: str) -> dict:
 def main() -> None:
     """Run every case whose recorded netlist is not the present one, and write the record after each; the first
     difference ends it."""
+    demand_checkout("gatesim")
     path = DOCS / "gates.json"
     known = {entry["case"]: entry for entry in json.loads(path.read_text())} if path.is_file() else {}
     found = []

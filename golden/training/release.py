@@ -19,7 +19,7 @@ from rich.progress import (
 )
 
 from ds2ta.errors import NetworkError
-from ds2ta.files import BUILD, MODELS
+from ds2ta.files import BUILD, CHECKOUT, MODELS
 from ds2ta.golden.data.sets import DataSet, load_data, validation_split
 from ds2ta.golden.integer import IntegerNetwork, classify
 from ds2ta.golden.quantize import quantize
@@ -100,10 +100,10 @@ def train_preset(
     console: Console | None = None,
 ) -> Path:
     """Train a preset, or the network of a YAML file, with a progress bar and write `<out>/<name>.safetensors`;
-    without `out`, into `models/` if it is a preset's own recipe, and into `build/trained/` if it is a file's, or
-    seed, bits, validation, origin or start are others. `checkpoint` is the float file that a later call with
-    `resume` continues from. `folder` holds the files of the data set. Under torchrun all processes train, and the
-    first one writes. `bits` instead of the recipe's and `origin`, the weights at the end of another run's float
+    without `out`, into `models/` of a checkout if it is a preset's own recipe, and into `build/trained/` if it is
+    not, or seed, bits, validation, origin or start are others. `checkpoint` is the float file that a later call
+    with `resume` continues from. `folder` holds the files of the data set. Under torchrun all processes train, and
+    the first one writes. `bits` instead of the recipe's and `origin`, the weights at the end of another run's float
     phase, make a row of the curve of accuracy against bits. `teacher` is a file of `ds2ta teach`. Returns the path
     of the file."""
     preset = find_preset(preset_or_file)
@@ -127,7 +127,7 @@ def train_preset(
     command += "".join(f" {option} {value}" for option, value in options.items() if value is not None)
     command += "" if out is None else " --out FOLDER"
     command += "" if device == "cpu" else f" --device {device}"
-    out = Path(out) if out is not None else (MODELS if own else BUILD / "trained")
+    out = Path(out) if out is not None else (MODELS if own and CHECKOUT else BUILD / "trained")
     make_folders(out, checkpoint.parent)
     with joined(device) as place, _progress(console, hidden=not is_first()) as bar:
         task = bar.add_task(name)

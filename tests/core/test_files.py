@@ -1,15 +1,16 @@
 """What is shipped has a file, a preset and a machine, and nothing lies beside it unnamed."""
 
+import numpy as np
 import pytest
 
-from ds2ta.files import DIGITS, FROM_FILES, SHIPPED, model_path
+from ds2ta.files import DIGIT_IMAGES, DIGITS, FROM_FILES, MODELS, SHIPPED, model_path
 from ds2ta.gateware.machines import MACHINES
 from ds2ta.golden.training.presets import PRESETS
 from ds2ta.modelfile import load_model
 
 
 def test_every_file_is_named_and_every_name_has_a_file():
-    found = {path.stem for path in model_path("any").parent.glob("*.safetensors")}
+    found = {path.stem for path in MODELS.glob("*.safetensors")}
     assert found == set(SHIPPED), "a model in models/ must be in ds2ta/files.py, and the other way round"
 
 
@@ -23,3 +24,10 @@ def test_a_shipped_model_is_what_its_name_says(name):
     assert (name in FROM_FILES) != (name in DIGITS)
     for figure in ("test_samples", "float_accuracy", "integer_accuracy"):  # what `make bench` shows
         assert model.provenance[figure] > 0
+
+
+@pytest.mark.parametrize("name", DIGITS)
+def test_the_images_of_digits_are_those_of_the_models(name):
+    images = np.load(DIGIT_IMAGES)
+    assert images.dtype == np.uint8
+    assert np.array_equal(images, load_model(model_path(name)).samples)

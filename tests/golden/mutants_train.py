@@ -87,8 +87,8 @@ MUTANTS = [
     },
     {
         "file": "golden/training/release.py",
-        "old": '("models" if own else "build/trained")',
-        "new": '"models"',
+        "old": "(MODELS if own and CHECKOUT",
+        "new": "(MODELS if CHECKOUT",
         "test": "tests/golden/test_train_release.py::test_only_the_preset_itself_goes_to_the_models",
         "why": "another seed takes the place of a shipped model",
     },

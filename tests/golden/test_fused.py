@@ -1,5 +1,7 @@
 """Fused neurons against the step-by-step ones: equal spikes, statistics, gradients, in float and on the grid."""
 
+import shlex
+
 import pytest
 import torch
 from float_networks import batch, build
@@ -136,6 +138,20 @@ def test_compiled_passes_are_the_same_functions():
         found.append([spikes, mean, *torch.autograd.grad((spikes * weight).sum(), inputs)])
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(not compiler_found(), reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_torch_may_lie_in_a_folder_with_a_space(monkeypatch):
+    from torch._inductor.cpp_builder import CppBuilder, CppTorchOptions
+    from torch._inductor.cpu_vec_isa import invalid_vec_isa
+    from torch.utils import cpp_extension
+
+    monkeypatch.setattr(cpp_extension, "TORCH_LIB_PATH", cpp_extension.TORCH_LIB_PATH)
+    monkeypatch.setattr(torch, "__file__", "/of mine/torch/__init__.py")
+    passes.compiled_pass(lambda: None, True)
+    builder = CppBuilder("name", "name.cpp", CppTorchOptions(vec_isa=invalid_vec_isa))
+    assert "-L/of mine/torch/lib" in shlex.split(builder.get_command_line())
 
 
 def test_a_compiler_that_fails_is_done_without(monkeypatch):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ds2ta.files import DIGITS, SHIPPED, model_path
+from ds2ta.files import DIGITS, MODELS, SHIPPED, model_path
 from ds2ta.golden import slow
 from ds2ta.golden.data.sets import load_data
 from ds2ta.golden.integer import IntegerNetwork, classify
@@ -57,7 +57,7 @@ def test_file_is_the_preset(name):
     assert {layer.bits for layer in model.synapses.values()} == {4}
 
 
-@pytest.mark.parametrize("path", sorted((model_path("x").parent / "float").glob("*")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((MODELS / "float").glob("*")), ids=lambda path: path.stem)
 def test_float_weights_are_where_the_model_began(path):
     """What `--origin` takes for other bits: the end of the float phase of the shipped model's own recipe."""
     found, about = load_checkpoint(path), load_model(model_path(path.stem)).provenance

@@ -116,7 +116,8 @@ def test_one_line_for_what_is_missing(run, small, monkeypatch):
     code, err, rows = run("--preset", "small")
     assert (code, rows) == (2, None)
     assert err.strip().splitlines() == [
-        "error: package spikingjelly is not installed, and nothing can be compared: make speed installs it"
+        "error: spikingjelly is not installed, and nothing can be compared; pip install --no-deps spikingjelly, or "
+        "make speed, brings it"
     ]
 
 

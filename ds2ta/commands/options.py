@@ -1,0 +1,73 @@
+"""Arguments and options that several commands share, and what they mean where little is installed."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ds2ta.extras import has, missing_message
+from ds2ta.files import DIGIT_IMAGES, DIGITS, SHIPPED, model_path
+
+__all__ = [
+    "DataOption",
+    "ImagesArgument",
+    "ModelArgument",
+    "ModelsOption",
+    "SetOption",
+    "data_needs",
+    "golden_or_slow",
+    "model_option",
+]
+
+_NAMES = " or ".join(DIGITS)
+
+
+def _model(path: Path | None) -> Path | None:
+    """A name stands for the model of the project, unless there is a file of that name."""
+    return model_path(str(path)) if str(path) in SHIPPED and not path.is_file() else path
+
+
+def _models(paths: list[Path] | None) -> list[Path] | None:
+    return paths and [_model(path) for path in paths]
+
+
+def _images(path: Path) -> Path:
+    return DIGIT_IMAGES if str(path) == "digits" and not path.is_file() else path
+
+
+def model_option(text: str) -> typer.models.OptionInfo:
+    """The option --model of commands that take one; `text` says what the model is there for."""
+    return typer.Option("--model", help=f"{text} A file, or {_NAMES}.", callback=_model)
+
+
+ModelArgument = Annotated[Path, typer.Argument(help=f"Integer model file, or {_NAMES}.", callback=_model)]
+ModelsOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--model", help="Integer model file; repeat for more; default: the two of digits.", callback=_models
+    ),
+]
+ImagesArgument = Annotated[
+    Path, typer.Argument(help="uint8 samples in a .npy file, or digits for some that are there.", callback=_images)
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="Machine parameter KEY=VALUE, such as lanes=16; repeat for more.", metavar="KEY=VALUE"
+    ),
+]
+DataOption = Annotated[Path | None, typer.Option(help="Folder of the data set's files.")]
+
+
+def golden_or_slow() -> str:
+    """The golden backend that is there: the fast one needs torch. Says so where it is not installed."""
+    if has("torch"):
+        return "golden"
+    print(f"the slow backend answers, with the same numbers: {missing_message(['torch'])}", file=sys.stderr)
+    return "slow"
+
+
+def data_needs(folder: Path | None) -> tuple[str, ...]:
+    """Modules that read a data set; digits, the one that needs no folder, comes with scikit-learn."""
+    return ("torch",) if folder else ("torch", "sklearn")
