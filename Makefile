@@ -5,7 +5,7 @@ JOBS ?= 2
 SPIKINGJELLY := 2.0.0
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-PYTHONS := python3.11 python3.12 python3.13 python3 python
+PYTHONS ?= python3.11 python3.12 python3.13 python3 python
 
 # the first interpreter that is Python 3.11 or later
 find_python = for name in $(PYTHONS); do \

@@ -1,3 +1,6 @@
+/* SPDX-FileCopyrightText: 2026 the ds2ta authors */
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 /* Registers of a DS2TA accelerator: word addresses, fields, machine parameters; see registers.md.
    Written by `python -m ds2ta.gateware.registers docs` from gateware/registers.py: do not edit. */
 #ifndef DS2TA_REGISTERS_H

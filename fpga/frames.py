@@ -20,6 +20,7 @@ __all__ = [
     "DELIMITER",
     "MAX_PAYLOAD",
     "MAX_WIRE",
+    "VERSION",
     "Answer",
     "AnswerFrame",
     "FrameError",
@@ -35,6 +36,8 @@ __all__ = [
     "write_payload",
 ]
 
+#: Of the frames: a new number when host and board of different numbers would misunderstand each other.
+VERSION = 1
 MAX_PAYLOAD = 256  # bytes of payload, of a request and of an answer (which has a status besides)
 MAX_REGISTERS = 32  # registers of one READ or WRITE
 DELIMITER = b"\0"

@@ -17,6 +17,7 @@ from ds2ta.gateware.machine import Machine
 
 __all__ = [
     "PROGRAM_WORD",
+    "VERSION",
     "Instruction",
     "Opcode",
     "Residual",
@@ -26,6 +27,8 @@ __all__ = [
     "program_words",
 ]
 
+#: Of the instruction's bits: a new number when a program of an older compiler would do something else.
+VERSION = 1
 #: Bits of a word of the program store. An instruction takes several: a store as wide as one would take a block RAM
 #: for every 16 bits (iCE40) of a few rows each, and its output would begin every control path of the machine.
 PROGRAM_WORD = 64

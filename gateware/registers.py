@@ -38,6 +38,8 @@ IDENTITY = int.from_bytes(b"D2TA", "little")
 VERSION = (1, 0)
 #: Stores in the order of their numbers; registers with one word for each store are indexed by it.
 STORES = ("weights", "program", "parameters", "denoiser")
+#: Of the C header, which is copied into other people's programs.
+_LICENCE = ("FileCopyrightText: 2026 the ds2ta authors", "License-Identifier: BSD-2-Clause")
 
 
 class Access(Enum):
@@ -360,6 +362,8 @@ def markdown() -> str:
 def c_header() -> str:
     """`docs/ds2ta_registers.h`: addresses, counts, fields, machine words as macros of C99."""
     lines = [
+        *(f"/* SPDX-{line} */" for line in _LICENCE),
+        "",
         "/* Registers of a DS2TA accelerator: word addresses, fields, machine parameters; see registers.md.",
         "   Written by `python -m ds2ta.gateware.registers docs` from gateware/registers.py: do not edit. */",
         "#ifndef DS2TA_REGISTERS_H",
