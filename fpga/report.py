@@ -1,35 +1,19 @@
-"""What a build came to: cells by block, timing and its critical path, read from the tools' own files; and the
-record of the last builds in `docs/boards.json`, with the README's table made from it.
+"""Results of a build, read from the tools' own files: cells by block, timing, and the critical path."""
 
-`ds2ta build --board all --record` renews the record. Each entry carries the digest of all that its bitstream was
-made from, which a test computes again, without place and route: a changed design makes the record stale.
-"""
-
-import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from ds2ta.files import DOCS, ROOT
 from ds2ta.gateware.synthesis import TARGETS
 
 __all__ = [
-    "RECORD",
     "RESOURCES",
     "Blocks",
     "critical_path",
     "packed",
-    "read_record",
-    "record",
-    "render",
     "resources",
-    "table",
     "timing",
 ]
-
-RECORD = DOCS / "boards.json"
-_README = ROOT / "README.md"
-_REGION = re.compile(r"(<!-- boards -->\n).*?(<!-- /boards -->)", re.S)
 
 #: Resource -> its name for people.
 RESOURCES = {
@@ -170,59 +154,3 @@ def critical_path(report: Mapping, blocks: Blocks) -> dict:
 def _end(place: Mapping) -> str:
     """A cell without the tails that mapping and packing have put on the name of its signal."""
     return re.sub(r"(_SB_|_LUT4|_TRELLIS|_CCU2C|_DP16KD|_MULT18|_DFF|\$nextpnr).*|_LC$|_RAM$", "", place["cell"])
-
-
-def read_record() -> dict[str, dict]:
-    """Board -> report of the recorded build, of the boards that have one."""
-    return json.loads(RECORD.read_text()) if RECORD.is_file() else {}
-
-
-def record(reports: Iterable[Mapping]) -> None:
-    """Put reports of builds in the place of their boards' older ones, and renew the README's table."""
-    known = read_record()
-    known = dict(sorted((known | {report["board"]: report for report in reports}).items()))
-    RECORD.write_text(json.dumps(known, indent=1) + "\n")
-    _README.write_text(render(_README.read_text(), known))
-
-
-def render(readme: str, reports: Mapping[str, Mapping]) -> str:
-    """The README with its table of boards made from `reports`."""
-    return _REGION.sub(lambda found: found[1] + table(reports.values()) + "\n" + found[2], readme)
-
-
-def table(reports: Iterable[Mapping]) -> str:
-    """Markdown: one row for each board."""
-    header = (
-        "board",
-        "model",
-        "lanes P x T",
-        "LUT",
-        "FF",
-        "block RAM",
-        "SPRAM",
-        "DSP",
-        "Fmax, MHz",
-        "clock, MHz",
-        "cycles an image",
-        "images/s",
-        "critical path",
-    )
-    lines = [header, tuple("---" for _ in header)]
-    for report in reports:
-        clock, path = report["timing"], report["timing"]["critical_path"]
-        times = f"{path['logic_ns']:.1f} ns logic, {path['routing_ns']:.1f} ns routing"
-        used = (f"{used['used']} of {used['available']}" for used in report["resources"].values())
-        lines.append(
-            (
-                report["title"],
-                report["model"],
-                f"{report['machine']['lanes']} x {report['machine']['time_steps']}",
-                *used,
-                f"{clock['fmax_hz'] / 1e6:.1f}",
-                f"{clock['clock_hz'] / 1e6:g}",
-                f"{report['cycles_per_image']:.0f}",
-                f"{report['images_per_second']:.0f}",
-                f"{', '.join(path['blocks'])}: {times}",
-            )
-        )
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)

@@ -1,14 +1,27 @@
-"""The README's tables are those of the recorded figures, and the figures are those of this hardware."""
+"""Tables in README and docs/figures.md are those of the records, and the records are those of this hardware."""
 
-from ds2ta.files import ROOT
-from ds2ta.records.readme import read_figures, render, source_digest
+import copy
+import json
+from dataclasses import replace
+
+import pytest
+
+from ds2ta.fpga.boards import BOARDS
+from ds2ta.fpga.design import design
+from ds2ta.records import boards, figures_page
+from ds2ta.records.boards import board_table, read_boards
+from ds2ta.records.designs import source_digest
+from ds2ta.records.figures_page import PAGES, Recorded, read_figures, render
+from ds2ta.records.markdown import fill
 
 STALE = "run `ds2ta bench --record`"
+STALE_BOARD = "run `ds2ta build --board all --record`"
 
 
-def test_readme_shows_the_recorded_figures():
-    text = (ROOT / "README.md").read_text()
-    assert render(text, read_figures()) == text, STALE
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_show_what_is_on_record(page):
+    text = page.read_text()
+    assert render(text, PAGES[page], Recorded.read()) == text, "run `ds2ta results --record`"
 
 
 def test_figures_belong_to_the_hardware():
@@ -16,8 +29,108 @@ def test_figures_belong_to_the_hardware():
     assert read_figures()["sources"] == source_digest(), STALE
 
 
-def test_render_shows_a_changed_figure():
-    figures = read_figures()
-    figures["cycles"][0]["cycles_per_image"] += 1
-    text = (ROOT / "README.md").read_text()
-    assert render(text, figures) != text
+@pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
+def test_boards_belong_to_the_sources(board):
+    """Any change of what a bitstream is made of makes its recorded figures old."""
+    recorded = read_boards().get(board.name)
+    assert recorded is not None, STALE_BOARD
+    assert recorded["digest"] == design(board).digest, STALE_BOARD
+    assert recorded["timing"]["held"]
+    assert recorded["timing"]["clock_hz"] == board.core_hz
+    assert len(recorded["sha256"]) == 64
+
+
+def change_cycles(found: Recorded) -> Recorded:
+    found.figures["cycles"][0]["cycles_per_image"] += 1
+    return found
+
+
+def change_board(found: Recorded) -> Recorded:
+    found.boards["icebreaker"]["images_per_second"] += 1
+    return found
+
+
+def change_area(found: Recorded) -> Recorded:
+    found.figures["area"][0]["luts"] += 1
+    return found
+
+
+def change_block(found: Recorded) -> Recorded:
+    found.figures["blocks"][0]["luts"] += 1
+    return found
+
+
+def change_run(found: Recorded) -> Recorded:
+    found.runs["digits-small"]["mismatches"] += 1
+    return found
+
+
+def change_model(found: Recorded) -> Recorded:
+    model = found.models["cifar-ecp5"]
+    other = replace(model, provenance=model.provenance | {"integer_accuracy": 12.34})
+    return replace(found, models={**found.models, "cifar-ecp5": other})
+
+
+@pytest.mark.parametrize(
+    ("change", "regions"),
+    [
+        (change_cycles, {"models"}),
+        (change_board, {"boards", "results"}),
+        (change_area, {"area"}),
+        (change_block, {"blocks"}),
+        (change_run, {"results"}),
+        (change_model, {"results"}),
+    ],
+)
+def test_a_changed_figure_shows(change, regions):
+    recorded = Recorded.read()
+    changed = change(
+        replace(recorded, **{key: copy.deepcopy(getattr(recorded, key)) for key in ("figures", "boards", "runs")})
+    )
+    found = set()
+    for page, names in PAGES.items():
+        text = page.read_text()
+        found |= {name for name in names if render(text, [name], changed) != text}
+    assert found == regions
+
+
+def test_a_board_without_a_build_and_a_model_without_a_board():
+    found = replace(Recorded.read(), boards={})
+    (readme, figures) = (render(page.read_text(), PAGES[page], found) for page in PAGES)
+    assert "| routed, fastest board | - | - | - | - |" in readme
+    assert "iCEBreaker" not in figures
+
+
+def test_record_renews_file_and_table(tmp_path, monkeypatch):
+    """Boards keep their order, a newer report takes the place of the older."""
+    first = read_boards()["icebreaker"]
+    other = first | {"board": "another", "title": "Another", "images_per_second": 1234.4}
+    monkeypatch.setattr(boards, "RECORD", tmp_path / "boards.json")
+    boards.record([first])
+    boards.record([other])
+    boards.record([first | {"title": "Anew"}])
+    known = json.loads(boards.RECORD.read_text())
+    assert list(known) == ["another", "icebreaker"]
+    assert known["another"] == other
+    lines = board_table(known.values())
+    assert len(lines) == 4
+    assert lines[0].startswith("| board |")
+    assert "| 1234 |" in lines[2]
+    assert lines[3].startswith("| Anew |")
+
+
+def test_renew_writes_the_pages(tmp_path, monkeypatch):
+    page = tmp_path / "page.md"
+    page.write_text("head\n<!-- boards -->\nold\n<!-- /boards -->\ntail\n")
+    monkeypatch.setattr(figures_page, "PAGES", {page: ("boards",)})
+    figures_page.renew()
+    text = page.read_text()
+    assert text.startswith("head\n<!-- boards -->\n| board |")
+    assert text.endswith("|\n<!-- /boards -->\ntail\n")
+    assert "old" not in text
+
+
+@pytest.mark.parametrize("text", ["", "<!-- a -->\n<!-- /a -->\n" * 2, "<!-- a -->\n"])
+def test_a_page_must_have_its_region_once(text):
+    with pytest.raises(ValueError, match="must have one"):
+        fill(text, "a", ["x"])

@@ -286,7 +286,7 @@ def build(
     tries: Annotated[int, typer.Option(min=1, help="Seeds to try, one after another, until timing is met.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Folder; default: build/fpga/BOARD.")] = None,
     record: Annotated[
-        bool, typer.Option("--record", help="Renew docs/boards.json and the README's table.")
+        bool, typer.Option("--record", help="Renew docs/boards.json and the tables made from it.")
     ] = False,
 ) -> None:
     """Build the bitstream of a board: synthesis, place and route at the clock that it runs at, packing, report."""
@@ -294,7 +294,8 @@ def build(
         demand_checkout("build --record")
     require(*_BUILDERS)
     from ds2ta.fpga.boards import BOARDS, find_board
-    from ds2ta.fpga.report import record as renew
+    from ds2ta.records import boards as records
+    from ds2ta.records.figures_page import renew
 
     boards = list(BOARDS.values()) if board == "all" else [find_board(board)]
     if record and (model, settings, clock, seed, out) != (None, None, None, None, None):
@@ -320,7 +321,8 @@ def build(
             f"{report['images_per_second']:.0f} images/s; {used}"
         )
         if record:
-            renew([report])
+            records.record([report])
+            renew()
 
 
 def _built(board, **options) -> dict:
@@ -362,7 +364,7 @@ def flash(board: Annotated[str, typer.Option(help="A board, such as icebreaker."
 def bench(
     only: Annotated[str | None, typer.Option(help="One section: accuracy, cycles, speed, blocks or area.")] = None,
     record: Annotated[
-        bool, typer.Option("--record", help="Renew docs/figures.json and the README's tables.")
+        bool, typer.Option("--record", help="Renew docs/figures.json and the tables made from it.")
     ] = False,
     out: Annotated[Path, typer.Option(help="JSON file for all figures.")] = Path("build/bench.json"),
 ) -> None:
@@ -378,6 +380,7 @@ def bench(
         raise FitError("--record: needs every section, leave out --only")
     figures = measure([model_path(name) for name in DIGITS], only=only, out=out, console=_console)
     if record:
-        from ds2ta.records.readme import record as renew
+        from ds2ta.records import figures_page
 
-        renew(figures)
+        figures_page.record(figures)
+        figures_page.renew()

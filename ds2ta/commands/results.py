@@ -138,10 +138,11 @@ def _show(network, activity, both, counted) -> None:
 
 
 def _renew(record: dict) -> None:
-    from ds2ta.records import results
+    from ds2ta.records import figures_page, results
     from ds2ta.records.results_page import render
 
     results.put(record)
+    figures_page.renew()
     results.PAGE.write_text(render(results.PAGE.read_text(), results.read_record(), results.shipped()))
     print(f"renewed: {results.RECORD.name}, {results.PAGE.name}")
 

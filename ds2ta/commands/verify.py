@@ -38,6 +38,7 @@ def verify(
     from ds2ta.commands.main import machine_choices
     from ds2ta.gateware.compiler import fit
     from ds2ta.modelfile import load_model, model_digest
+    from ds2ta.records.figures_page import renew as refresh
     from ds2ta.records.rtl_runs import RECORD, entry
     from ds2ta.records.rtl_runs import record as renew
     from ds2ta.sim.verify import held_out, summary
@@ -74,6 +75,7 @@ def verify(
             f"ds2ta verify models/{name}.safetensors{' --data DIR' if data else ''} --samples {samples} --record"
         )
         renew(entry(loaded, figures, command=command, seconds=seconds))
+        refresh()
         print(f"recorded in {RECORD}")
 
 

@@ -1,12 +1,12 @@
 """The tables of `docs/results.md`, made from the record and the models, so that they cannot go stale unseen."""
 
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping
 
 from ds2ta.golden.operations import PARTS
 from ds2ta.golden.sparsity import BlockSparsity
 from ds2ta.modelfile import IntegerModel
+from ds2ta.records.markdown import fill, table
 from ds2ta.records.results import bits_of
 from ds2ta.records.rtl_runs import read_runs
 
@@ -18,18 +18,14 @@ _NONE = "No row is recorded yet."
 
 def render(page: str, record: Mapping, models: Models) -> str:
     """The page with its tables made anew: those of `TABLES`, between `<!-- NAME -->` and `<!-- /NAME -->`."""
-    for name, table in TABLES.items():
-        region = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.S)
-        text = "\n".join(table(record, models)) + "\n"
-        page = region.sub(lambda found, text=text: found[1] + text + found[2], page)
+    for name, lines in TABLES.items():
+        page = fill(page, name, lines(record, models))
     return page
 
 
 def _table(header: tuple[str, ...], rows: Iterable[tuple]) -> list[str]:
-    lines = [header, tuple("---" for _ in header), *rows]
-    if len(lines) == 2:
-        return [_NONE]
-    return ["| " + " | ".join(str(cell) for cell in line) + " |" for line in lines]
+    rows = list(rows)
+    return table(header, rows) if rows else [_NONE]
 
 
 def _percent(value: float | None) -> str:

@@ -14,7 +14,7 @@ import re
 
 from ds2ta.files import DOCS
 from ds2ta.modelfile import IntegerModel, model_digest
-from ds2ta.records.readme import design_text
+from ds2ta.records.designs import design_text
 
 __all__ = ["RECORD", "entry", "read_runs", "record", "sources"]
 

@@ -16,7 +16,7 @@ from ds2ta.fpga import design as designing
 from ds2ta.fpga.boards import BOARDS, find_board
 from ds2ta.fpga.build import TimingError, build, build_board, check_fit, up_to_date
 from ds2ta.fpga.design import design
-from ds2ta.fpga.report import read_record
+from ds2ta.records.boards import read_boards
 
 ICEBREAKER = find_board("icebreaker")
 
@@ -185,7 +185,7 @@ def test_fit():
 
 def test_the_icebreaker_again(tmp_path):
     """The whole build, anew and in another folder, gives the recorded bits: another day, another machine."""
-    recorded = read_record().get("icebreaker")
+    recorded = read_boards().get("icebreaker")
     assert recorded is not None, "run `ds2ta build --board all --record`"
     report = build(design(ICEBREAKER), cycles=[1], folder=tmp_path)
     assert report["sha256"] == recorded["sha256"], "run `ds2ta build --board all --record`"

@@ -1,16 +1,8 @@
-"""Reports of builds: what is read from the tools' files; the recorded figures are those of these sources."""
-
-import json
+"""Reports of builds: what is read from the tools' files."""
 
 import pytest
 
-from ds2ta.fpga import report as reporting
-from ds2ta.fpga.boards import BOARDS
-from ds2ta.fpga.design import design
-from ds2ta.fpga.report import Blocks, critical_path, packed, read_record, record, render, table, timing
-
-ROOT = reporting.RECORD.parents[1]
-STALE = "run `ds2ta build --board all --record`"
+from ds2ta.fpga.report import Blocks, critical_path, packed, timing
 
 
 def cell(kind: str, *, src: str = "", inputs: dict | None = None, outputs: dict | None = None) -> dict:
@@ -135,53 +127,3 @@ def test_critical_path(netlist):
         "logic_ns": 2.4,
         "routing_ns": 5.0,
     }
-
-
-@pytest.fixture
-def files(tmp_path, monkeypatch):
-    """A record and a README of our own."""
-    readme = tmp_path / "README.md"
-    readme.write_text("head\n<!-- boards -->\nold\n<!-- /boards -->\ntail\n")
-    monkeypatch.setattr(reporting, "RECORD", tmp_path / "boards.json")
-    monkeypatch.setattr(reporting, "_README", readme)
-    return readme
-
-
-def test_record_renews_file_and_table(files):
-    first = read_json()["icebreaker"]
-    other = first | {"board": "another", "title": "Another", "images_per_second": 1234.4}
-    record([first])
-    record([other])
-    record([first | {"title": "Anew"}])
-    known = json.loads(reporting.RECORD.read_text())
-    assert list(known) == ["another", "icebreaker"]
-    assert known["another"] == other
-    text = files.read_text()
-    assert text.startswith("head\n<!-- boards -->\n| board |")
-    assert text.endswith("|\n<!-- /boards -->\ntail\n")
-    assert "| Anew |" in text
-    assert "| 1234 |" in text
-    assert "old" not in text
-    assert render(text, known) == text
-
-
-def read_json() -> dict:
-    path = ROOT / "docs" / "boards.json"
-    return json.loads(path.read_text())
-
-
-def test_readme_shows_the_recorded_boards():
-    text = (ROOT / "README.md").read_text()
-    assert table(read_record().values()) in text, STALE
-    assert render(text, read_record()) == text, STALE
-
-
-@pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
-def test_figures_belong_to_the_sources(board):
-    """Any change of what a bitstream is made of makes its recorded figures old."""
-    recorded = read_record().get(board.name)
-    assert recorded is not None, STALE
-    assert recorded["digest"] == design(board).digest, STALE
-    assert recorded["timing"]["held"]
-    assert recorded["timing"]["clock_hz"] == board.core_hz
-    assert len(recorded["sha256"]) == 64

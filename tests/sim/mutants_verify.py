@@ -37,7 +37,7 @@ MUTANTS = [
         "why": "after a hang the machine is not brought back to its start",
     },
     {
-        "file": "ds2ta/records/readme.py",
+        "file": "ds2ta/records/designs.py",
         "old": '    return text + (json.dumps(loaded) if loaded else "")',
         "new": "    return text",
         "test": "tests/sim/test_rtl_runs.py::test_the_digest_sees_what_is_loaded",

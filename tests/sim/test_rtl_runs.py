@@ -12,7 +12,7 @@ from ds2ta.gateware.machines import MACHINES
 from ds2ta.golden import slow
 from ds2ta.golden.integer import IntegerNetwork, classify
 from ds2ta.modelfile import load_model, model_digest
-from ds2ta.records import readme as report
+from ds2ta.records import designs
 from ds2ta.records.rtl_runs import read_runs, sources
 
 LEAST = 100
@@ -57,7 +57,7 @@ def test_is_what_golden_and_the_cycle_model_say(name):
 def test_the_digest_sees_what_is_loaded(monkeypatch):
     """Another bias is another design, although no netlist holds it."""
     name = "digits-tiny"
-    monkeypatch.setitem(report.MACHINES, name, MACHINES[name] | {"weights": "ram", "tables": "ram"})
+    monkeypatch.setitem(designs.MACHINES, name, MACHINES[name] | {"weights": "ram", "tables": "ram"})
     model = load_model(model_path(name))
     layer = model.synapses["rpe"]
     bias = layer.bias.copy()

@@ -1,0 +1,64 @@
+"""The record of the last builds of all boards, `docs/boards.json`, and the table made from it.
+
+`ds2ta build --board all --record` renews it. Each entry carries the digest of all that its bitstream was made from,
+which a test computes again, without place and route: a changed design makes the record stale.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+
+from ds2ta.files import DOCS
+from ds2ta.records.markdown import table
+
+__all__ = ["RECORD", "board_table", "read_boards", "record"]
+
+RECORD = DOCS / "boards.json"
+
+
+def read_boards() -> dict[str, dict]:
+    """Board -> report of the recorded build, of the boards that have one."""
+    return json.loads(RECORD.read_text()) if RECORD.is_file() else {}
+
+
+def record(reports: Iterable[Mapping]) -> None:
+    """Put reports of builds in the place of their boards' older ones."""
+    known = dict(sorted((read_boards() | {report["board"]: report for report in reports}).items()))
+    RECORD.write_text(json.dumps(known, indent=1) + "\n")
+
+
+def board_table(reports: Iterable[Mapping]) -> list[str]:
+    """Markdown: one row for each board."""
+    header = (
+        "board",
+        "model",
+        "lanes P x T",
+        "LUT",
+        "FF",
+        "block RAM",
+        "SPRAM",
+        "DSP",
+        "Fmax, MHz",
+        "clock, MHz",
+        "cycles an image",
+        "images/s",
+        "critical path",
+    )
+    rows = []
+    for report in reports:
+        clock, path = report["timing"], report["timing"]["critical_path"]
+        times = f"{path['logic_ns']:.1f} ns logic, {path['routing_ns']:.1f} ns routing"
+        used = (f"{used['used']} of {used['available']}" for used in report["resources"].values())
+        rows.append(
+            (
+                report["title"],
+                report["model"],
+                f"{report['machine']['lanes']} x {report['machine']['time_steps']}",
+                *used,
+                f"{clock['fmax_hz'] / 1e6:.1f}",
+                f"{clock['clock_hz'] / 1e6:g}",
+                f"{report['cycles_per_image']:.0f}",
+                f"{report['images_per_second']:.0f}",
+                f"{', '.join(path['blocks'])}: {times}",
+            )
+        )
+    return table(header, rows)

@@ -1,0 +1,37 @@
+"""What recorded figures depend on: the shipped machines with the programs that they run."""
+
+import hashlib
+import json
+
+from amaranth.back import rtlil
+
+from ds2ta.files import DIGITS, model_path
+from ds2ta.gateware.accelerator import Accelerator
+from ds2ta.gateware.compiler import compile_model, fit
+from ds2ta.gateware.machines import MACHINES
+from ds2ta.gateware.stores import store_images, store_shapes
+from ds2ta.gateware.verilog import signature_ports
+from ds2ta.modelfile import IntegerModel, load_model, model_digest
+
+__all__ = ["design_text", "source_digest"]
+
+
+def design_text(model: IntegerModel) -> str:
+    """All that decides about the shipped machine of a model and its program: the netlist, which holds the contents
+    of ROM stores, and the contents of those that are loaded."""
+    machine = fit(model, **MACHINES[model.network.name])
+    program = compile_model(model, machine)
+    component = Accelerator(machine, program)
+    text = rtlil.convert(component, name="accelerator", ports=signature_ports(component), emit_src=False)
+    loaded = {name: store_images(program)[name] for name, shape in store_shapes(machine).items() if shape.loadable}
+    return text + (json.dumps(loaded) if loaded else "")
+
+
+def source_digest() -> str:
+    """SHA-256 over everything that the figures of `ds2ta bench` depend on: the accelerators of the digit networks
+    with their programs, and the models themselves."""
+    found = hashlib.sha256()
+    for model in (load_model(path) for path in sorted(map(model_path, DIGITS))):
+        found.update(design_text(model).encode())
+        found.update(model_digest(model).encode())
+    return found.hexdigest()
