@@ -1,4 +1,4 @@
-"""Figures of a network, drawn with matplotlib: attention maps, denoiser curves, accuracy against bits.
+"""Figures of a network, drawn with matplotlib: attention maps, denoisers, accuracy against bits, cycles by pass.
 
 Arrays in, files out; `golden/plot.py` finds the arrays. Equal input gives equal files: matplotlib's own defaults
 instead of the user's, its bundled font, no date in the metadata, a fixed salt for the names inside an SVG.
@@ -14,15 +14,26 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-__all__ = ["FORMATS", "HeadMap", "attention_figure", "bits_figure", "denoiser_figure", "draw"]
+__all__ = [
+    "FORMATS",
+    "HeadMap",
+    "attention_figure",
+    "bits_figure",
+    "cycles_figure",
+    "denoiser_figure",
+    "draw",
+    "map_figure",
+]
 
 #: Format -> metadata without what changes from day to day.
 FORMATS = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 _STYLE = {"font.family": "DejaVu Sans", "font.size": 9, "svg.hashsalt": "ds2ta", "savefig.dpi": 150}
 _ACROSS = 4  # heads side by side
 _HEAT = "Reds"  # its zero is white: the picture alone
+_KINDS = ("#8c8c8c", "#1f4e9c", "#c9a13b", "#8a63b8", "#4f9a5b")
 _BEFORE, _AFTER, _LEARNED = "#9a9a9a", "#1f4e9c", "#d1571b"
 
 
@@ -37,14 +48,14 @@ class HeadMap:
     denoised_zeros: float
 
 
-def draw(figure: Callable[..., Figure], *arguments: object, kind: str) -> bytes:
-    """The file that a figure function gives, in one of `FORMATS`."""
+def draw(figure: Callable[..., Figure], *arguments: object, kind: str, description: str | None = None) -> bytes:
+    """The file that a figure function gives, in one of `FORMATS`; `description` is put into its metadata."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
         made, target = figure(*arguments), io.BytesIO()
         FigureCanvasAgg(made)
-        made.savefig(target, format=kind, metadata=FORMATS[kind])
+        made.savefig(target, format=kind, metadata=FORMATS[kind] | {"Description": description})
     return target.getvalue()
 
 
@@ -88,6 +99,30 @@ def _over(picture: np.ndarray, colours: np.ndarray, step: int) -> np.ndarray:
         for place, count in zip(places, colours.shape[:2], strict=True)
     )
     return pale.repeat(2, axis=0).repeat(2, axis=1)[..., None] * colours[rows][:, columns]
+
+
+def map_figure(title: str, scores: np.ndarray, denoised: np.ndarray) -> Figure:
+    """`scores` and `denoised` `[time steps, heads, queries, keys]`: for each head the map S above the map A, each
+    the sum over time steps. What is zero in every step is white."""
+    heads = scores.shape[1]
+    figure = Figure(figsize=(max(6.0, 0.7 + 2.6 * heads), 7.0), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    panels = figure.subplots(2, heads, squeeze=False)
+    for row, (name, maps) in enumerate((("S, before NSAD", scores), ("A, after NSAD", denoised))):
+        for head, panel in enumerate(panels[row]):
+            total = maps[:, head].sum(axis=0)
+            shown = np.ma.masked_equal(total, 0)
+            panel.imshow(shown, cmap="magma_r", vmin=0.0, vmax=float(total.max()) or 1.0)
+            zeros = float((maps[:, head] == 0).mean())
+            panel.set_title(f"head {head}: {name}\n{100 * zeros:.1f} % zeros", fontsize=9)
+            panel.tick_params(labelsize=7)
+            panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+            panel.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    for panel in panels[:, 0]:
+        panel.set_ylabel("query token", fontsize=8)
+    for panel in panels[-1]:
+        panel.set_xlabel("key token", fontsize=8)
+    return figure
 
 
 def denoiser_figure(
@@ -157,4 +192,37 @@ def bits_figure(title: str, rows: Iterable[Mapping]) -> Figure:
     panel.set_ylabel("held-out accuracy, %")
     panel.grid(axis="y", color="#e4e4e4")
     figure.legend(loc="outside lower center", ncols=2, fontsize=8)
+    return figure
+
+
+def cycles_figure(models: Mapping[str, Sequence[Mapping]]) -> Figure:
+    """Title -> passes with `pass`, `kind` and `cycles`, in the order in which they run, from top to bottom."""
+    across = 2
+    rows = -(-len(models) // across)
+    figure = Figure(figsize=(10.0, 4.1 * rows), layout="constrained")
+    panels = figure.subplots(rows, across, squeeze=False)
+    kinds = dict.fromkeys(item["kind"] for passes in models.values() for item in passes)
+    colours = dict(zip(kinds, _KINDS, strict=False))
+    for panel, (title, passes) in zip(panels.flat, models.items(), strict=False):
+        cycles = np.array([item["cycles"] for item in passes])
+        places = np.arange(len(passes))
+        panel.barh(places, cycles, color=[colours[item["kind"]] for item in passes], height=0.75)
+        for place, value in zip(places, cycles, strict=True):
+            text = f" {value:,.0f}  {100 * value / cycles.sum():.0f} %"
+            panel.text(value, place, text, va="center", fontsize=7, color="#444444")
+        panel.set_yticks(places, [item["pass"] for item in passes], fontsize=7.5)
+        panel.invert_yaxis()
+        panel.set_xlim(0, 1.22 * cycles.max())
+        panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        panel.xaxis.set_major_locator(MaxNLocator(5))
+        panel.tick_params(axis="x", labelsize=7.5)
+        panel.set_title(title, fontsize=10)
+        panel.set_axisbelow(True)
+        panel.grid(axis="x", color="#e4e4e4")
+        for side in ("top", "right"):
+            panel.spines[side].set_visible(False)
+    for panel in list(panels.flat)[len(models) :]:
+        panel.set_axis_off()
+    marks = [Rectangle((0, 0), 1, 1, color=colours[kind]) for kind in kinds]
+    figure.legend(marks, list(kinds), loc="outside lower center", ncols=len(marks), fontsize=8)
     return figure

@@ -8,13 +8,13 @@ import torch
 
 from ds2ta.errors import DataError, ModelFileError, NetworkError
 from ds2ta.golden.data.sets import spread
-from ds2ta.golden.figures import FORMATS, HeadMap, attention_figure, bits_figure, denoiser_figure, draw
+from ds2ta.golden.figures import FORMATS, HeadMap, attention_figure, bits_figure, denoiser_figure, draw, map_figure
 from ds2ta.golden.integer import IntegerNetwork
 from ds2ta.golden.training.checkpoint import load_checkpoint
 from ds2ta.modelfile import IntegerModel
 from ds2ta.network import Network
 
-__all__ = ["curves", "head_maps", "picture_of", "plot", "score_shares", "token_step"]
+__all__ = ["curves", "head_maps", "map_title", "picture_of", "plot", "score_shares", "token_step"]
 
 SHARED = 200  # samples whose scores are counted behind the denoisers
 
@@ -30,9 +30,9 @@ def plot(
     checkpoint: Path | None = None,
     bits: Iterable[Mapping] = (),
 ) -> list[Path]:
-    """Write all figures of a model into `folder`: `NAME-attention-block0.png` and `NAME-denoisers-block0.png` for
-    each block, and, from rows of accuracy against bits of this network, if there are at least two, `NAME-bits.png`.
-    Raises an error of the `Ds2taError` family before anything is written."""
+    """Write all figures of a model into `folder`: `NAME-attention-block0.png`, `NAME-maps-block0.png` and
+    `NAME-denoisers-block0.png` for each block, and, from rows of accuracy against bits of this network, if there
+    are at least two, `NAME-bits.png`. Raises an error of the `Ds2taError` family before anything is written."""
     network, name = model.network, model.network.name
     if kind not in FORMATS:
         raise DataError(f"--format {kind}: must be one of {', '.join(FORMATS)}")
@@ -58,6 +58,9 @@ def plot(
         caption = "the sample" if network.input.kind == "image" else "the sample, all frames summed"
         arguments = (title, caption, picture_of(samples[sample]), token_step(network), heads)
         drawn[f"attention-block{block}"] = draw(attention_figure, *arguments, kind=kind)
+        title = map_title(model, block, f"held-out sample {sample}")
+        maps = (taps[f"block.{block}.{part}"][0] for part in ("score", "denoised"))
+        drawn[f"maps-block{block}"] = draw(map_figure, title, *maps, kind=kind)
         title = (
             f"{name}, block {block} of {network.depth}: the learned denoiser (NSAD) of each head\n"
             f"grey: how often a score occurs in {len(counted)} held-out samples"
@@ -77,6 +80,15 @@ def plot(
     except OSError as error:
         raise DataError(f"--out {folder}: cannot be written ({error.strerror})") from None
     return paths
+
+
+def map_title(model: IntegerModel, block: int, sample: str) -> str:
+    """Title of `map_figure`."""
+    network = model.network
+    return (
+        f"{network.name}, block {block} of {network.depth}: attention maps of {sample}\n"
+        f"sum of {network.time_steps} time steps; white: zero in all of them"
+    )
 
 
 def picture_of(sample: np.ndarray) -> np.ndarray:

