@@ -12,7 +12,7 @@ find_python = for name in $(PYTHONS); do \
 	if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then found=$$name; break; fi; done; \
 	[ -n "$$found" ] || { echo "error: Python 3.11 or later is needed; none of these is: $(PYTHONS)" >&2; exit 2; }
 
-.PHONY: help verilog demo test sim lint train pack bench speed gatesim break bitstream flash clean distclean
+.PHONY: help verilog demo test sim lint train pack bench speed gatesim docs pages pictures break bitstream flash clean distclean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -56,6 +56,19 @@ speed: $(VENV)/test.stamp  ## time training and evaluation side by side with Spi
 gatesim: $(VENV)/test.stamp  ## simulate the mapped netlists of the boards' accelerators, record it in docs/gates.json
 	$(BIN)/python -m ds2ta.sim.gatesim
 
+docs: $(VENV)/docs.stamp  ## build the documents as pages in build/site/, warnings as errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo build/site/index.html
+
+pages: $(VENV)/test.stamp  ## write the documents that are made from the code anew: commands, registers, tables
+	$(BIN)/python -m ds2ta.commands.page
+	$(BIN)/python -m ds2ta.gateware.registers docs
+	$(BIN)/ds2ta results --record
+
+pictures: $(VENV)/test.stamp  ## draw docs/pictures/ anew
+	$(BIN)/python -m ds2ta.records.pictures
+	$(BIN)/ds2ta demo --images 5 --svg docs/pictures/demo.svg
+
 break: $(VENV)/test.stamp  ## plant known bugs, one after another, and demand that a test finds each
 	$(BIN)/python tests/mutation.py --jobs $(JOBS)
 
@@ -89,6 +102,11 @@ $(VENV)/demo.stamp: pyproject.toml $(VENV)/base.stamp
 # bitstreams: synthesis, place and route, all from PyPI; no torch
 $(VENV)/fpga.stamp: pyproject.toml $(VENV)/base.stamp
 	$(PIP) install --editable '.[fpga]'
+	@touch $@
+
+# the documents as pages; no torch
+$(VENV)/docs.stamp: pyproject.toml $(VENV)/base.stamp
+	$(PIP) install --editable '.[docs]'
 	@touch $@
 
 # all that tests, training and benchmarks need; SpikingJelly, the peer of `speed`, without the torchvision, torchaudio
