@@ -38,8 +38,11 @@ def on_startup(command: str, dirty: bool) -> None:
     tree = BUILD / "docs-source" / "ds2ta"
     shutil.rmtree(tree, ignore_errors=True)
     tree.mkdir(parents=True)
-    for path in [*(ROOT / "ds2ta").iterdir(), *(ROOT / part for part in _PARTS)]:
-        (tree / path.name).symlink_to(path)
+    for path in (ROOT / "ds2ta").iterdir():
+        if path.name not in _PARTS:
+            (tree / path.name).symlink_to(path)
+    for part in _PARTS:
+        (tree / part).symlink_to(ROOT / part)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
