@@ -40,7 +40,7 @@ def called(command: list, **options) -> subprocess.CompletedProcess:
 def wheel(tmp_path_factory) -> Path:
     """Built from a copy, because setuptools leaves folders behind that would get into the next wheel."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for name in ("pyproject.toml", "README.md"):
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(TOP / name, source)
     for name in ("ds2ta", "models", *PARTS):
         shutil.copytree(TOP / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
