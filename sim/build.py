@@ -17,14 +17,12 @@ import cocotb_tools.config
 import find_libpython
 from amaranth.lib import wiring
 
-from ds2ta.files import build_folder, digest
-from ds2ta.gateware.verilog import WAIVERS, emit, snake
-from ds2ta.sim.verilator import compile_simulator, primitives, verilate
+from ds2ta.gateware.verilog import emit, snake
+from ds2ta.sim.verilator import build_simulator
 
 __all__ = ["BenchError", "bench_parameters", "build_bench", "run_bench"]
 
 _PARAMETERS = "DS2TA_BENCH_PARAMETERS"
-_LIBRARIES = "cocotb"  # link to cocotb's libraries in the folder of a bench
 _TAIL = 6000
 
 
@@ -49,25 +47,17 @@ def _public(verilog: str, name: str, extra: Sequence[str]) -> str:
 
 def build_bench(verilog: str, name: str, *, waves: bool = False, extra: Sequence[str] = ()) -> Path:
     """A simulator of module `name` with cocotb's main program, built at most once for equal arguments."""
-    control = _public(verilog, name, extra)
-    main = (cocotb_tools.config.share_dir / "lib" / "verilator" / "verilator.cpp").read_text()
-    options = [
-        *("--cc", "--exe", "--vpi", "-Mdir", ".", "--prefix", "Vtop", "-o", "simulator", "--top-module", name),
-        *("--timescale", "1ns/1ps", "-Wall", *(f"-Wno-{rule}" for rule in WAIVERS)),
-        *("-LDFLAGS", f"-L{_LIBRARIES} -lcocotbvpi_verilator"),
-        *(["--trace"] if waves else []),
-        *("ports.vlt", "design.v", *primitives(verilog), "verilator.cpp"),
-    ]
-    with build_folder("sim", f"{name}-{digest(verilog, control, main, options)}") as folder:
-        simulator, libraries = folder / "simulator", folder / _LIBRARIES
-        if not simulator.exists():
-            for file, text in (("design.v", verilog), ("ports.vlt", control), ("verilator.cpp", main)):
-                (folder / file).write_text(text)
-            libraries.unlink(missing_ok=True)
-            libraries.symlink_to(cocotb_tools.config.libs_dir)
-            verilate(options, folder)
-            compile_simulator(folder)
-    return simulator
+    library = cocotb_tools.config.libs_dir
+    return build_simulator(
+        "sim",
+        name,
+        verilog,
+        (cocotb_tools.config.share_dir / "lib" / "verilator" / "verilator.cpp").read_text(),
+        files={"ports.vlt": _public(verilog, name, extra)},
+        options=["--vpi", "--timescale", "1ns/1ps"],
+        waves=waves,
+        libraries=[f"-L{library}", "-lcocotbvpi_verilator"],
+    )
 
 
 def run_bench(

@@ -21,11 +21,10 @@ import numpy as np
 from amaranth.lib import stream, wiring
 
 from ds2ta.errors import Ds2taError
-from ds2ta.files import build_folder, digest
 from ds2ta.gateware.verilog import WAIVERS, emit, port_widths, snake
-from ds2ta.sim.verilator import compile_simulator, primitives, verilate
+from ds2ta.sim.verilator import build_simulator
 
-__all__ = ["Records", "Rtl", "RtlError", "build_rtl"]
+__all__ = ["Records", "Rtl", "RtlError"]
 
 _HARNESS = Path(__file__).with_name("harness.cpp")
 _COMMANDS = ("reset", "send", "run", "set", "get", "step", "collect", "offer")
@@ -173,33 +172,6 @@ class _Interface:
         return "\n".join([*lines, ""])
 
 
-def build_rtl(
-    verilog: str,
-    name: str,
-    header: str,
-    *,
-    waves: bool = False,
-    waivers: Iterable[str] = WAIVERS,
-    optimize: str = "-O2",
-) -> Path:
-    """The simulator program of module `name`, built at most once for equal arguments."""
-    harness = _HARNESS.read_text()
-    options = [
-        *("--cc", "--exe", "-Mdir", ".", "--prefix", "Vtop", "-o", "simulator", "--top-module", name),
-        *("-Wall", *(f"-Wno-{rule}" for rule in waivers), "-O3", "--x-assign", "fast", "--x-initial", "fast"),
-        *(["--trace"] if waves else []),
-        *("design.v", *primitives(verilog), "harness.cpp"),
-    ]
-    with build_folder("rtl", f"{name}-{digest(verilog, header, harness, options, optimize)}") as folder:
-        simulator = folder / "simulator"
-        if not simulator.exists():
-            for file, text in (("design.v", verilog), ("ports.h", header), ("harness.cpp", harness)):
-                (folder / file).write_text(text)
-            verilate(options, folder)
-            compile_simulator(folder, optimize=optimize)
-    return simulator
-
-
 class Rtl:
     """A running simulation of `component`; a context manager. `waves` names a VCD file to write.
 
@@ -220,11 +192,19 @@ class Rtl:
         name = name or snake(component)
         verilog = verilog or emit(component, name)
         self._interface = _Interface(component, port_widths(verilog, name))
-        header = self._interface.header()
-        simulator = build_rtl(verilog, name, header, waves=waves is not None, waivers=waivers, optimize=optimize)
-        self.simulator = simulator
+        self.simulator = build_simulator(
+            "rtl",
+            name,
+            verilog,
+            _HARNESS.read_text(),
+            files={"ports.h": self._interface.header()},
+            options=["-O3", "--x-assign", "fast", "--x-initial", "fast"],
+            waivers=waivers,
+            waves=waves is not None,
+            optimize=optimize,
+        )
         self._process = subprocess.Popen(
-            [str(simulator), *([str(Path(waves).resolve())] if waves else [])],
+            [str(self.simulator), *([str(Path(waves).resolve())] if waves else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

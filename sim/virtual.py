@@ -10,13 +10,12 @@ import subprocess
 from pathlib import Path
 
 from ds2ta.errors import Ds2taError, FitError
-from ds2ta.files import build_folder, digest
 from ds2ta.fpga.top import DEFAULT_BAUD, BoardTop
 from ds2ta.gateware.compiler import compile_model
 from ds2ta.gateware.machine import Machine
-from ds2ta.gateware.verilog import WAIVERS, emit
+from ds2ta.gateware.verilog import emit
 from ds2ta.modelfile import IntegerModel, model_digest
-from ds2ta.sim.verilator import compile_simulator, primitives, verilate
+from ds2ta.sim.verilator import build_simulator, primitives
 
 __all__ = ["VirtualBoard", "VirtualBoardError", "build_board"]
 
@@ -40,22 +39,16 @@ def _published(*sources: str) -> str:
 
 def build_board(verilog: str, name: str) -> Path:
     """The program of a board top with ports rx, tx and busy, built at most once for equal Verilog."""
-    main = _MAIN.read_text()
-    cells = primitives(verilog)
-    control = _published(verilog, *(Path(path).read_text() for path in cells))
-    options = [
-        *("--cc", "--exe", "-Mdir", ".", "--prefix", "Vtop", "-o", "board", "--top-module", name),
-        *("-Wall", *(f"-Wno-{rule}" for rule in WAIVERS), "-O3", "--x-assign", "fast", "--x-initial", "fast"),
-        *("memories.vlt", "design.v", *cells, "board.cpp"),
-    ]
-    with build_folder("board", f"{name}-{digest(verilog, control, main, options)}") as folder:
-        program = folder / "board"
-        if not program.exists():
-            for file, text in (("design.v", verilog), ("memories.vlt", control), ("board.cpp", main)):
-                (folder / file).write_text(text)
-            verilate(options, folder)
-            compile_simulator(folder, optimize="-O2")
-    return program
+    sources = [verilog, *(Path(path).read_text() for path in primitives(verilog))]
+    return build_simulator(
+        "board",
+        name,
+        verilog,
+        _MAIN.read_text(),
+        files={"memories.vlt": _published(*sources)},
+        options=["-O3", "--x-assign", "fast", "--x-initial", "fast"],
+        optimize="-O2",
+    )
 
 
 class VirtualBoard:
