@@ -2,63 +2,165 @@
 
 All work on the flattened ports of emitted Verilog: stream `i` is `i__valid`, `i__ready`, `i__payload`. After
 `await RisingEdge(clk)` a read gives the value from before the edge and a write acts after it, as for a flip-flop.
+
+What has something to do in every cycle runs `in_background`, where a cycle costs a tenth of what it costs a task of
+cocotb: its scheduler is where benches of small blocks spend their time.
 """
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Sequence
 
 import cocotb
 from amaranth.hdl import Shape
 from amaranth.lib import data
 from cocotb.clock import Clock
-from cocotb.triggers import RisingEdge, Timer
+from cocotb.triggers import Event, RisingEdge, Timer
 from cocotb.utils import get_sim_time
 
-__all__ = ["MemoryModel", "StreamSink", "StreamSource", "cycle", "pack", "reset", "unpack"]
+__all__ = [
+    *("Background", "MemoryModel", "StreamSink", "StreamSource"),
+    *("cycle", "in_background", "next_cycle", "pack", "packer", "reset", "unpack", "unpacker"),
+]
 
 PERIOD = 10  # ns
 _ends: dict = {}  # the latest end of each stream, for messages about hangs
 
 
+def packer(layout) -> Callable:
+    """`pack` for one layout, which is looked at but once."""
+    if isinstance(layout, data.StructLayout):
+        fields = {name: (packer(layout[name].shape), layout[name].offset) for name in layout.members}
+
+        def pack_struct(value) -> int:
+            if unknown := value.keys() - fields.keys():
+                raise KeyError(f"no field {unknown} in {layout!r}")
+            bits = 0
+            for name, item in value.items():
+                inner, offset = fields[name]
+                bits |= inner(item) << offset
+            return bits
+
+        return pack_struct
+    if isinstance(layout, data.ArrayLayout):
+        element, width, length = packer(layout.elem_shape), Shape.cast(layout.elem_shape).width, layout.length
+
+        def pack_array(value) -> int:
+            if len(value) != length:
+                raise ValueError(f"{len(value)} elements for {layout!r}")
+            return sum(element(item) << index * width for index, item in enumerate(value))
+
+        return pack_array
+    shape = Shape.cast(layout)
+    low, high = (-(1 << shape.width - 1), 1 << shape.width - 1) if shape.signed else (0, 1 << shape.width)
+    mask = (1 << shape.width) - 1
+
+    def pack_number(value) -> int:
+        value = int(value)
+        if not low <= value < high:
+            raise ValueError(f"{value} does not fit {shape!r}")
+        return value & mask
+
+    return pack_number
+
+
 def pack(layout, value) -> int:
     """Python value -> payload bits. A struct takes a dict (missing fields are 0), an array a sequence, else an int
     that must fit."""
+    return packer(layout)(value)
+
+
+def unpacker(layout) -> Callable:
+    """`unpack` for one layout, which is looked at but once."""
     if isinstance(layout, data.StructLayout):
-        if unknown := set(value) - set(layout.members):
-            raise KeyError(f"no field {unknown} in {layout!r}")
-        bits = 0
-        for name, item in value.items():
-            field = layout[name]
-            bits |= pack(field.shape, item) << field.offset
-        return bits
+        fields = [(name, unpacker(layout[name].shape), layout[name].offset) for name in layout.members]
+        return lambda bits: {name: inner(bits >> offset) for name, inner, offset in fields}
     if isinstance(layout, data.ArrayLayout):
-        if len(value) != layout.length:
-            raise ValueError(f"{len(value)} elements for {layout!r}")
-        width = Shape.cast(layout.elem_shape).width
-        return sum(pack(layout.elem_shape, item) << index * width for index, item in enumerate(value))
+        element, width = unpacker(layout.elem_shape), Shape.cast(layout.elem_shape).width
+        places = [index * width for index in range(layout.length)]
+        return lambda bits: [element(bits >> place) for place in places]
     shape = Shape.cast(layout)
-    value = int(value)
-    low, high = (-(1 << shape.width - 1), 1 << shape.width - 1) if shape.signed else (0, 1 << shape.width)
-    if not low <= value < high:
-        raise ValueError(f"{value} does not fit {shape!r}")
-    return value & (1 << shape.width) - 1
+    mask, sign = (1 << shape.width) - 1, 1 << shape.width - 1 if shape.signed else 0
+    return lambda bits: ((bits & mask) ^ sign) - sign
 
 
 def unpack(layout, bits: int):
     """Payload bits -> Python value: the inverse of `pack`."""
-    if isinstance(layout, data.StructLayout):
-        return {name: unpack(layout[name].shape, bits >> layout[name].offset) for name in layout.members}
-    if isinstance(layout, data.ArrayLayout):
-        width = Shape.cast(layout.elem_shape).width
-        return [unpack(layout.elem_shape, bits >> index * width) for index in range(layout.length)]
-    shape = Shape.cast(layout)
-    bits &= (1 << shape.width) - 1
-    return bits - (1 << shape.width) if shape.signed and bits >> shape.width - 1 else bits
+    return unpacker(layout)(bits)
 
 
 def cycle() -> int:
     """Number of the present clock cycle: differences of it are latencies."""
     return int(get_sim_time("ns")) // PERIOD
+
+
+class _NextCycle:
+    def __await__(self) -> Generator[None]:
+        yield
+
+
+#: What a coroutine `in_background` awaits to go on after the next edge of its clock; it can await nothing else.
+next_cycle = _NextCycle()
+
+
+class Background:
+    """A coroutine that `in_background` runs: await it for its end, or `cancel` it."""
+
+    def __init__(self, coroutine: Coroutine, begun: int):
+        self._coroutine, self._end = coroutine, Event()
+        self.begun, self.ended = begun, False  # begun: time in steps
+
+    def step(self) -> None:
+        """Go on to the next `await next_cycle`, or to the end."""
+        try:
+            self._coroutine.send(None)
+        except StopIteration:
+            self.cancel()
+
+    def cancel(self) -> None:
+        """Go no further."""
+        self._coroutine.close()
+        self.ended = True
+        self._end.set()
+
+    def __await__(self) -> Generator:
+        return self._end.wait().__await__()
+
+
+class _Clock:
+    """One task of cocotb for all that runs in the background of a test."""
+
+    def __init__(self, clk):
+        self.running: list[Background] = []
+        self.new: list[Background] = []
+        self.task = cocotb.start_soon(self._run(RisingEdge(clk)))
+
+    async def _run(self, edge: RisingEdge) -> None:
+        while True:
+            await edge
+            if self.new:  # what another task has begun at this very edge waits for the next one
+                now = get_sim_time()
+                self.running += [one for one in self.new if one.begun != now]
+                self.new = [one for one in self.new if one.begun == now]
+            for one in self.running:
+                if not one.ended:
+                    one.step()
+            if any(one.ended for one in self.running):
+                self.running = [one for one in self.running if not one.ended]
+
+
+_clocks: dict[object, _Clock] = {}  # clock -> that of the latest test that has used it
+
+
+def in_background(dut, coroutine: Coroutine) -> Background:
+    """Run a coroutine that awaits `next_cycle` and nothing else; it begins at once. An exception in it fails the
+    test."""
+    clock = _clocks.get(dut.clk)
+    if clock is None or clock.task.done():
+        clock = _clocks[dut.clk] = _Clock(dut.clk)
+    background = Background(coroutine, get_sim_time())
+    background.step()
+    clock.new.append(background)
+    return background
 
 
 def _stalls(profile: str, seed: int) -> Iterator[bool] | None:
@@ -102,7 +204,7 @@ async def reset(dut, *, limit: int = 1_000_000, clock: bool = True) -> None:
 
 class _End:
     def __init__(self, dut, name: str, layout=None, *, stall: str = "never", seed: int = 1):
-        self._edge = RisingEdge(dut.clk)
+        self._dut = dut
         self._valid, self._ready = getattr(dut, f"{name}__valid"), getattr(dut, f"{name}__ready")
         self._payload = getattr(dut, f"{name}__payload")
         self._layout, self._stall, self.name = layout, _stalls(stall, f"{name}{seed}"), name
@@ -117,23 +219,31 @@ class _End:
 class StreamSource(_End):
     """Drives an input stream. `layout` None takes payloads as packed integers."""
 
-    def start(self, values: Iterable) -> cocotb.task.Task:
+    def start(self, values: Iterable) -> Background:
         """`send` in the background; await the result to wait for its end."""
-        return cocotb.start_soon(self.send(values))
+        return in_background(self._dut, self._send(values))
 
     async def send(self, values: Iterable) -> None:
         """Transfer all `values`, each held until it is accepted; returns in the cycle after the last transfer."""
+        await self.start(values)
+
+    async def _send(self, values: Iterable) -> None:
+        bits_of = int if self._layout is None else packer(self._layout)
+        valid = False
         for value in values:
-            bits = value if self._layout is None else pack(self._layout, value)
+            bits = bits_of(value)
             while self._stall and next(self._stall):
-                await self._edge
+                if valid:
+                    self._valid.value = valid = False
+                await next_cycle
             self._payload.value = bits
-            self._valid.value = 1
-            await self._edge
+            if not valid:
+                self._valid.value = valid = True
+            await next_cycle
             while not self._ready.value:
-                await self._edge
+                await next_cycle
             self.cycles.append(cycle())
-            self._valid.value = 0
+        self._valid.value = False
 
 
 class StreamSink(_End):
@@ -143,36 +253,47 @@ class StreamSink(_End):
     def __init__(self, dut, name: str, layout=None, *, stall: str = "never", seed: int = 1):
         super().__init__(dut, name, layout, stall=stall, seed=seed)
         self.received: list = []
-        self._task = cocotb.start_soon(self._collect())
+        self._wanted, self._patience, self._idle, self._there = 0, 0, 0, Event()  # of a `take` that waits
+        self._task = in_background(dut, self._collect())
 
     async def _collect(self) -> None:
-        held = None
+        value_of = int if self._layout is None else unpacker(self._layout)
+        held = ready = None
         while True:
-            ready = not (self._stall and next(self._stall))
-            self._ready.value = ready
-            await self._edge
+            before, ready = ready, not (self._stall and next(self._stall))
+            if ready != before:
+                self._ready.value = ready
+            await next_cycle
             valid = bool(self._valid.value)
             if held is not None:
                 now = int(self._payload.value) if valid else None
                 assert now == held, f"stream {self.name}: valid or payload changed while not ready"
             if valid and ready:
-                bits = int(self._payload.value)
-                self.received.append(bits if self._layout is None else unpack(self._layout, bits))
+                self.received.append(value_of(int(self._payload.value)))
                 self.cycles.append(cycle())
             held = int(self._payload.value) if valid and not ready else None
+            if self._wanted:
+                self._look(valid and ready)
+
+    def _look(self, transfer: bool) -> None:
+        self._idle = 0 if transfer else self._idle + 1
+        assert self._idle < self._patience, (
+            f"stream {self.name}: {len(self.received)} of {self._wanted} payloads, then none for {self._patience} "
+            f"cycles; {'; '.join(map(str, _ends.values()))}"
+        )
+        if len(self.received) >= self._wanted:
+            self._there.set()
 
     async def take(self, count: int, *, patience: int = 20_000) -> list:
         """Wait for `count` more payloads and return them, removed from `received`. Fails when `patience` cycles
         pass without a transfer."""
-        seen, idle = len(self.received), 0
-        while len(self.received) < count:
-            await self._edge
-            idle = 0 if len(self.received) != seen else idle + 1
-            seen = len(self.received)
-            assert idle < patience, (
-                f"stream {self.name}: {seen} of {count} payloads, then none for {patience} cycles; "
-                + "; ".join(map(str, _ends.values()))
-            )
+        if len(self.received) < count:
+            self._wanted, self._patience, self._idle = count, patience, 0
+            self._there.clear()
+            try:
+                await self._there.wait()
+            finally:  # also where the one that waits is cancelled
+                self._wanted = 0
         taken, self.received[:] = self.received[:count], self.received[count:]
         return taken
 
@@ -188,11 +309,11 @@ class MemoryModel:
         self.words = list(words)
         self.writes: list[tuple[int, int]] = []
         ports: Callable = lambda names: [getattr(dut, name) if name else None for name in names]  # noqa: E731
-        self._task = cocotb.start_soon(self._serve(RisingEdge(dut.clk), ports(read), ports(write)))
+        self._task = in_background(dut, self._serve(ports(read), ports(write)))
 
-    async def _serve(self, edge, read, write) -> None:
+    async def _serve(self, read, write) -> None:
         while True:
-            await edge
+            await next_cycle
             source = sink = None
             if read and (read[1] is None or read[1].value):
                 source = int(read[0].value)

@@ -10,7 +10,7 @@ from ds2ta.hw.payloads import addressed_row_layout
 from ds2ta.hw.score import score_layout
 from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.rows import plane_rows, row_bits
-from ds2ta.sim.stream import MemoryModel, StreamSink, cycle, reset, unpack
+from ds2ta.sim.stream import MemoryModel, StreamSink, cycle, in_background, next_cycle, reset, unpacker
 
 STALLS = ["never", "random:0.3", "random:0.8", "bursts"]
 _COUNTS = ("tokens", "heads", "head_rows", "head_dim", "groups")
@@ -108,16 +108,16 @@ class Bench:
         layout = addressed_row_layout(*_shape("row_lanes", "time_steps", "address_width"))
         self.sink = StreamSink(self.dut, "o", layout, stall=self._stall, seed=2)
         self.scores, self.entries, self.kept = [], [], 0
-        self.tasks = [self.sink._task, cocotb.start_soon(self._watch())]
+        self.tasks = [self.sink._task, in_background(self.dut, self._watch())]
 
     async def _watch(self) -> None:
         dut = self.dut
         steps, largest = _shape("time_steps", "max_head_dim")
-        layout = score_layout(steps, largest, 0)["score"].shape
+        score_of = unpacker(score_layout(steps, largest, 0)["score"].shape)
         while True:
-            await RisingEdge(dut.clk)
+            await next_cycle
             if dut.trace_score__valid.value:
-                self.scores.append(unpack(layout, int(dut.trace_score__score.value)))
+                self.scores.append(score_of(int(dut.trace_score__score.value)))
             if dut.trace_entry__valid.value:
                 entry = tuple(int(getattr(dut, f"trace_entry__{key}").value) for key in ("t", "j", "value"))
                 self.entries.append(entry)

@@ -8,7 +8,7 @@ from ds2ta.golden import slow
 from ds2ta.hw.av import attended_layout, term_layout
 from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.rows import plane_rows
-from ds2ta.sim.stream import StreamSink, StreamSource, reset
+from ds2ta.sim.stream import StreamSink, StreamSource, in_background, next_cycle, reset
 
 TAG_WIDTH = 7
 STALLS = ["never", "random:0.3", "random:0.8", "bursts"]
@@ -32,14 +32,14 @@ class Membranes:
 
     def __init__(self, dut):
         self.seen: list[list[int]] = []
-        self._task = cocotb.start_soon(self._watch(dut))
+        self._task = in_background(dut, self._watch(dut))
 
     async def _watch(self, dut) -> None:
         lanes, steps, width = _shape("row_lanes", "time_steps", "membrane_width")
         scaled = bench_parameters()["leak_shift"] == 1
         width += steps - 1 if scaled else 0
         while True:
-            await RisingEdge(dut.clk)
+            await next_cycle
             if dut.compared.value:
                 bits, t = int(dut.membrane.value), len(self.seen) % steps
                 values = [bits >> lane * width & (1 << width) - 1 for lane in range(lanes)]

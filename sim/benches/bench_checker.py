@@ -9,7 +9,7 @@ from cocotb.triggers import RisingEdge
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.stores import CHUNK, store_shapes
 from ds2ta.sim.build import bench_parameters
-from ds2ta.sim.stream import cycle, reset
+from ds2ta.sim.stream import cycle, in_background, next_cycle, reset
 
 
 class _Bench:
@@ -41,9 +41,9 @@ class _Bench:
         dut.idle.value = 1
         dut.restart.value, dut.fetched.value, dut.word.value, dut.scan__data.value = 0, 0, 0, 0
         await reset(dut, limit=2_000_000)
-        cocotb.start_soon(self._registers())
-        cocotb.start_soon(self._memories())
-        cocotb.start_soon(self._watch())
+        in_background(dut, self._registers())
+        in_background(dut, self._memories())
+        in_background(dut, self._watch())
 
     async def restart(self) -> None:
         self.dut.restart.value = 1
@@ -57,7 +57,7 @@ class _Bench:
         """Answers a request after a while; a restart makes it void."""
         dut = self.dut
         while True:
-            await RisingEdge(dut.clk)
+            await next_cycle
             dut.fetched.value = 0
             if not dut.fetch.value or dut.restart.value or dut.fetched.value:
                 continue
@@ -71,7 +71,7 @@ class _Bench:
         """The chunk of cycle c in cycle c + 1, and garbage in the first two cycles of a row."""
         dut, before, age = self.dut, None, 0
         while True:
-            await RisingEdge(dut.clk)
+            await next_cycle
             if not dut.scan__enable.value:
                 before = None
                 dut.scan__data.value = self.generator.getrandbits(CHUNK)
@@ -87,7 +87,7 @@ class _Bench:
         """Rows in order and whole, begun only in idle cycles, quiet in between; what was compared."""
         dut, idle, reading = self.dut, True, False
         while True:
-            await RisingEdge(dut.clk)
+            await next_cycle
             enable = bool(dut.scan__enable.value)
             assert enable != bool(dut.quiet.value)
             if enable and not reading and not dut.restart.value:

@@ -9,7 +9,7 @@ from ds2ta.gateware.registers import REGISTERS, STORES, machine_from_words
 from ds2ta.gateware.stores import CHUNK, load_layout
 from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.core_host import Host
-from ds2ta.sim.stream import reset
+from ds2ta.sim.stream import in_background, next_cycle, reset
 
 _BUILT_IN = bench_parameters()["built_in"]
 _LARGE = bench_parameters()["large"]  # leave out what takes long and depends on no size
@@ -284,10 +284,10 @@ async def load_refused(dut):
 
     async def watch():
         while True:
-            await RisingEdge(dut.clk)
+            await next_cycle
             errors.append(int(dut.load_error.value))
 
-    cocotb.start_soon(watch())
+    in_background(dut, watch())
     for shape in bench.shapes.values():
         good = {"store": shape.number, "row": 0, "chunk": 0, "data": 0xFFFF}
         bad = [{"chunk": shape.chunks}, {"chunk": most["chunk"]}]

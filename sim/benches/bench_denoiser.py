@@ -7,7 +7,7 @@ from cocotb.triggers import RisingEdge
 from ds2ta.golden import slow
 from ds2ta.hw.score import score_layout
 from ds2ta.sim.build import bench_parameters
-from ds2ta.sim.stream import StreamSource, cycle, reset
+from ds2ta.sim.stream import StreamSource, cycle, in_background, next_cycle, reset
 
 TAG_WIDTH = 3
 
@@ -21,13 +21,13 @@ class Lists:
         self.ends: list[int] = []
         self.queries: list[dict] = []
         self.swaps: list[int] = []  # cycles
-        self._task = cocotb.start_soon(self._watch())
+        self._task = in_background(dut, self._watch())
 
     async def _watch(self) -> None:
         dut, key, wait, handed = self.dut, 0, 0, None
         dut.lists_free.value = 1
         while True:
-            await RisingEdge(dut.clk)
+            await next_cycle
             if dut.entry__valid.value:
                 t = int(dut.entry__t.value)
                 if dut.entry__end.value:

@@ -6,7 +6,7 @@ from cocotb.triggers import RisingEdge
 
 from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.rows import input_rows, row_bits
-from ds2ta.sim.stream import MemoryModel, StreamSource, cycle, reset
+from ds2ta.sim.stream import MemoryModel, StreamSource, cycle, in_background, next_cycle, reset
 
 
 class _Bench:
@@ -21,12 +21,12 @@ class _Bench:
         self.kinds = (False, True) if parameters["event_frames"] else (False,)
         self.generator = np.random.default_rng(4)
         self.done_from = None
-        cocotb.start_soon(self._watch())
+        in_background(dut, self._watch())
 
     async def _watch(self):
         """The cycle in which `done` rose last."""
         while True:
-            await RisingEdge(self.dut.clk)
+            await next_cycle
             if not self.dut.done.value:
                 self.done_from = None
             elif self.done_from is None:

@@ -9,7 +9,7 @@ from cocotb.triggers import RisingEdge
 from ds2ta.golden import slow
 from ds2ta.hw.payloads import drain_layout, event_layout
 from ds2ta.sim.build import bench_parameters
-from ds2ta.sim.stream import MemoryModel, StreamSink, StreamSource, cycle, pack, reset
+from ds2ta.sim.stream import MemoryModel, StreamSink, StreamSource, cycle, in_background, next_cycle, pack, reset
 
 STALLS = ["never", "random:0.3", "random:0.7", "bursts"]
 FLUSH = {"flush": 1}
@@ -118,7 +118,7 @@ class _Machine:
 async def _watch(dut, name: str, cycles: list[int]) -> None:
     """Keep the cycles in which an output is high."""
     while True:
-        await RisingEdge(dut.clk)
+        await next_cycle
         if getattr(dut, name).value:
             cycles.append(cycle())
 
@@ -130,7 +130,7 @@ async def random_tokens(dut, stall):
     machine = _Machine(dut, source=stall, sink=stall)
     await reset(dut)
     useful: list[int] = []
-    cocotb.start_soon(_watch(dut, "useful", useful))
+    in_background(dut, _watch(dut, "useful", useful))
     generator = np.random.default_rng(22)
     events: list[dict] = []
     for _ in range(150):
@@ -199,8 +199,8 @@ async def every_cycle(dut, stall):
     await reset(dut)
     useful: list[int] = []
     busy: list[int] = []
-    cocotb.start_soon(_watch(dut, "useful", useful))
-    cocotb.start_soon(_watch(dut, "busy", busy))
+    in_background(dut, _watch(dut, "useful", useful))
+    in_background(dut, _watch(dut, "busy", busy))
     generator = np.random.default_rng(25)
     mask = (1 << machine.steps) - 1
     lengths = [machine.beats, machine.beats, machine.beats + 1, 2 * machine.beats, *generator.integers(1, 9, 30)]

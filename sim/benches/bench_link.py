@@ -13,7 +13,7 @@ from ds2ta.gateware.stores import load_layout, store_shapes
 from ds2ta.hw.uart import received_layout
 from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.link_model import CoreRules, LinkModel, wire
-from ds2ta.sim.stream import StreamSink, StreamSource, cycle, reset, unpack
+from ds2ta.sim.stream import Background, StreamSink, StreamSource, cycle, in_background, next_cycle, reset, unpacker
 
 STALLS = ["never", "random:0.5", "bursts"]
 _VALUE = data.StructLayout({"value": 8})
@@ -35,21 +35,21 @@ class _Bench:
         self.sink = StreamSink(dut, "o", _VALUE, stall=stall)
         self.load = StreamSink(dut, "load", load_layout(machine), stall=stall, seed=3)
         self.sample = StreamSink(dut, "sample", _VALUE, stall=stall, seed=4)
-        cocotb.start_soon(self._serve())
-        cocotb.start_soon(self._refuse())
-        cocotb.start_soon(self._count())
+        in_background(dut, self._serve())
+        in_background(dut, self._refuse())
+        in_background(dut, self._count())
         self.counts = [0, 0]
 
     async def _serve(self) -> None:
         """The bus, 1 to 9 cycles for an access, which a reset ends. What describes it must stay until then, and no
         other may begin."""
-        dut, edge = self.dut, RisingEdge(self.dut.clk)
+        dut = self.dut
 
         def shown() -> list[int]:
             return [int(getattr(dut, f"bus__{name}").value) for name in ("write", "address", "write_data")]
 
         while True:
-            await edge
+            await next_cycle
             dut.bus__done.value = 0
             dut.bus__error.value = self.random.randrange(2)  # means nothing without `done`
             dut.bus__read_data.value = self.random.randrange(1 << 32)
@@ -58,7 +58,7 @@ class _Bench:
             write, address, value = access = shown()
             self.accesses.append((cycle(), write, address))
             for _ in range(self.random.randint(0, 8) if self.stalls else 3):
-                await edge
+                await next_cycle
                 if dut.rst.value:
                     break
                 assert shown() == access
@@ -71,26 +71,26 @@ class _Bench:
                 dut.bus__read_data.value = read or 0
                 if write and not failed:
                     self.writes.append((address, value))
-                await edge
+                await next_cycle
                 assert dut.rst.value or (shown() == access and not dut.bus__enable.value)
                 dut.bus__done.value = 0
 
     async def _refuse(self) -> None:
         """A word outside of its store: load_error in the cycle after it."""
-        dut, layout = self.dut, load_layout(Machine(**bench_parameters()["machine"]))
+        dut, word_of = self.dut, unpacker(load_layout(Machine(**bench_parameters()["machine"])))
         while True:
-            await RisingEdge(dut.clk)
-            word = unpack(layout, int(dut.load__payload.value))
+            await next_cycle
+            word = word_of(int(dut.load__payload.value))
             outside = not self.rules.holds(word["store"], word["row"], word["chunk"])
             dut.load_error.value = bool(dut.load__valid.value and dut.load__ready.value) and outside
 
     async def _count(self) -> None:
         while True:
-            await RisingEdge(self.dut.clk)
+            await next_cycle
             self.counts[0] += int(self.dut.frame_good.value)
             self.counts[1] += int(self.dut.frame_dropped.value)
 
-    def begin(self, frame: bytes) -> cocotb.task.Task:
+    def begin(self, frame: bytes) -> Background:
         return self.source.start([{"value": value, "bad": 0} for value in frame])
 
     async def ask(self, body: bytes) -> None:

@@ -6,7 +6,7 @@ from cocotb.triggers import RisingEdge, Timer
 
 from ds2ta.hw.lists import entry_layout
 from ds2ta.sim.build import bench_parameters
-from ds2ta.sim.stream import StreamSink, cycle, reset
+from ds2ta.sim.stream import StreamSink, cycle, in_background, next_cycle, reset
 
 
 def _query(generator, fill: float) -> list[list[tuple[int, int]]]:
@@ -128,10 +128,10 @@ async def cycle_counts(dut):
 
     async def watch() -> None:
         while True:
-            await RisingEdge(dut.clk)
+            await next_cycle
             frees.append((cycle(), bool(dut.free.value)))
 
-    cocotb.start_soon(watch())
+    in_background(dut, watch())
     queries = _queries(np.random.default_rng(2))
     swaps = await _run(dut, sink, queries, rows=rows, gaps=0, lates=[0] * len(queries))
     begin, busy = 0, set()

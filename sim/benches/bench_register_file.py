@@ -9,7 +9,7 @@ from ds2ta.gateware.register_file import COUNT_BITS, EVENTS
 from ds2ta.gateware.registers import REGISTERS, Access
 from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.bus import Bus
-from ds2ta.sim.stream import PERIOD, reset
+from ds2ta.sim.stream import PERIOD, in_background, next_cycle, reset
 
 ADDRESSES = 1 << 14
 LIVE = {"status": 0xA5C, "result_class": 1, "sample_bytes": 0x2B, "pass": 1}
@@ -41,12 +41,12 @@ class _Bench:
             getattr(dut, port).value = 0
         for port in ("enable", "index", "logit"):
             getattr(dut, f"record__{port}").value = 0
-        cocotb.start_soon(self._counter_store())
+        in_background(dut, self._counter_store())
 
     async def _counter_store(self):
         """The accelerator's counter memory: word a holds a recognizable number."""
         while True:
-            await RisingEdge(self.dut.clk)
+            await next_cycle
             self.dut.counter_data.value = self.counter(int(self.dut.counter_address.value))
 
     def counter(self, address: int) -> int:
@@ -146,7 +146,7 @@ async def writes(dut):
             width = limits.get(name, 32)
             for word in (0, (1 << width) - 1, generator.getrandbits(width)):
                 changes = []
-                task = cocotb.start_soon(_pulses(dut, changes))
+                task = in_background(dut, _pulses(dut, changes))
                 await bench.bus.write(name, word, index)
                 await bench.wait(3)
                 task.cancel()
@@ -165,7 +165,7 @@ async def writes(dut):
 
 async def _pulses(dut, found: list) -> None:
     while True:
-        await RisingEdge(dut.clk)
+        await next_cycle
         if dut.changed.value:
             found.append(1)
 
@@ -179,11 +179,11 @@ async def commands(dut):
 
     async def watch():
         while True:
-            await RisingEdge(dut.clk)
+            await next_cycle
             if value := int(dut.command.value):
                 seen.append(value)
 
-    cocotb.start_soon(watch())
+    in_background(dut, watch())
     for word in (1, 2, 4, 7, 0xFFFF_FFF8, 0xFFFF_FFFD):
         await bench.bus.write("command", word)
         await bench.wait(30)

@@ -9,7 +9,7 @@ from ds2ta.hw.payloads import addressed_row_layout
 from ds2ta.hw.residual import ResidualMode
 from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.rows import plane_rows, row_bits
-from ds2ta.sim.stream import MemoryModel, StreamSource, cycle, reset
+from ds2ta.sim.stream import MemoryModel, StreamSource, cycle, in_background, next_cycle, reset
 
 
 class _Bench:
@@ -28,11 +28,11 @@ class _Bench:
             write=("write__address", "write__enable", "write__row"),
         )
         self.write_cycles = []
-        cocotb.start_soon(self._watch())
+        in_background(dut, self._watch())
 
     async def _watch(self):
         while True:
-            await RisingEdge(self.dut.clk)
+            await next_cycle
             if self.dut.write__enable.value:
                 self.write_cycles.append(cycle())
 

@@ -3,12 +3,11 @@
 import random
 
 import cocotb
-from cocotb.triggers import RisingEdge
 
 from ds2ta.hw.gather import gather_layout
 from ds2ta.hw.row_reader import read_layout
 from ds2ta.sim.build import bench_parameters
-from ds2ta.sim.stream import MemoryModel, StreamSink, StreamSource, pack, reset
+from ds2ta.sim.stream import MemoryModel, StreamSink, StreamSource, in_background, next_cycle, pack, reset
 
 _PASSED = ("weight", "shift", "first", "last", "end")
 
@@ -35,7 +34,7 @@ def _beat(generator: random.Random, pad: bool) -> dict:
 
 async def _watch_reads(dut, addresses: list[int]):
     while True:
-        await RisingEdge(dut.clk)
+        await next_cycle
         if dut.read_enable.value:
             addresses.append(int(dut.read_address.value))
 
@@ -63,7 +62,7 @@ async def rows(dut, stall_in, stall_out, padding):
     )
     reads: list[int] = []
     await reset(dut)
-    cocotb.start_soon(_watch_reads(dut, reads))
+    in_background(dut, _watch_reads(dut, reads))
     beats = [_beat(generator, generator.random() < padding) for _ in range(300)]
     source.start(beats)
     zeros = [0] * p["row_lanes"]

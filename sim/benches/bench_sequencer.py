@@ -8,7 +8,7 @@ from cocotb.triggers import RisingEdge
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.program import PROGRAM_WORD, instruction_layout
 from ds2ta.sim.build import bench_parameters
-from ds2ta.sim.stream import MemoryModel, cycle, reset
+from ds2ta.sim.stream import MemoryModel, cycle, in_background, next_cycle, reset
 
 
 def _machine() -> Machine:
@@ -23,7 +23,7 @@ class _Bench:
         self.memory = MemoryModel(dut, [], read=("fetch_address", "fetch", "word"))
         self.program: list[int] = []
         self.records: dict[int, tuple[int, int]] = {}  # address -> (cycle, value)
-        cocotb.start_soon(self._watch_records())
+        in_background(dut, self._watch_records())
 
     def load(self, length: int) -> None:
         """Random instructions, of which the last alone is final; the store's rest is final too, to betray a fetch
@@ -38,7 +38,7 @@ class _Bench:
     async def _watch_records(self) -> None:
         dut = self.dut
         while True:
-            await RisingEdge(dut.clk)
+            await next_cycle
             if dut.record.value:
                 address = int(dut.record_address.value)
                 assert address not in self.records, f"counter {address} written twice"

@@ -11,7 +11,7 @@ from cocotb.triggers import FallingEdge, RisingEdge, Timer
 
 from ds2ta.hw.uart import received_layout
 from ds2ta.sim.build import bench_parameters
-from ds2ta.sim.stream import PERIOD, StreamSink, StreamSource, cycle, reset
+from ds2ta.sim.stream import PERIOD, StreamSink, StreamSource, cycle, in_background, next_cycle, reset
 
 OFFSETS = [-0.02, -0.01, 0.0, 0.01, 0.02]
 _VALUE = data.StructLayout({"value": 8})
@@ -162,7 +162,7 @@ async def reset_in_a_byte(dut):
 
 async def _watch(dut, levels: list[int]) -> None:
     while True:
-        await RisingEdge(dut.clk)
+        await next_cycle
         levels.append(int(dut.tx.value))
 
 
@@ -192,7 +192,7 @@ async def transmitter_sends(dut, stall):
     source = StreamSource(dut, "i", _VALUE, stall=stall)
     levels: list[int] = []
     await reset(dut)
-    cocotb.start_soon(_watch(dut, levels))
+    in_background(dut, _watch(dut, levels))
     values = _bytes(20, 3)
     begin = cycle()
     for value in values:
@@ -218,7 +218,7 @@ async def transmitter_rests(dut):
     levels: list[int] = []
     await reset(dut)
     begin = cycle()
-    cocotb.start_soon(_watch(dut, levels))
+    in_background(dut, _watch(dut, levels))
     delays = set()
     for pause in itertools.islice(itertools.count(), divisor):
         await source.send([{"value": pause % 256}])

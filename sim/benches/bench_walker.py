@@ -6,7 +6,7 @@ from cocotb.triggers import RisingEdge
 
 from ds2ta.hw.payloads import addressed_row_layout, last_row_layout
 from ds2ta.sim.build import bench_parameters
-from ds2ta.sim.stream import StreamSink, StreamSource, cycle, reset
+from ds2ta.sim.stream import StreamSink, StreamSource, cycle, in_background, next_cycle, reset
 
 
 def _ends(dut, stall: str):
@@ -64,7 +64,7 @@ async def _walk(dut, source, sink, done, generator, width: int, positions: int, 
 async def _watch(dut, done: dict[int, bool]):
     """Keep the level of `done` in each cycle."""
     while True:
-        await RisingEdge(dut.clk)
+        await next_cycle
         done[cycle()] = bool(dut.done.value)
 
 
@@ -76,7 +76,7 @@ async def walks(dut, stall):
     await reset(dut)
     generator = np.random.default_rng(3)
     done: dict[int, bool] = {}
-    cocotb.start_soon(_watch(dut, done))
+    in_background(dut, _watch(dut, done))
     full = 1 << width, 1 << bench_parameters()["tile_width"]
     for positions, tiles in [(1, 1), (5, 1), (1, 4), (3, 3), (full[0], 2), (2, full[1]), (full[0] - 1, 1), (7, 2)]:
         begin = len(sink.cycles)

@@ -13,7 +13,7 @@ from cocotb.triggers import RisingEdge
 from ds2ta.hw.payloads import event_layout
 from ds2ta.hw.row_reader import read_layout
 from ds2ta.sim.build import bench_parameters
-from ds2ta.sim.stream import StreamSink, StreamSource, reset
+from ds2ta.sim.stream import StreamSink, StreamSource, in_background, next_cycle, reset
 
 FLUSH = None  # stands for the flush event, of which only that flag means anything
 
@@ -123,7 +123,7 @@ def _schedule(layers: list[list[list[dict] | None]], places: int) -> tuple[list[
 
 async def _count_rows(dut, count: list[int]):
     while True:
-        await RisingEdge(dut.clk)
+        await next_cycle
         count[0] += int(dut.rows.value)
 
 
@@ -133,7 +133,7 @@ async def _bench(dut, stall_in: str, stall_out: str, density: float) -> None:
     source, sink = _ends(dut, stall_in, stall_out)
     await reset(dut)
     count = [0]
-    cocotb.start_soon(_count_rows(dut, count))
+    in_background(dut, _count_rows(dut, count))
     for lane_bits in range(p["row_lanes"].bit_length()):
         dut.lane_bits.value = lane_bits
         sizes = [1, 2, 30] if lane_bits == p["row_lanes"].bit_length() - 1 else [1, 12]
