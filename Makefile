@@ -5,6 +5,7 @@ JOBS ?= 2
 SPIKINGJELLY := 2.0.0
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 PYTHONS ?= python3.11 python3.12 python3.13 python3 python
 
 # the first interpreter that is Python 3.11 or later
@@ -12,12 +13,13 @@ find_python = for name in $(PYTHONS); do \
 	if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then found=$$name; break; fi; done; \
 	[ -n "$$found" ] || { echo "error: Python 3.11 or later is needed; none of these is: $(PYTHONS)" >&2; exit 2; }
 
-.PHONY: help verilog demo test sim lint train pack bench speed gatesim docs pages pictures break bitstream flash clean distclean
+.PHONY: help verilog demo check test test-long sim lint train pack bench speed gatesim docs pages pictures break
+.PHONY: bitstream flash clean distclean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
 	@echo "make TARGET, where TARGET is one of"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile
 
 verilog: $(VENV)/base.stamp  ## write the Verilog of the accelerators of both digit networks to build/verilog/
 	@$(BIN)/ds2ta verilog --out build/verilog
@@ -25,11 +27,17 @@ verilog: $(VENV)/base.stamp  ## write the Verilog of the accelerators of both di
 demo: $(VENV)/demo.stamp  ## classify 20 digits on a simulated board, through its UART, and compare with golden
 	@$(BIN)/ds2ta demo
 
-test: $(VENV)/test.stamp  ## run all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --durations 10
+check: $(VENV)/test.stamp  ## run the quickest tests of every folder, for work in between (3 min)
+	$(PYTEST) --check
+
+test: $(VENV)/test.stamp  ## run all tests; docs/long-runs.json answers for those that take longest (10 min)
+	$(PYTEST) --durations 10
+
+test-long: $(VENV)/test.stamp  ## run those that take longest, such as a whole bitstream, and record them (9 min)
+	$(PYTEST) -m long --record-long --durations 0
 
 sim: $(VENV)/test.stamp  ## run the simulations alone: every block, every shipped network, random networks
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/hw tests/gateware tests/sim
+	$(PYTEST) tests/hw tests/gateware tests/sim
 
 lint: $(VENV)/test.stamp  ## check style and formatting
 	$(BIN)/ruff check .

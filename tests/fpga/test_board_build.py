@@ -183,6 +183,7 @@ def test_fit():
         check_fit(ICEBREAKER, {"multipliers": 9}, blocks)
 
 
+@pytest.mark.long(on=lambda: design(ICEBREAKER).digest)
 def test_the_icebreaker_again(tmp_path):
     """The whole build, anew and in another folder, gives the recorded bits: another day, another machine."""
     recorded = read_boards().get("icebreaker")

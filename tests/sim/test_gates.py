@@ -22,6 +22,7 @@ from ds2ta.sim.network import RtlNetwork
 from ds2ta.sim.rtl import Rtl, RtlError
 from ds2ta.sim.verilator import ToolError
 
+CELLS = sorted((ROOT / "sim" / "cells").glob("*.v"))
 BEATS = 3000
 IMAGES = 5
 FAULTS = 24
@@ -141,6 +142,7 @@ def test_faults():
         with_faults(gate_verilog(simulation.netlist), "inverters", 9)
 
 
+@pytest.mark.long(on=lambda: case_digest("icebreaker") + "".join(path.read_text() for path in CELLS))
 def test_network_on_ice40():
     """digits-tiny as the iCEBreaker holds it: real images, bit for bit; then broken cells, which the same
     comparison must see."""
