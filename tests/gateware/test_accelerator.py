@@ -1,6 +1,7 @@
 # amaranth: UnusedElaboratable=no
-"""The shipped networks of digits on their accelerators under cocotb, on at least 50 held-out images each; stores
-that are loaded. `tests/sim/test_verify.py` has the larger networks."""
+"""The shipped networks of digits on their accelerators, on at least 50 held-out images each: some of them under
+cocotb, with stalls and resets, all at the pace of the C++ harness; stores that are loaded. The larger networks are
+those of `tests/sim/test_verify.py`."""
 
 import numpy as np
 import pytest
@@ -15,8 +16,10 @@ from ds2ta.modelfile import load_model
 from ds2ta.sim.backends import first_difference
 from ds2ta.sim.build import run_bench
 from ds2ta.sim.network import RtlNetwork
+from ds2ta.sim.verify import verify
 
 IMAGES = 50
+IMAGES_UNDER_COCOTB = 8
 
 
 @pytest.mark.parametrize("name", DIGITS)
@@ -24,15 +27,22 @@ def test_bench(name, tmp_path):
     path = model_path(name)
     model = load_model(path)
     machine = fit(model, **MACHINES[name])
-    assert len(model.samples) >= IMAGES
     samples = tmp_path / "samples.npy"
-    np.save(samples, model.samples[:IMAGES])
+    np.save(samples, model.samples[:IMAGES_UNDER_COCOTB])
     run_bench(
         Accelerator(machine, compile_model(model, machine), trace=True),
         name="accelerator",
         module="ds2ta.sim.benches.bench_accelerator",
         parameters={"model": str(path), "machine": machine.model_dump(), "samples": str(samples)},
     )
+
+
+@pytest.mark.parametrize("name", DIGITS)
+def test_images(name):
+    model = load_model(model_path(name))
+    assert len(model.samples) >= IMAGES
+    seen = list(verify(model, fit(model, **MACHINES[name]), model.samples))
+    assert [item.difference for item in seen] == [None] * len(model.samples)
 
 
 def test_loadable_stores():

@@ -66,7 +66,7 @@ def _run(model, folder, choices, *, built_in=False, samples=2, upsets=False, lar
         modules = re.findall(r"^module (core_store\w*)\(", emit(core, "core"), re.M)
         extra = [f"{module}.memory" for module in modules if module != "core_store_checker"]
     log = run_bench(core, name="core", module="ds2ta.sim.benches.bench_core", parameters=given, extra=extra)
-    return re.findall(r"test_core\.(\w+) +SKIP", log)
+    return re.findall(r"bench_core\.(\w+) +SKIP", log)
 
 
 def test_loaded(tmp_path):
