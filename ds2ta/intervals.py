@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ds2ta.errors import FitError
-from ds2ta.modelfile import IntegerModel, Synapse
+from ds2ta.model import IntegerModel, Synapse
 
 __all__ = [
     "QUANTITIES",

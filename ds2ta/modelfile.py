@@ -1,6 +1,6 @@
-"""The integer model: what a trained DS2TA checkpoint becomes, and its file.
+"""The file of an integer model.
 
-A file is safetensors with a JSON header. `docs/model-file.md` specifies it, so that other programs can write one.
+It is safetensors with a JSON header. `docs/model-file.md` specifies it, so that other programs can write one.
 Every tensor carries a SHA-256 over its name, type, shape and bytes, and the metadata carries one over itself:
 any flipped bit is refused. Nothing here needs PyTorch.
 """
@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import json
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,54 +16,16 @@ from safetensors import SafetensorError, safe_open
 
 from ds2ta.errors import ModelFileError, NetworkError
 from ds2ta.files import DIGITS
-from ds2ta.modelrules import MAX_TAU, canonical_json, check_model
-from ds2ta.network import LayerSpec, Network, network_from_dict
+from ds2ta.model import IntegerModel, Synapse
+from ds2ta.modelrules import canonical_json, check_model
+from ds2ta.network import network_from_dict
 
-__all__ = ["FORMAT", "MAX_TAU", "VERSION", "IntegerModel", "Synapse", "load_model", "model_digest", "save_model"]
+__all__ = ["FORMAT", "VERSION", "load_model", "model_digest", "save_model"]
 
 FORMAT = "ds2ta-integer"
 VERSION = 1
 _TYPES = {"int8": "I8", "uint8": "U8", "int64": "I64"}  # as safetensors spells them
 _METADATA_KEYS = ("format", "version", "network", "layers", "attention", "provenance", "tensors", "digest")
-
-
-@dataclass(frozen=True)
-class Synapse:
-    """One synaptic layer in integers: `P = W x`, `I[t] = sum_m P[t-m] << tau (window-1-m)`, LIF with per-channel
-    `bias` and `threshold` (both in units of `2**-(tau (window-1))` of a weight step). For the head, `bias` is
-    added once to the logit and `threshold` is None."""
-
-    spec: LayerSpec
-    weight: np.ndarray  # int8 [outputs, inputs, 3, 3] or [outputs, inputs]
-    bias: np.ndarray  # int64 [outputs]
-    threshold: np.ndarray | None  # int64 [outputs], >= 1
-    bits: int  # 2..8, weights lie in -(2**(bits-1)-1) .. 2**(bits-1)-1
-    tau: int = 0
-    window: int = 1
-
-    @property
-    def name(self) -> str:
-        return self.spec.name
-
-    @property
-    def guard_bits(self) -> int:
-        """Fraction bits that keep the temporal window exact."""
-        return self.tau * (self.window - 1)
-
-
-@dataclass(frozen=True)
-class IntegerModel:
-    """A whole network in integers. `denoisers[block]` is uint8 `[heads, head_dim]`, the entry for score s at
-    index s-1 (score 0 always gives 0); `attention_threshold[block]` is the threshold of the LIF after A x V.
-    `samples` (uint8 `[n, *sample_shape]`) and `labels` are a few held-out inputs for self-tests."""
-
-    network: Network
-    synapses: dict[str, Synapse]
-    denoisers: tuple[np.ndarray, ...]
-    attention_threshold: tuple[int, ...]
-    samples: np.ndarray
-    labels: np.ndarray
-    provenance: dict = field(default_factory=dict)
 
 
 def _tensors(model: IntegerModel) -> dict[str, np.ndarray]:

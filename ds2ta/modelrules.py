@@ -4,14 +4,11 @@
 """
 
 import json
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ds2ta.errors import ModelFileError
-
-if TYPE_CHECKING:
-    from ds2ta.modelfile import IntegerModel
+from ds2ta.model import IntegerModel
 
 __all__ = ["MAX_ATTENTION_THRESHOLD", "MAX_PARAMETER", "MAX_TAU", "canonical_json", "check_model"]
 
@@ -25,7 +22,7 @@ def canonical_json(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def check_model(model: "IntegerModel", where: str) -> None:
+def check_model(model: IntegerModel, where: str) -> None:
     """Raise `ModelFileError`, one line that begins with `where`, for the first rule that the model breaks."""
 
     def need(holds: bool, what: str) -> None:

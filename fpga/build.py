@@ -22,7 +22,8 @@ from ds2ta.fpga.design import TIMING, TOP, Design, design
 from ds2ta.fpga.report import RESOURCES, Blocks, critical_path, packed, resources, timing
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.synthesis import synthesize_rtlil
-from ds2ta.modelfile import IntegerModel, load_model, model_digest
+from ds2ta.model import IntegerModel
+from ds2ta.modelfile import load_model, model_digest
 
 __all__ = ["TimingError", "build", "build_board", "check_fit", "up_to_date"]
 

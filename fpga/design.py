@@ -23,7 +23,8 @@ from ds2ta.gateware.compiler import fit
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.synthesis import TARGETS, synthesize_rtlil
 from ds2ta.hw.store import without_collision_logic
-from ds2ta.modelfile import IntegerModel, load_model, model_digest
+from ds2ta.model import IntegerModel
+from ds2ta.modelfile import load_model, model_digest
 
 __all__ = ["TIMING", "TOP", "Design", "design"]
 

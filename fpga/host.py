@@ -32,7 +32,8 @@ from ds2ta.gateware.register_file import COUNT_BITS
 from ds2ta.gateware.registers import IDENTITY, REGISTERS, STORES, VERSION, machine_from_words
 from ds2ta.gateware.samples import sample_bytes
 from ds2ta.gateware.sequencer import PassCounters
-from ds2ta.modelfile import IntegerModel, model_digest
+from ds2ta.model import IntegerModel
+from ds2ta.modelfile import model_digest
 
 __all__ = [
     "Answer",

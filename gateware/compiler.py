@@ -13,7 +13,7 @@ from ds2ta.gateware.layout import Allocator, Region
 from ds2ta.gateware.machine import Machine, highest, machine_from_dict
 from ds2ta.gateware.needs import needs, refuse
 from ds2ta.gateware.program import Instruction, Opcode, Residual, program_words
-from ds2ta.modelfile import IntegerModel
+from ds2ta.model import IntegerModel
 
 __all__ = ["Program", "compile_model", "fit"]
 

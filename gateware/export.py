@@ -18,7 +18,8 @@ from ds2ta.gateware.fusesoc import CORE_FILE, core_file
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.program import PROGRAM_WORD, instruction_words
 from ds2ta.gateware.verilog import emit, port_widths
-from ds2ta.modelfile import IntegerModel, model_digest
+from ds2ta.model import IntegerModel
+from ds2ta.modelfile import model_digest
 
 __all__ = ["SIDECAR", "export"]
 

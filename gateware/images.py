@@ -4,7 +4,7 @@ import numpy as np
 
 from ds2ta.errors import FitError
 from ds2ta.gateware.machine import Machine
-from ds2ta.modelfile import Synapse
+from ds2ta.model import Synapse
 
 __all__ = ["StoreImages"]
 

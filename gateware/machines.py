@@ -1,9 +1,14 @@
 """Machines for the shipped models: the choices that each makes; what it needs follows from its model."""
 
-__all__ = ["ECP5", "ICE40", "MACHINES"]
+from collections.abc import Sequence
+
+from ds2ta.errors import FitError
+from ds2ta.gateware.machine import Machine
+
+__all__ = ["ECP5", "ICE40", "MACHINES", "machine_choices"]
 
 #: Model name -> choices of `gateware.machine.Machine`.
-MACHINES = {
+MACHINES: dict[str, dict[str, int | str]] = {
     # fits an iCE40 UP5K with the weights in its single-port RAM (`weights="spram"`)
     "digits-tiny": {"lanes": 8, "row_lanes": 8, "drain_lanes": 4, "score_channels": 8},
     # an ECP5-85F, everything on the chip, its multiplier blocks as TASA shifters
@@ -49,3 +54,22 @@ ECP5 = {
     # room for every channel at once
     "digits-tiny": {"lanes": 32, "drain_lanes": 8, "shifters": "multipliers", "pipeline": "long"}
 }
+
+
+def machine_choices(model_name: str | None, settings: Sequence[str] | None) -> dict[str, int | str]:
+    """The choices for a shipped model (none: of no model), changed by `settings`, each KEY=VALUE as the option
+    `--set` takes it. Raises `FitError` for one that is no parameter of a machine or lacks a number."""
+    found = dict(MACHINES.get(model_name, {})) if model_name else {}
+    for setting in settings or ():
+        key, equals, value = setting.partition("=")
+        field = Machine.model_fields.get(key)
+        if not equals or field is None:
+            raise FitError(f"--set {setting}: give KEY=VALUE with KEY one of {', '.join(Machine.model_fields)}")
+        if field.annotation is int:
+            try:
+                found[key] = int(value)
+            except ValueError:
+                raise FitError(f"--set {setting}: {key} takes a whole number") from None
+        else:
+            found[key] = value
+    return found

@@ -3,7 +3,7 @@
 from ds2ta.errors import FitError
 from ds2ta.gateware.machine import Machine
 from ds2ta.intervals import refuse_unless_held, widths
-from ds2ta.modelfile import IntegerModel
+from ds2ta.model import IntegerModel
 
 __all__ = ["needs", "refuse"]
 

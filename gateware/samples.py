@@ -3,7 +3,7 @@
 import numpy as np
 
 from ds2ta.errors import ImageError
-from ds2ta.modelfile import IntegerModel
+from ds2ta.model import IntegerModel
 
 __all__ = ["sample_bytes"]
 

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from ds2ta.errors import ImageError
 from ds2ta.intervals import Interval, widths
-from ds2ta.modelfile import IntegerModel
+from ds2ta.model import IntegerModel
 from ds2ta.network import Network
 
 __all__ = ["IntegerNetwork", "carrier", "check_samples", "classify"]

@@ -18,7 +18,7 @@ import numpy as np
 from ds2ta.golden.activity import layer_inputs
 from ds2ta.golden.integer import CHUNK, IntegerNetwork
 from ds2ta.intervals import widths
-from ds2ta.modelfile import IntegerModel
+from ds2ta.model import IntegerModel
 from ds2ta.network import LayerSpec, Network
 
 __all__ = ["PARTS", "Activity", "Work", "measure", "part_of", "where"]

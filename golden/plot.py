@@ -11,7 +11,7 @@ from ds2ta.golden.data.sets import spread
 from ds2ta.golden.figures import FORMATS, HeadMap, attention_figure, bits_figure, denoiser_figure, draw, map_figure
 from ds2ta.golden.integer import IntegerNetwork
 from ds2ta.golden.training.checkpoint import load_checkpoint
-from ds2ta.modelfile import IntegerModel
+from ds2ta.model import IntegerModel
 from ds2ta.network import Network
 
 __all__ = ["curves", "head_maps", "map_title", "picture_of", "plot", "score_shares", "token_step"]

@@ -14,7 +14,7 @@ import torch
 
 from ds2ta.golden.training.float_network import FloatNetwork
 from ds2ta.intervals import layer_widths, widths
-from ds2ta.modelfile import IntegerModel, Synapse
+from ds2ta.model import IntegerModel, Synapse
 from ds2ta.modelrules import MAX_PARAMETER
 from ds2ta.network import LayerSpec, Network
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ds2ta.golden import slow
-from ds2ta.modelfile import MAX_TAU, IntegerModel, Synapse
+from ds2ta.model import IntegerModel, Synapse
+from ds2ta.modelrules import MAX_TAU
 from ds2ta.network import LayerSpec, Network, network_from_dict
 
 __all__ = ["Limits", "models", "random_model", "random_network"]

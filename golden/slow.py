@@ -8,7 +8,7 @@ the prose of this file. `x[t]` is the value at time step t; all arrays have time
 import numpy as np
 
 from ds2ta.errors import ImageError
-from ds2ta.modelfile import IntegerModel, Synapse
+from ds2ta.model import IntegerModel, Synapse
 
 __all__ = [
     "attend",

@@ -9,7 +9,7 @@ from ds2ta.errors import FitError
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.program import Opcode
 from ds2ta.golden.operations import Activity
-from ds2ta.modelfile import IntegerModel
+from ds2ta.model import IntegerModel
 from ds2ta.sim.network import RtlNetwork, RtlResult
 
 __all__ = ["Counted", "count", "unequal"]

@@ -19,7 +19,8 @@ from ds2ta.gateware.registers import IDENTITY, REGISTERS
 from ds2ta.gateware.samples import sample_bytes
 from ds2ta.gateware.stores import store_images, store_shapes
 from ds2ta.golden import slow
-from ds2ta.modelfile import IntegerModel, load_model
+from ds2ta.model import IntegerModel
+from ds2ta.modelfile import load_model
 from ds2ta.sim.axi_host import chunks, store_words
 from ds2ta.sim.stream import pack
 

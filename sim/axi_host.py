@@ -20,7 +20,8 @@ from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.registers import REGISTERS
 from ds2ta.gateware.samples import sample_bytes
 from ds2ta.gateware.stores import CHUNK, store_images, store_shapes
-from ds2ta.modelfile import IntegerModel, model_digest
+from ds2ta.model import IntegerModel
+from ds2ta.modelfile import model_digest
 from ds2ta.sim.stream import unpack
 
 __all__ = ["Answer", "AxiError", "AxiHost", "chunks", "store_words"]

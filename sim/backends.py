@@ -9,7 +9,7 @@ import numpy as np
 
 from ds2ta.errors import ImageError
 from ds2ta.gateware.machine import Machine
-from ds2ta.modelfile import IntegerModel
+from ds2ta.model import IntegerModel
 
 __all__ = ["BACKENDS", "Answer", "Difference", "first_difference", "load_images", "run_samples", "tap_order"]
 

@@ -14,7 +14,7 @@ from ds2ta.fpga.top import DEFAULT_BAUD
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.registers import STORES
 from ds2ta.golden import slow
-from ds2ta.modelfile import IntegerModel
+from ds2ta.model import IntegerModel
 from ds2ta.sim.virtual import VirtualBoard
 
 __all__ = ["demo", "picture"]

@@ -23,7 +23,8 @@ from ds2ta.gateware.cycles import predict
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.synthesis import netlist_digest
 from ds2ta.golden import slow
-from ds2ta.modelfile import IntegerModel, load_model
+from ds2ta.model import IntegerModel
+from ds2ta.modelfile import load_model
 from ds2ta.sim.network import RtlNetwork, RtlResult
 
 __all__ = ["CASES", "GatesError", "case", "case_digest", "compare", "record"]

@@ -14,7 +14,7 @@ from ds2ta.gateware.program import Opcode, Residual
 from ds2ta.gateware.samples import sample_bytes
 from ds2ta.gateware.sequencer import COUNTERS, PassCounters
 from ds2ta.gateware.stores import CHUNK, load_layout, store_images, store_shapes
-from ds2ta.modelfile import IntegerModel
+from ds2ta.model import IntegerModel
 from ds2ta.sim.gates import Gates
 from ds2ta.sim.rtl import Records, Rtl, RtlError
 

@@ -17,7 +17,7 @@ from ds2ta.gateware.program import Opcode
 from ds2ta.gateware.sequencer import PassCounters
 from ds2ta.golden.data.sets import load_data
 from ds2ta.golden.integer import IntegerNetwork
-from ds2ta.modelfile import IntegerModel
+from ds2ta.model import IntegerModel
 from ds2ta.sim.backends import Difference, first_difference
 from ds2ta.sim.network import RtlNetwork, RtlResult, expected_entries
 from ds2ta.sim.rtl import RtlError

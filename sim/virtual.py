@@ -14,7 +14,8 @@ from ds2ta.fpga.top import DEFAULT_BAUD, BoardTop
 from ds2ta.gateware.compiler import compile_model
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.verilog import emit
-from ds2ta.modelfile import IntegerModel, model_digest
+from ds2ta.model import IntegerModel
+from ds2ta.modelfile import model_digest
 from ds2ta.sim.verilator import build_simulator, primitives
 
 __all__ = ["VirtualBoard", "VirtualBoardError", "build_board"]

@@ -1,5 +1,5 @@
-"""The house: one stem for each block in every folder, imports that point one way, short functions, pinned
-tools."""
+"""The house: one stem for each block in every folder, imports that point one way and in no circle, short functions,
+pinned tools."""
 
 import ast
 import re
@@ -41,6 +41,53 @@ INNER = ("commands", "records")  # folders inside of ds2ta/ that are parts of th
 LAZY = ("commands",)  # folders whose modules may import anything inside of a function
 ENTRY = "__main__"  # `python -m ds2ta` is one of the commands, wherever its file must lie
 
+#: The golden twin of each block: the functions of `golden/slow.py` that its bench takes expected values from.
+TWINS = {
+    "attention": {"scores", "denoise", "attend", "lif"},
+    "av": {"attend", "lif"},
+    "denoiser": {"denoise"},
+    "engine": {"synapse"},
+    "head": {"head", "synapse"},
+    "lif": {"lif", "leak"},
+    "nsad": {"denoise"},
+    "pool": {"max_pool"},
+    "residual": {"residual"},
+    "score": {"scores"},
+    "tasa": {"tasa"},
+}
+#: Blocks that compute nothing, but move and keep what others compute; and what is right in their benches.
+MOVERS = {
+    "cobs": "the package cobs",
+    "encoder": "the layout of rows, sim/rows.py",
+    "gather": "the loops of a convolution, written out",
+    "lists": "lists of Python",
+    "packer": "the layout of rows, sim/rows.py",
+    "pairs": "the order of the attention's loops, written out",
+    "parameters": "the rows of the store, counted out",
+    "row_reader": "the rows of the bank",
+    "store": "an array in Python",
+    "uart": "the bits of a frame, written out",
+    "walker": "the loops of the addresses, written out",
+    "zero_skip": "the spike words that are not zero, in order",
+}
+#: Each equation of `golden/slow.py` and the part of `golden/integer.py`, the fast model, that is the same.
+FAST = {
+    "attend": "IntegerNetwork._attend",
+    "convolve": "_synapse",
+    "denoise": "IntegerNetwork._attend",
+    "encode": "IntegerNetwork._chunk",
+    "head": "IntegerNetwork._chunk",
+    "leak": "_lif",
+    "lif": "_lif",
+    "max_pool": "_pool",
+    "residual": "IntegerNetwork._residual",
+    "scores": "IntegerNetwork._attend",
+    "synapse": "_synapse",
+    "tasa": "_tasa",
+}
+#: Of the slow model, what is no block of its own: `gather` and `engine` together convolve; the rest serves `run`.
+COMPOSED = {"check_sample", "convolve", "encode", "run"}
+
 
 def sources(folder: str) -> list[Path]:
     return sorted((TOP / folder).rglob("*.py"))
@@ -78,8 +125,20 @@ def tracked() -> list[Path]:
     return [path for path in paths if path.is_file() and path.suffix != ".safetensors"]
 
 
+def modules() -> dict[str, Path]:
+    """Every module of the package by its name."""
+    found = {}
+    for folder in ("ds2ta", *PARTS):
+        for path in sources(folder):
+            parts = path.relative_to(TOP).with_suffix("").parts
+            parts = parts if parts[0] == "ds2ta" else ("ds2ta", *parts)
+            found[".".join(parts).removesuffix(".__init__")] = path
+    return found
+
+
 def imports(path: Path) -> list[tuple[str, bool]]:
-    """Imported modules of a file, each with whether the import stands at the top level."""
+    """Imported modules of a file, each with whether the import stands at the top level. A name that is imported
+    counts as a module where it may be one: `from ds2ta.golden import slow` is an import of `ds2ta.golden.slow`."""
     tree = ast.parse(path.read_text())
     inside = {
         id(node)
@@ -92,10 +151,33 @@ def imports(path: Path) -> list[tuple[str, bool]]:
         if isinstance(node, ast.Import):
             found += [(alias.name, id(node) not in inside) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: a relative import in line {node.lineno}; the house names its modules"
             module = node.module or ""
-            names = [f"{module}.{alias.name}" for alias in node.names] if module == "ds2ta" else [module]
+            names = [f"{module}.{alias.name}" for alias in node.names] if module.startswith("ds2ta") else [module]
             found += [(name, id(node) not in inside) for name in names]
     return found
+
+
+def circles() -> list[list[str]]:
+    """Groups of modules that import each other, by whatever way: at the top, inside of a function, or for types."""
+    known = modules()
+    reads: dict[str, set[str]] = {}
+    for name, path in known.items():
+        wanted = [module for module, _ in imports(path)]
+        # the longest beginning of what is imported that is a module: the rest is a name in it
+        wanted = [module if module in known else module.rpartition(".")[0] for module in wanted]
+        reads[name] = {module for module in wanted if module in known and module != name}
+
+    def reached(start: str) -> set[str]:
+        found, left = set(), [start]
+        while left:
+            left += (new := reads[left.pop()] - found)
+            found |= new
+        return found
+
+    reach = {name: reached(name) for name in known}
+    groups = {frozenset(other for other in reach[name] if name in reach[other]) for name in known}
+    return sorted(sorted(group) for group in groups if group)
 
 
 def part_of(module: str) -> str | None:
@@ -140,6 +222,45 @@ def test_every_block_is_documented(stem):
                 )
 
 
+def functions_of(path: Path) -> set[str]:
+    """Functions of a file, methods with their class."""
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef):
+            found.add(node.name)
+        elif isinstance(node, ast.ClassDef):
+            found |= {f"{node.name}.{inner.name}" for inner in node.body if isinstance(inner, ast.FunctionDef)}
+    return found
+
+
+def slow_functions_used(path: Path) -> set[str]:
+    """Functions of `golden/slow.py` that a file calls."""
+    tree, found, module = ast.parse(path.read_text()), set(), "ds2ta.golden.slow"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == module:
+            found |= {alias.name for alias in node.names}
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "slow":
+            found.add(node.attr)
+    return found
+
+
+@pytest.mark.parametrize("stem", blocks())
+def test_every_block_has_its_golden_twin(stem):
+    """The bench of a block with arithmetic asks the slow model what is right, and of it those equations alone."""
+    assert (stem in TWINS) != (stem in MOVERS), f"hw/{stem}.py: say in TWINS or MOVERS what its golden twin is"
+    used = slow_functions_used(TOP / "sim" / "benches" / f"bench_{stem}.py")
+    assert used == TWINS.get(stem, set()), f"bench_{stem}.py takes expected values from {sorted(used)}"
+    assert used <= functions_of(TOP / "golden" / "slow.py")
+
+
+def test_every_equation_has_a_block_and_a_fast_twin():
+    equations = {name for name in functions_of(TOP / "golden" / "slow.py") if not name.startswith("_")}
+    assert equations == set().union(COMPOSED, *TWINS.values())
+    assert equations - {"check_sample", "run"} == set(FAST)
+    assert set(FAST.values()) <= functions_of(TOP / "golden" / "integer.py")
+    assert set(TWINS) | set(MOVERS) == set(blocks())
+
+
 @pytest.mark.parametrize("folder", ALLOWED)
 def test_imports_point_one_way(folder):
     if folder == "core":
@@ -168,6 +289,51 @@ def test_the_import_check_bites(tmp_path, monkeypatch):
     assert violations(file, "commands") == []
     file.write_text("import ds2ta.sim.rtl\n")
     assert violations(file, "commands") != []
+
+
+@pytest.mark.parametrize("folder", [folder for folder in ALLOWED if folder != "commands"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from ds2ta.commands import main",
+        "import ds2ta.commands.main",
+        "from ds2ta import commands",
+        "def late():\n    from ds2ta.commands.main import app",
+        "if TYPE_CHECKING:\n    from ds2ta.commands.main import app",
+    ],
+)
+def test_nothing_may_import_the_commands(folder, line, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "TOP", tmp_path)
+    file = tmp_path / "module.py"
+    file.write_text(line + "\n")
+    assert violations(file, folder) != []
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    assert circles() == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from ds2ta.golden.first import thing",
+        "from ds2ta.golden import first",
+        "import ds2ta.golden.first",
+        "def late():\n    from ds2ta.golden import first",
+        "class Late:\n    async def late(self):\n        import ds2ta.golden.first",
+        "if TYPE_CHECKING:\n    from ds2ta.golden.first import Thing",
+    ],
+)
+def test_the_check_for_circles_bites(line, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "TOP", tmp_path)
+    (tmp_path / "golden").mkdir()
+    (tmp_path / "ds2ta").mkdir()
+    (tmp_path / "golden" / "first.py").write_text("from ds2ta.middle import other\n")
+    (tmp_path / "ds2ta" / "middle.py").write_text("def late():\n    from ds2ta.golden import last\n")
+    (tmp_path / "golden" / "last.py").write_text("import numpy\n")
+    assert circles() == []
+    (tmp_path / "golden" / "last.py").write_text(line + "\n")
+    assert circles() == [["ds2ta.golden.first", "ds2ta.golden.last", "ds2ta.middle"]]
 
 
 def test_every_module_says_what_it_is():

@@ -37,9 +37,8 @@ def infer_on_device(model, samples, device: str, baud: int | None, *, hidden: bo
 
 def _machine(model, settings: list[str] | None):
     """The machine of an iCE40 board: everything is loaded by the host."""
-    from ds2ta.commands.main import machine_choices
     from ds2ta.gateware.compiler import fit
-    from ds2ta.gateware.machines import ICE40
+    from ds2ta.gateware.machines import ICE40, machine_choices
 
     return fit(
         model,

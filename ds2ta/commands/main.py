@@ -24,7 +24,7 @@ from ds2ta.errors import EXIT_USAGE, Ds2taError, FitError, ModelFileError
 from ds2ta.extras import missing_message, require, version
 from ds2ta.files import BUILD, DIGITS, demand_checkout, model_path
 
-__all__ = ["app", "machine_choices", "main"]
+__all__ = ["app", "main"]
 
 _PREDICTED_SAMPLES = 4
 
@@ -80,27 +80,6 @@ def main() -> None:
         sys.exit(EXIT_USAGE)
 
 
-def machine_choices(model_name: str | None, settings: list[str] | None) -> dict:
-    """Machine choices: the preset of a shipped model (none: none), changed by --set."""
-    from ds2ta.gateware.machine import Machine
-    from ds2ta.gateware.machines import MACHINES
-
-    found = dict(MACHINES.get(model_name, {}))
-    for setting in settings or ():
-        key, equals, value = setting.partition("=")
-        field = Machine.model_fields.get(key)
-        if not equals or field is None:
-            raise FitError(f"--set {setting}: give KEY=VALUE with KEY one of {', '.join(Machine.model_fields)}")
-        if field.annotation is int:
-            try:
-                found[key] = int(value)
-            except ValueError:
-                raise FitError(f"--set {setting}: {key} takes a whole number") from None
-        else:
-            found[key] = value
-    return found
-
-
 @app.command()
 def verilog(
     model: ModelsOption = None,
@@ -113,6 +92,7 @@ def verilog(
     from ds2ta.gateware.compiler import compile_model, fit
     from ds2ta.gateware.cycles import predict, total_cycles
     from ds2ta.gateware.export import export
+    from ds2ta.gateware.machines import machine_choices
     from ds2ta.golden import slow
     from ds2ta.modelfile import load_model
 
@@ -203,6 +183,7 @@ def _machine(model, backend: str, settings: list[str] | None):
     if backend != "rtl":
         return None
     from ds2ta.gateware.compiler import fit
+    from ds2ta.gateware.machines import machine_choices
 
     return fit(model, **machine_choices(model.network.name, settings))
 
@@ -294,6 +275,7 @@ def build(
         demand_checkout("build --record")
     require(*_BUILDERS)
     from ds2ta.fpga.boards import BOARDS, find_board
+    from ds2ta.gateware.machines import machine_choices
     from ds2ta.records import boards as records
     from ds2ta.records.figures_page import renew
 

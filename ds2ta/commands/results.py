@@ -83,8 +83,8 @@ def sparsity(
 
 def _count_rtl(model, samples, golden, settings: list[str] | None) -> tuple:
     """(machine, its counts); ends the command where they are not golden's."""
-    from ds2ta.commands.main import machine_choices
     from ds2ta.gateware.compiler import fit
+    from ds2ta.gateware.machines import machine_choices
     from ds2ta.sim.activity import count, unequal
 
     machine = fit(model, **machine_choices(model.network.name, settings))

@@ -35,8 +35,8 @@ def verify(
     if record:
         demand_checkout("verify --record")
     require(*data_needs(data), "verilator")
-    from ds2ta.commands.main import machine_choices
     from ds2ta.gateware.compiler import fit
+    from ds2ta.gateware.machines import machine_choices
     from ds2ta.modelfile import load_model, model_digest
     from ds2ta.records.figures_page import renew as refresh
     from ds2ta.records.rtl_runs import RECORD, entry

@@ -11,7 +11,8 @@ from ds2ta.gateware.compiler import compile_model, fit
 from ds2ta.gateware.machines import MACHINES
 from ds2ta.gateware.stores import store_images, store_shapes
 from ds2ta.gateware.verilog import signature_ports
-from ds2ta.modelfile import IntegerModel, load_model, model_digest
+from ds2ta.model import IntegerModel
+from ds2ta.modelfile import load_model, model_digest
 
 __all__ = ["design_text", "source_digest"]
 

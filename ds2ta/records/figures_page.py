@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ds2ta.files import DOCS, ROOT, SHIPPED
-from ds2ta.modelfile import IntegerModel
+from ds2ta.model import IntegerModel
 from ds2ta.records.boards import board_table, read_boards
 from ds2ta.records.designs import source_digest
 from ds2ta.records.markdown import fill, table

@@ -19,7 +19,8 @@ from ds2ta.gateware.machines import ECP5, ICE40, MACHINES
 from ds2ta.gateware.program import Opcode
 from ds2ta.gateware.sequencer import PassCounters
 from ds2ta.golden import slow
-from ds2ta.modelfile import IntegerModel, load_model
+from ds2ta.model import IntegerModel
+from ds2ta.modelfile import load_model
 from ds2ta.sim.network import RtlNetwork
 
 __all__ = ["PEERS", "SECTIONS", "bench", "dense_model"]

@@ -19,7 +19,8 @@ from ds2ta.gateware.machine import Machine
 from ds2ta.golden.operations import Activity, where
 from ds2ta.golden.sparsity import attention_sparsity
 from ds2ta.host import hardware
-from ds2ta.modelfile import IntegerModel, load_model, model_digest
+from ds2ta.model import IntegerModel
+from ds2ta.modelfile import load_model, model_digest
 from ds2ta.sim.activity import Counted
 
 __all__ = [

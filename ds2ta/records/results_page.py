@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from ds2ta.golden.operations import PARTS
 from ds2ta.golden.sparsity import BlockSparsity
-from ds2ta.modelfile import IntegerModel
+from ds2ta.model import IntegerModel
 from ds2ta.records.markdown import fill, table
 from ds2ta.records.results import bits_of
 from ds2ta.records.rtl_runs import read_runs

@@ -13,7 +13,8 @@ import platform
 import re
 
 from ds2ta.files import DOCS
-from ds2ta.modelfile import IntegerModel, model_digest
+from ds2ta.model import IntegerModel
+from ds2ta.modelfile import model_digest
 from ds2ta.records.designs import design_text
 
 __all__ = ["RECORD", "entry", "read_runs", "record", "sources"]

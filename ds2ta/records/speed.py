@@ -31,7 +31,8 @@ from ds2ta.golden.training.presets import PRESETS
 from ds2ta.golden.training.processes import check_device
 from ds2ta.golden.training.recipe import Arithmetic
 from ds2ta.host import hardware
-from ds2ta.modelfile import IntegerModel, load_model
+from ds2ta.model import IntegerModel
+from ds2ta.modelfile import load_model
 from ds2ta.network import Network
 
 __all__ = ["Setting", "bench_training"]

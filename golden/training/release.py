@@ -31,7 +31,8 @@ from ds2ta.golden.training.recipe import ImageAugmentation, adjusted, phases
 from ds2ta.golden.training.run import make_folders
 from ds2ta.golden.training.teacher import Answers, TeacherRecipe, teach
 from ds2ta.golden.training.train import train
-from ds2ta.modelfile import IntegerModel, save_model
+from ds2ta.model import IntegerModel
+from ds2ta.modelfile import save_model
 
 __all__ = ["export", "integer_accuracy", "quantize_file", "teach_file", "train_preset"]
 

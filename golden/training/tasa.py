@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ds2ta.golden.training.rounding import round_through
-from ds2ta.modelfile import MAX_TAU
+from ds2ta.modelrules import MAX_TAU
 
 __all__ = ["Tasa"]
 

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, settings
 from safetensors.numpy import save_file
 
 from ds2ta.errors import Ds2taError, ModelFileError, NetworkError
-from ds2ta.modelfile import IntegerModel, load_model
+from ds2ta.model import IntegerModel
+from ds2ta.modelfile import load_model
 
 PAGE = Path(__file__).parents[2] / "docs" / "model-file.md"
 

@@ -12,7 +12,7 @@ from ds2ta.errors import FitError
 from ds2ta.golden import slow
 from ds2ta.golden.random_model import models, random_model
 from ds2ta.intervals import QUANTITIES, Interval, attention_widths, layer_widths, refuse_unless_held, widths
-from ds2ta.modelfile import IntegerModel, Synapse
+from ds2ta.model import IntegerModel, Synapse
 from ds2ta.network import LayerSpec
 
 QUICK = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -15,7 +15,8 @@ from safetensors import safe_open
 from ds2ta.errors import ModelFileError
 from ds2ta.golden import slow
 from ds2ta.golden.random_model import models, random_model
-from ds2ta.modelfile import IntegerModel, load_model, model_digest, save_model
+from ds2ta.model import IntegerModel
+from ds2ta.modelfile import load_model, model_digest, save_model
 
 
 @pytest.fixture

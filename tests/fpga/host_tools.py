@@ -8,7 +8,7 @@ from ds2ta.gateware.compiler import compile_model
 from ds2ta.gateware.cycles import predict
 from ds2ta.gateware.machine import Machine
 from ds2ta.golden import slow
-from ds2ta.modelfile import IntegerModel
+from ds2ta.model import IntegerModel
 
 TIMEOUT = 0.01  # seconds: the fake board answers at once or never
 

@@ -12,7 +12,7 @@ from ds2ta.gateware.compiler import compile_model, fit
 from ds2ta.gateware.machine import Machine, highest, machine_from_dict
 from ds2ta.gateware.program import PROGRAM_WORD, Instruction, Opcode, encode, instruction_layout
 from ds2ta.golden.random_model import models, random_model
-from ds2ta.modelfile import IntegerModel
+from ds2ta.model import IntegerModel
 
 QUICK = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 

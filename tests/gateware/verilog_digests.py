@@ -34,7 +34,8 @@ from ds2ta.gateware.compiler import Program, compile_model, fit
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.machines import ECP5, ICE40, MACHINES
 from ds2ta.gateware.verilog import emit
-from ds2ta.modelfile import IntegerModel, load_model, model_digest
+from ds2ta.model import IntegerModel
+from ds2ta.modelfile import load_model, model_digest
 
 __all__ = ["designs", "main", "nameless_rtlil", "nameless_verilog"]
 

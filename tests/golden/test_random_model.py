@@ -6,7 +6,8 @@ from hypothesis import HealthCheck, given, settings
 
 from ds2ta.golden import slow
 from ds2ta.golden.random_model import models, random_model
-from ds2ta.modelfile import IntegerModel, model_digest
+from ds2ta.model import IntegerModel
+from ds2ta.modelfile import model_digest
 from ds2ta.modelrules import check_model
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ds2ta.errors import ImageError
 from ds2ta.golden import slow
 from ds2ta.golden.random_model import models, random_model
-from ds2ta.modelfile import IntegerModel
+from ds2ta.model import IntegerModel
 from ds2ta.modelrules import check_model
 
 QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
