@@ -253,8 +253,8 @@ class Board(Device):
         logits = self.read("logits", count=model.network.classes)
         words = self.read("counters", count=_COUNTERS * len(program.instructions))
         counters = tuple(
-            PassCounters(step.name, step.opcode, *words[_COUNTERS * index :][: _COUNTERS - 1])
-            for index, step in enumerate(program.instructions)
+            PassCounters(instruction.name, instruction.opcode, *words[_COUNTERS * index :][: _COUNTERS - 1])
+            for index, instruction in enumerate(program.instructions)
         )
         trusted = bool(self.status()["result_trusted"])  # last: it falls with any error seen until now
         return Answer(class_index, tuple(logits), total_cycles(counters), trusted, counters, seconds)

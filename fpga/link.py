@@ -14,7 +14,7 @@ from ds2ta.gateware.registers import REGISTERS
 from ds2ta.gateware.stores import load_layout, store_shapes
 from ds2ta.hw.cobs import CobsDecoder, CobsEncoder
 from ds2ta.hw.slices import register_slice
-from ds2ta.hw.store import SpikeBank
+from ds2ta.hw.store import DualPortMemory
 from ds2ta.hw.uart import received_layout
 
 __all__ = ["PATIENCE", "HostLink"]
@@ -42,7 +42,7 @@ class _Walk:
         # what the walk is for, if not to act: a request comes in; its answer goes out, at last its CRC
         self.receiving, self.answering, self.tail = Signal(init=1), Signal(), Signal(name="tail")
 
-    def step(self, m: Module) -> None:
+    def advance(self, m: Module) -> None:
         """The counter."""
         with m.If(self.rewind):
             m.d.sync += self.walk.eq(_START << 3)
@@ -64,7 +64,7 @@ class _Request:
         # of a READ, a cycle late
         self.words_sent, self.count_wrong = Signal(), Signal(name="count_wrong")
 
-    def step(self, m: Module, walk: _Walk) -> None:
+    def advance(self, m: Module, walk: _Walk) -> None:
         """The address."""
         home = REGISTERS["sample_bytes"].address  # a SAMPLE reads this register, and then the one behind it
         assert REGISTERS["sample_length"].address == home + 1
@@ -171,7 +171,7 @@ class HostLink(wiring.Component):
         m = Module()
         m.submodules.decoder = decoder = CobsDecoder()
         m.submodules.encoder = encoder = CobsEncoder()
-        m.submodules.buffer = SpikeBank(width=8, depth=512, block=True)
+        m.submodules.buffer = DualPortMemory(width=8, depth=512, block=True)
         m.submodules.check = OffsetCheck()
         m.submodules.chunks = chunks = ChunkCounter(self._shapes.values())
         m.submodules.crc = CRC32_ISO_HDLC(data_width=1).create()
@@ -180,9 +180,9 @@ class HostLink(wiring.Component):
         given, sent = register_slice(m, decoder.o), encoder.i
 
         walk = _Walk()
-        walk.step(m)
+        walk.advance(m)
         request = _Request(bits_for(max(shape.rows for shape in self._shapes.values()) - 1))
-        request.step(m, walk)
+        request.advance(m, walk)
         self._shift(m, walk, request)
         self._compare(m, walk)
         frame = self._watch(m, walk, given)
@@ -251,7 +251,7 @@ class HostLink(wiring.Component):
         check = m.submodules.check
         m.d.comb += [
             check.clear.eq(walk.rewind),
-            check.step.eq(walk.shift & walk.header & walk.place[2]),
+            check.shift.eq(walk.shift & walk.header & walk.place[2]),
             check.offset.eq(walk.ones),
             check.length.eq((walk.low == 0) & walk.end.bit_select(walk.bit, 1)),
             check.reference.eq(walk.word[0]),
@@ -271,7 +271,7 @@ class HostLink(wiring.Component):
                 & ~(walk.header & walk.place[7])
             ),
             buffer.write.address.eq(walk.place),
-            buffer.write.row.eq(given.payload.value),
+            buffer.write.data.eq(given.payload.value),
             buffer.read_address.eq(walk.place),
         ]
         with m.If(frame.closing):

@@ -12,7 +12,7 @@ __all__ = ["ChunkCounter", "OffsetCheck"]
 
 
 class ChunkCounter(wiring.Component):
-    """Store and chunk of a LOAD's next word. Latency: 1 cycle from `set` or `up`. Throughput: one step each cycle.
+    """Store and chunk of a LOAD's next word. Latency: 1 cycle from `set` or `up`. Throughput: one word each cycle.
 
     Members: `set` takes `first_store` and `first_chunk`, of which `foreign` says (at once) that they have bits
     that no store or chunk has; `up` goes to the next chunk, from the store's `last` one to 0; `store`, `chunk`.
@@ -56,13 +56,13 @@ class OffsetCheck(wiring.Component):
     """Compares three numbers that come bit by bit, least significant first: `beyond` = offset + length > reference,
     `other` = offset != reference, for the bits that came since `clear`.
 
-    Latency: 1 cycle. Throughput: a bit of each in every cycle with `step`.
+    Latency: 1 cycle. Throughput: a bit of each in every cycle with `shift`.
 
-    Members: `clear`; `step`, `offset`, `length`, `reference`; `beyond`, `other`.
+    Members: `clear`; `shift`, `offset`, `length`, `reference`; `beyond`, `other`.
     """
 
     def __init__(self):
-        names = ("clear", "step", "offset", "length", "reference")
+        names = ("clear", "shift", "offset", "length", "reference")
         super().__init__({**{name: In(1) for name in names}, "beyond": Out(1), "other": Out(1)})
 
     def elaborate(self, platform) -> Module:
@@ -71,7 +71,7 @@ class OffsetCheck(wiring.Component):
         total = self.offset ^ self.length ^ carry
         with m.If(self.clear):
             m.d.sync += [carry.eq(0), more.eq(0), self.other.eq(0)]
-        with m.Elif(self.step):
+        with m.Elif(self.shift):
             m.d.sync += [
                 carry.eq((self.offset & self.length) | (carry & (self.offset | self.length))),
                 more.eq(Mux(total ^ self.reference, total, more)),

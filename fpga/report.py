@@ -136,16 +136,16 @@ def critical_path(report: Mapping, blocks: Blocks) -> dict:
         for path in report["critical_paths"]
         if path["from"].startswith("posedge") and path["from"] == path["to"]
     ]
-    longest = max(inside, key=lambda path: sum(step["delay"] for step in path["path"]))["path"]
-    through = [blocks.of(step["from"]["cell"]) for step in longest] + [blocks.of(longest[-1]["to"]["cell"])]
+    longest = max(inside, key=lambda path: sum(hop["delay"] for hop in path["path"]))["path"]
+    through = [blocks.of(hop["from"]["cell"]) for hop in longest] + [blocks.of(longest[-1]["to"]["cell"])]
     kinds = Counter()
-    for step in longest:
-        kinds["routing" if step["type"] == "routing" else "logic"] += step["delay"]
+    for hop in longest:
+        kinds["routing" if hop["type"] == "routing" else "logic"] += hop["delay"]
     return {
         "from": _end(longest[0]["from"]),
         "to": _end(longest[-1]["to"]),
         "blocks": [name for index, name in enumerate(through) if index == 0 or name != through[index - 1]],
-        "levels": sum(step["type"] == "logic" for step in longest),
+        "levels": sum(hop["type"] == "logic" for hop in longest),
         "logic_ns": round(kinds["logic"], 2),
         "routing_ns": round(kinds["routing"], 2),
     }

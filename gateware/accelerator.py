@@ -159,7 +159,7 @@ class Accelerator(wiring.Component):
             sequencer.row.eq(part.zero_skip.rows),
             counters.write.enable.eq(sequencer.record),
             counters.write.address.eq(sequencer.record_address),
-            counters.write.row.eq(sequencer.record_data),
+            counters.write.data.eq(sequencer.record_data),
             counters.read_enable.eq(1),
             counters.read_address.eq(self.counter_address),
             self.counter_data.eq(counters.read_data),
@@ -195,12 +195,12 @@ class Accelerator(wiring.Component):
             part.parameters.positions_last.eq(now.positions_last),
             part.packer.time_mask.eq(Cat(now.steps > step for step in range(self.machine.time_steps))),
             walker.base.eq(now.target),
-            walker.position_step.eq(now.target_step),
-            walker.tile_step.eq(now.tile_step),
+            walker.position_pitch.eq(now.target_pitch),
+            walker.tile_pitch.eq(now.tile_pitch),
             residual.mode.as_value().eq(now.residual),
             residual.planes_in.eq(now.planes_in),
             residual.planes_out.eq(now.planes_out),
-            residual.plane_step.eq(now.plane_step),
+            residual.plane_pitch.eq(now.plane_pitch),
             encoder.frames.eq(now.frames),
             encoder.channels.eq(now.channels),
             encoder.bits.eq(now.bits),
@@ -210,7 +210,7 @@ class Accelerator(wiring.Component):
             attention.k_base.eq(now.keys),
             attention.v_base.eq(now.values),
             attention.o_base.eq(now.target),
-            attention.groups.eq(now.source_step),
+            attention.groups.eq(now.source_pitch),
             attention.table_base.eq(now.table),
             attention.threshold.eq(now.threshold),
         ]
@@ -335,15 +335,15 @@ class Accelerator(wiring.Component):
         write_banks = Signal(2)
         with m.If(work.runs[Opcode.INPUT]):
             m.d.comb += write_enable.eq(encoder.write.enable)
-            m.d.sync += [writer.eq(encoder.write.row), write_address.eq(encoder.write.address)]
+            m.d.sync += [writer.eq(encoder.write.data), write_address.eq(encoder.write.address)]
         with m.Else():
             m.d.comb += write_enable.eq(residual.write.enable)
-            m.d.sync += [writer.eq(residual.write.row), write_address.eq(residual.write.address)]
+            m.d.sync += [writer.eq(residual.write.data), write_address.eq(residual.write.address)]
         for number, bank in enumerate((part.bank_a, part.bank_b)):
             m.d.comb += [
                 bank.write.enable.eq(write_banks[number]),
                 bank.write.address.eq(write_address),
-                bank.write.row.eq(writer),
+                bank.write.data.eq(writer),
             ]
             m.d.sync += write_banks[number].eq(
                 write_enable & part.sequencer.busy & ((now.target_bank == number) | now.mirror)
@@ -410,7 +410,7 @@ class Accelerator(wiring.Component):
 _TRACES = ("row", "write", "score", "entry", "collision", "overrun")
 _GATHER_FIELDS = (
     "source",
-    "source_step",
+    "source_pitch",
     "source_line",
     "kernel3",
     "stride2",

@@ -18,7 +18,7 @@ from ds2ta.hw.parameters import ParameterFetch, parameter_layout
 from ds2ta.hw.pool import OrPool
 from ds2ta.hw.residual import Residual
 from ds2ta.hw.row_reader import RowReader
-from ds2ta.hw.store import SpikeBank, Store
+from ds2ta.hw.store import DualPortMemory, Store
 from ds2ta.hw.tasa import Tasa
 from ds2ta.hw.walker import RowWalker
 from ds2ta.hw.zero_skip import ZeroSkip
@@ -183,10 +183,10 @@ class _Parts:
         parameter_row = parameter_layout(lanes=machine.drain_lanes, param_width=machine.param_width)
         bank_width = machine.row_lanes * machine.time_steps
         return {
-            "bank_a": SpikeBank(width=bank_width, depth=machine.bank_rows),
-            "bank_b": SpikeBank(width=bank_width, depth=machine.bank_rows),
+            "bank_a": DualPortMemory(width=bank_width, depth=machine.bank_rows),
+            "bank_b": DualPortMemory(width=bank_width, depth=machine.bank_rows),
             "weight_store": store(weight_width, machine.weight_rows, machine.weights, "weight_image"),
             "program_store": store(PROGRAM_WORD, program_words, machine.tables, "program_image"),
             "parameter_store": store(parameter_row.size, machine.parameter_rows, machine.tables, "parameter_image"),
-            "counter_store": SpikeBank(width=machine.counter_width, depth=machine.instructions * COUNTERS),
+            "counter_store": DualPortMemory(width=machine.counter_width, depth=machine.instructions * COUNTERS),
         }

@@ -65,7 +65,7 @@ class _Compiler:
             channels=spec.channels,
             planes=spec.bits,
             groups=rows,
-            step=rows,
+            pitch=rows,
             interleave=interleave,
         )
 
@@ -101,9 +101,9 @@ class _Compiler:
         width, height = (spec.width, spec.height) if kernel3 else (spec.width * spec.height, 1)
         tiles = -(-spec.outputs // machine.lanes)
         drain_groups = -(-min(spec.outputs, machine.lanes) // machine.drain_lanes)
-        line = width * source.step
+        line = width * source.pitch
         if source.interleave:
-            rows, groups, tap_weights = source.step, 1, source.interleave
+            rows, groups, tap_weights = source.pitch, 1, source.interleave
             lane_bits = ceil_log2(source.interleave)
         else:
             rows, groups, tap_weights = planes * source.groups, source.groups, source.groups * machine.row_lanes
@@ -119,8 +119,8 @@ class _Compiler:
                 "target": target.base,
                 "target_bank": target.banks[-1],
                 "mirror": len(target.banks) > 1,
-                "target_step": target.step,
-                "plane_step": target.groups,
+                "target_pitch": target.pitch,
+                "plane_pitch": target.groups,
             }
         )
         address_space = 1 << ceil_log2(machine.bank_rows)
@@ -129,9 +129,9 @@ class _Compiler:
             reads=source.name,
             writes=target.name if target else "logits",
             opcode=Opcode.HEAD if target is None else Opcode.SYNAPSE,
-            source=(source.base - (line + source.step if kernel3 else 0)) % address_space,
+            source=(source.base - (line + source.pitch if kernel3 else 0)) % address_space,
             source_bank=source.banks[0],
-            source_step=source.step,
+            source_pitch=source.pitch,
             source_line=line % address_space,
             kernel3=kernel3,
             pad_right=True,
@@ -148,7 +148,7 @@ class _Compiler:
             window=layer.window,
             drain_groups=drain_groups,
             parameters=self.images.parameters(layer, drain_groups),
-            tile_step=machine.lanes // machine.row_lanes % address_space,
+            tile_pitch=machine.lanes // machine.row_lanes % address_space,
             positions_last=width * height - 1,
             residual=residual,
             planes_in=planes_in,
@@ -160,16 +160,16 @@ class _Compiler:
     def pool(self, name: str, source: Region, target: Region, height: int, width: int) -> None:
         """3x3 stride 2 max-pool with padding 1 of spikes."""
         out_height, out_width = (height + 1) // 2, (width + 1) // 2
-        line = width * source.step
+        line = width * source.pitch
         address_space = 1 << ceil_log2(self.machine.bank_rows)
         self.emit(
             name=name,
             reads=source.name,
             writes=target.name,
             opcode=Opcode.POOL,
-            source=(source.base - line - source.step) % address_space,
+            source=(source.base - line - source.pitch) % address_space,
             source_bank=source.banks[0],
-            source_step=source.step,
+            source_pitch=source.pitch,
             source_line=line % address_space,
             kernel3=True,
             stride2=True,
@@ -181,8 +181,8 @@ class _Compiler:
             target=target.base,
             target_bank=target.banks[-1],
             mirror=len(target.banks) > 1,
-            target_step=target.step,
-            tile_step=1,
+            target_pitch=target.pitch,
+            tile_pitch=1,
             positions_last=out_height * out_width - 1,
         )
 
@@ -199,7 +199,7 @@ class _Compiler:
                 channels=channels,
                 planes=1,
                 groups=groups,
-                step=groups,
+                pitch=groups,
             )
         )
 
@@ -220,7 +220,7 @@ class _Compiler:
             channels=network.embed_dim,
             planes=planes,
             groups=groups,
-            step=planes * groups,
+            pitch=planes * groups,
         )
         self.allocator.place((ADDRESS_A,), stream.rows, self.rpe - 1, self.rpe, base=0)
         self.allocator.place((ADDRESS_B,), stream.rows, self.rpe - 1, _FOREVER, base=0)
@@ -312,7 +312,7 @@ class _Compiler:
             source_bank=ADDRESS_A,
             keys=k.base,
             values=v.base,
-            source_step=q.step,
+            source_pitch=q.pitch,
             target=y.base,
             target_bank=ADDRESS_A,
             positions_last=network.tokens - 1,
@@ -351,7 +351,7 @@ class _Compiler:
             "weight_rows": len(self.images.weight_image),
             "parameter_rows": len(self.images.parameter_image),
             "instructions": len(self.instructions),
-            "max_count": max(getattr(step, name) + 1 for step in self.instructions for name in _COUNTS),
+            "max_count": max(getattr(item, name) + 1 for item in self.instructions for name in _COUNTS),
         }
         for key, need in sizes.items():
             if need > getattr(machine, key):
@@ -365,8 +365,8 @@ class _Compiler:
             weight_image=self.images.weight_image,
             parameter_image=self.images.parameter_image,
             denoiser_image=[int(value) for table in self.model.denoisers for value in table.reshape(-1)] or [0],
-            # a tensor of one position may be no longer than its step, which is a number of the program too
-            bank_rows=max(self.allocator.rows, *(region.step + 1 for region in self.regions.values())),
+            # a tensor of one position may be no longer than its pitch, which is a number of the program too
+            bank_rows=max(self.allocator.rows, *(region.pitch + 1 for region in self.regions.values())),
             max_count=sizes["max_count"],
         )
 

@@ -43,7 +43,7 @@ def _pass(
     if instruction.opcode == Opcode.INPUT:
         region = program.regions["input"]
         bytes_each = instruction.channels * (instruction.steps if instruction.frames else 1)
-        cycles, events, rows = 2 + region.positions * (bytes_each + region.step * machine.row_lanes), 0, 0
+        cycles, events, rows = 2 + region.positions * (bytes_each + region.pitch * machine.row_lanes), 0, 0
     elif instruction.opcode == Opcode.ATTENTION:
         scores = _at_machine_steps(taps[f"{instruction.reads}.score"], machine)
         heads, head_dim = scores.shape[1], (instruction.head_rows_last + 1) * machine.row_lanes
@@ -84,7 +84,7 @@ def _beats(instruction: Instruction) -> Iterator[tuple[int, int | None, bool]]:
                 yield position, row, row == rows - 1
         return
     stride = 2 if instruction.stride2 else 1
-    source_width = instruction.source_line // instruction.source_step
+    source_width = instruction.source_line // instruction.source_pitch
     for y in range(height):
         for x in range(width):
             for tap in range(9):
@@ -107,13 +107,13 @@ def _live_words(region: Region, tensor: np.ndarray, machine: Machine) -> np.ndar
     """Non-zero spike words in each row: [position, row of the position]."""
     if tensor.ndim == 4:
         tensor = tensor.reshape(*tensor.shape[:2], -1).transpose(0, 2, 1)
-    live = np.zeros((region.positions, region.step * machine.row_lanes), dtype=bool)
+    live = np.zeros((region.positions, region.pitch * machine.row_lanes), dtype=bool)
     for plane in range(region.planes):
         spikes = ((tensor >> plane) & 1).any(axis=0)
         for channel in range(region.channels):
             row, lane = region.place(0, channel, plane, machine.row_lanes)
             live[:, (row - region.base) * machine.row_lanes + lane] = spikes[:, channel]
-    return live.reshape(region.positions, region.step, machine.row_lanes).sum(axis=2)
+    return live.reshape(region.positions, region.pitch, machine.row_lanes).sum(axis=2)
 
 
 class _Engine:

@@ -1,7 +1,7 @@
 """Where tensors lie in the spike banks, and the way between tensors and rows.
 
 A row holds the spike words of `row_lanes` channels of one position; word bit t is time step t. Positions follow
-each other every `step` rows. Inside a position come the bit planes of integer activations, `plane_step` rows
+each other every `pitch` rows. Inside a position come the bit planes of integer activations, `plane_pitch` rows
 apart, and inside a plane the channel groups. The input tensor alone, with fewer channels than a row has lanes,
 interleaves channels and bit planes in one row (`interleave` channels a plane).
 """
@@ -25,16 +25,16 @@ class Region:
     channels: int
     planes: int
     groups: int  # rows of one plane, padding included
-    step: int  # rows from one position to the next
+    pitch: int  # rows from one position to the next
     interleave: int = 0  # channels a plane when planes share a row (input tensor), else 0
 
     @property
     def rows(self) -> int:
-        return self.positions * self.step
+        return self.positions * self.pitch
 
     def place(self, position: int, channel: int, plane: int, row_lanes: int) -> tuple[int, int]:
         """Row and lane of one spike word."""
-        start = self.base + position * self.step
+        start = self.base + position * self.pitch
         if self.interleave:
             slot = plane * self.interleave + channel
             return start + slot // row_lanes, slot % row_lanes

@@ -31,7 +31,7 @@ def listing(program: Program) -> str:
         where = "+".join("AB"[bank] for bank in region.banks)
         lines.append(
             f"    {where:<3} {region.base}..{region.base + region.rows - 1} {region.name} "
-            f"[{region.positions} x {region.channels}] planes {region.planes} step {region.step}"
+            f"[{region.positions} x {region.channels}] planes {region.planes} pitch {region.pitch}"
         )
     return "\n".join(lines)
 

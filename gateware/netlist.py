@@ -306,12 +306,12 @@ def _names(module: _Module) -> dict[str, str]:
     def destination(wire: str) -> str:
         seen, level = {wire}, [wire]
         while level:
-            steps = [step for name in level for step in readers[name]]
-            named = [place for place, _ in steps if place]
-            named += [names[name][1:] for _, reached in steps for name in reached if name[0] == "\\"]
+            hops = [hop for name in level for hop in readers[name]]
+            named = [place for place, _ in hops if place]
+            named += [names[name][1:] for _, reached in hops for name in reached if name[0] == "\\"]
             if named:
                 return min(named)
-            level = [name for name in dict.fromkeys(n for _, reached in steps for n in reached) if name not in seen]
+            level = [name for name in dict.fromkeys(n for _, reached in hops for n in reached) if name not in seen]
             seen.update(level)
         return "unused"
 

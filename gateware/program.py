@@ -64,7 +64,7 @@ class Instruction:
     final: bool = False
     source: int = 0
     source_bank: int = 0
-    source_step: int = 0
+    source_pitch: int = 0
     source_line: int = 0
     kernel3: bool = False
     stride2: bool = False
@@ -85,13 +85,13 @@ class Instruction:
     target: int = 0
     target_bank: int = 0
     mirror: bool = False
-    target_step: int = 0
-    tile_step: int = 0
+    target_pitch: int = 0
+    tile_pitch: int = 0
     positions_last: int = 0
     residual: Residual = Residual.STORE
     planes_in: int = 1
     planes_out: int = 1
-    plane_step: int = 0
+    plane_pitch: int = 0
     keys: int = 0
     values: int = 0
     head_rows_last: int = 0
@@ -117,7 +117,7 @@ def _widths(machine: Machine) -> dict[str, int]:
     wide = {
         "opcode": bits_for(max(Opcode)),
         "source": address,
-        "source_step": address,
+        "source_pitch": address,
         "source_line": address,
         "lane_bits": lane,
         "weights": weight,
@@ -127,12 +127,12 @@ def _widths(machine: Machine) -> dict[str, int]:
         "drain_groups": bits_for(machine.lanes // machine.drain_lanes),
         "parameters": max(1, ceil_log2(machine.parameter_rows)),
         "target": address,
-        "target_step": address,
-        "tile_step": address,
+        "target_pitch": address,
+        "tile_pitch": address,
         "residual": bits_for(max(Residual)),
         "planes_in": bits_for(machine.max_planes),
         "planes_out": bits_for(machine.max_planes),
-        "plane_step": address,
+        "plane_pitch": address,
         "keys": address,
         "values": address,
         "head_rows_last": max(1, bits_for(max(machine.max_head_dim // machine.row_lanes - 1, 0))),

@@ -11,7 +11,7 @@ from ds2ta.errors import FitError
 from ds2ta.hw.av import AvAccumulator
 from ds2ta.hw.denoiser import Denoiser
 from ds2ta.hw.lists import EntryLists
-from ds2ta.hw.pairs import PairFetch, column_step
+from ds2ta.hw.pairs import PairFetch, column_increment
 from ds2ta.hw.payloads import addressed_row_layout, check_range, row_layout
 from ds2ta.hw.score import ScoreUnit
 from ds2ta.hw.slices import skid_buffer
@@ -192,8 +192,8 @@ class AttentionUnit(wiring.Component):
         wiring.connect(m, denoiser.entry, lists.write)
         with m.If(denoiser.entry.pair):
             m.d.sync += [
-                position.eq(Mux(denoiser.entry.row, self.v_base, position + self.groups)),
-                key.eq(Mux(denoiser.entry.row, 0, key + 1)),
+                position.eq(Mux(denoiser.entry.query_begins, self.v_base, position + self.groups)),
+                key.eq(Mux(denoiser.entry.query_begins, 0, key + 1)),
             ]
         kept = denoiser.entry.valid & ~denoiser.entry.end
         m.d.comb += [
@@ -234,7 +234,8 @@ class AttentionUnit(wiring.Component):
             ]
             with m.If(entry.row_ends):
                 m.d.sync += column.eq(
-                    column + column_step(row_ends=entry.query_ends, head_ends=head_ends, head_rows=self.head_rows)
+                    column
+                    + column_increment(row_ends=entry.query_ends, head_ends=head_ends, head_rows=self.head_rows)
                 )
             with m.If(entry.query_ends):
                 m.d.sync += position.eq(Mux(head_ends, self.o_base, position + self.groups))

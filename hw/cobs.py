@@ -10,7 +10,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ds2ta.hw.store import SpikeBank
+from ds2ta.hw.store import DualPortMemory
 from ds2ta.hw.uart import received_layout
 
 __all__ = ["CobsDecoder", "CobsEncoder", "decoded_layout", "plain_layout"]
@@ -106,7 +106,7 @@ class CobsEncoder(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.submodules.buffer = buffer = SpikeBank(width=8, depth=1 << 8, block=True)
+        m.submodules.buffer = buffer = DualPortMemory(width=8, depth=1 << 8, block=True)
         source, sink = self.i.payload, self.o.payload
         state = Signal(_State)
         size = Signal(8, init=1)  # the code so far, the block's bytes are at 1 .. size - 1; then what is left of it
@@ -121,7 +121,7 @@ class CobsEncoder(wiring.Component):
             zero.eq(source.value == 0),
             last.eq(size == 1),
             buffer.write.address.eq(size),
-            buffer.write.row.eq(source.value),
+            buffer.write.data.eq(source.value),
             buffer.write.enable.eq(take),
             buffer.read_address.eq(at),
             buffer.read_enable.eq(give),

@@ -7,7 +7,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ds2ta.hw.nsad import DenoiserRom, load_signature
+from ds2ta.hw.nsad_table import NsadTable, load_signature
 from ds2ta.hw.payloads import check_range
 from ds2ta.hw.score import score_layout
 
@@ -17,7 +17,7 @@ __all__ = ["Denoiser", "EntryWrite"]
 class EntryWrite(wiring.Signature):
     """A denoised score on its way into a list, seen from the denoiser: in a cycle with `valid`, `value` is kept for
     time step `t`, or, if `end`, the list of `t` is complete. `pair` comes in the cycle before the first entry of a
-    (query, key) pair can come, `row` with it if the pair is the query's first."""
+    (query, key) pair can come, `query_begins` with it if the pair is the query's first."""
 
     def __init__(self, time_steps: int, bits: int):
         super().__init__(
@@ -27,7 +27,7 @@ class EntryWrite(wiring.Signature):
                 "value": Out(bits),
                 "end": Out(1),
                 "pair": Out(1),
-                "row": Out(1),
+                "query_begins": Out(1),
             }
         )
 
@@ -71,7 +71,7 @@ class Denoiser(wiring.Component):
     head begins: finding a floor f takes min(f + 1, head_dim) cycles, starting in the cycle after `start` or
     `swap`.
 
-    Parameters: `time_steps` T, `max_head_dim`, and those of `DenoiserRom`.
+    Parameters: `time_steps` T, `max_head_dim`, and those of `NsadTable`.
 
     Members: `i` stream of `score_layout` with a tag of three bits: bit 0 marks the last pair of a query, bit 1 the
     last query of a head, bit 2 the last head; `start` pulse before the first pair; `table_base` (entry of head 0,
@@ -93,7 +93,7 @@ class Denoiser(wiring.Component):
         check_range("Time steps", time_steps, 1, 16)
         check_range("Largest head dimension", max_head_dim, 1, 1024)
         self._steps = time_steps
-        self._table = DenoiserRom(
+        self._table = NsadTable(
             entries=entries, bits=bits, score_bits=max_head_dim.bit_length(), kind=kind, init=init, fast=fast
         )
         members = {
@@ -115,7 +115,7 @@ class Denoiser(wiring.Component):
         super().__init__(members)
 
     @property
-    def table(self) -> DenoiserRom:
+    def table(self) -> NsadTable:
         """The tables inside."""
         return self._table
 
@@ -179,7 +179,7 @@ class Denoiser(wiring.Component):
             take.eq(self.i.valid & self.i.ready),
             self.i.ready.eq(~head.searching & pair.single & through),
         ]
-        m.d.sync += [self.entry.pair.eq(take), self.entry.row.eq(pair.query_starts | self.swap)]
+        m.d.sync += [self.entry.pair.eq(take), self.entry.query_begins.eq(pair.query_starts | self.swap)]
 
         with m.If(pair.go):
             m.d.sync += [pair.pending.eq(pair.pending & ~pair.pick), pair.single.eq(sum(pair.pending) <= 2)]

@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ds2ta.hw.payloads import RowWrite, check_range, row_layout
+from ds2ta.hw.payloads import MemoryWrite, check_range, row_layout
 
 __all__ = ["InputEncoder"]
 
@@ -61,7 +61,7 @@ class InputEncoder(wiring.Component):
                 "base": In(address_width),
                 "positions": In(address_width),
                 "model_steps": In(range(time_steps + 1)),
-                "write": Out(RowWrite(row, address_width)),
+                "write": Out(MemoryWrite(row, address_width)),
                 "done": Out(1, init=1),
             }
         )
@@ -136,7 +136,7 @@ class InputEncoder(wiring.Component):
         with m.Elif(self.write.enable):
             m.d.sync += self.write.address.eq(self.write.address + 1)
         m.d.comb += [
-            self.write.row.eq(Cat(words, word)),
+            self.write.data.eq(Cat(words, word)),
             self.write.enable.eq(shifting & row_end),
         ]
         return m

@@ -104,7 +104,7 @@ class Gather(wiring.Component):
     Members (all configuration is held while the layer runs)
     -------
     source: row of tap (0, 0) of position 0, modulo the address space.
-    source_step, source_line: rows from one position to the next in x and in y.
+    source_pitch, source_line: rows from one position to the next in x and in y.
     kernel3: 3x3 taps with padding 1, else one tap. stride2: positions advance by two.
     pad_right, pad_bottom: tap 2 of the last column / line lies outside.
     width_last, height_last, tiles_last, rows_last, groups_last: loop counts less one (`rows`: rows read of a tap,
@@ -133,7 +133,7 @@ class Gather(wiring.Component):
             {
                 "start": In(1),
                 "source": In(address_width),
-                "source_step": In(address_width),
+                "source_pitch": In(address_width),
                 "source_line": In(address_width),
                 "kernel3": In(1),
                 "stride2": In(1),
@@ -162,9 +162,9 @@ class Gather(wiring.Component):
         m = Module()
         now = _Loops(self)
         self._show(m, now)
-        step, line = Signal.like(self.source), Signal.like(self.source)
+        advance, line = Signal.like(self.source), Signal.like(self.source)
         m.d.comb += [
-            step.eq(self.source_step << self.stride2),
+            advance.eq(self.source_pitch << self.stride2),
             line.eq(self.source_line << self.stride2),
             now.next_weights.eq(now.tap_weights + self.tap_weights),
         ]
@@ -175,7 +175,7 @@ class Gather(wiring.Component):
             with m.If(~now.tap_done):
                 self._next_row(m, now)
             with m.Elif(~now.kx_last):
-                m.d.comb += now.next_tap.eq(now.at_tap + self.source_step)
+                m.d.comb += now.next_tap.eq(now.at_tap + self.source_pitch)
                 m.d.sync += [now.kx.eq(now.kx + 1), *now.enter_tap(now.next_tap, now.next_weights)]
                 m.d.sync += now.pad_x.eq(now.kx[0] & now.x_last & self.pad_right)
             with m.Elif(~now.ky_last):
@@ -184,7 +184,7 @@ class Gather(wiring.Component):
                 m.d.sync += [now.kx.eq(0), now.ky.eq(now.ky + 1), now.at_tap_line.eq(now.next_tap)]
                 m.d.sync += now.enter_tap(now.next_tap, now.next_weights)
             with m.Elif(~now.position_last):
-                self._next_position(m, now, step, line)
+                self._next_position(m, now, advance, line)
             with m.Elif(~now.tile_last):
                 self._next_tile(m, now)
             with m.Else():
@@ -230,8 +230,8 @@ class Gather(wiring.Component):
         with m.Else():
             m.d.sync += [now.group.eq(now.group + 1), now.row_weights.eq(now.row_weights + self._row_lanes)]
 
-    def _next_position(self, m: Module, now: _Loops, step: Signal, line: Signal) -> None:
-        """First tap of the next position: `step` rows on, or, at the end of a line, `line` rows below its first."""
+    def _next_position(self, m: Module, now: _Loops, advance: Signal, line: Signal) -> None:
+        """First tap of the next position: `advance` rows on, or at the end of a line `line` rows below its first."""
         m.d.sync += [now.kx.eq(0), now.ky.eq(0), now.at_position.eq(now.next_tap), now.at_tap_line.eq(now.next_tap)]
         m.d.sync += now.enter_tap(now.next_tap, now.tile_weights)
         with m.If(now.x_last):
@@ -239,7 +239,7 @@ class Gather(wiring.Component):
             m.d.sync += [*now.enter_column(0, True), *now.enter_line(now.y + 1), now.at_line.eq(now.next_tap)]
             m.d.sync += [now.pad_x.eq(self.kernel3), now.pad_y.eq(0)]
         with m.Else():
-            m.d.comb += now.next_tap.eq(now.at_position + step)
+            m.d.comb += now.next_tap.eq(now.at_position + advance)
             m.d.sync += [*now.enter_column(now.x + 1), now.pad_x.eq(0), now.pad_y.eq(self.kernel3 & now.y_first)]
 
     def _next_tile(self, m: Module, now: _Loops) -> None:

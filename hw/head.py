@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from ds2ta.hw.payloads import check_power_of_two, check_range, drain_layout
-from ds2ta.hw.store import SpikeBank
+from ds2ta.hw.store import DualPortMemory
 
 __all__ = ["ClassifierHead", "logit_layout"]
 
@@ -41,7 +41,7 @@ class _Place:
         self.lane = Signal(lanes, init=1)  # one-hot: a wide selector is cheapest as AND and OR
         self.beyond = Signal()  # all classes of this commit are served: what follows is padding
         self.commit_last = Signal()  # the group is its commit's last
-        self.step = Signal()  # a class enters the adder
+        self.enters = Signal()  # a class enters the adder
         self.final_class = Signal()
         self.served = Signal()  # a class enters it as the last of its group
         self.group_end = Signal()
@@ -122,7 +122,7 @@ class ClassifierHead(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.submodules.totals = totals = SpikeBank(
+        m.submodules.totals = totals = DualPortMemory(
             width=self._width, depth=self._classes_max, block=True, fast=self._fast
         )
         at = _Place(self, self._lanes)
@@ -149,13 +149,13 @@ class ClassifierHead(wiring.Component):
         beat = self.i.payload
         m.d.comb += [
             at.final_class.eq(at.index == (self.classes - 1)[: len(at.index)]),
-            at.served.eq(at.step & (at.final_class | at.lane[-1])),
+            at.served.eq(at.enters & (at.final_class | at.lane[-1])),
             at.group_end.eq(at.served | (at.accept & beat.t_last & at.beyond)),
             at.commit_end.eq(at.group_end & Mux(at.serving, at.commit_last, beat.last)),
         ]
         with m.If(at.accept & beat.t_last):
             m.d.sync += [at.serving.eq(~at.beyond), at.commit_last.eq(beat.last)]
-        with m.If(at.step):
+        with m.If(at.enters):
             m.d.sync += [at.lane.eq(at.lane << 1), at.index.eq(at.index + 1), at.beyond.eq(at.final_class)]
         with m.If(at.served):
             m.d.sync += [at.serving.eq(0), at.lane.eq(1)]
@@ -177,15 +177,15 @@ class ClassifierHead(wiring.Component):
                 m.d.sync += sums[r].eq(0)
         return sums
 
-    def _pick_addends(self, m: Module, at: _Place, sums: list[Signal], totals: SpikeBank) -> _Addition:
+    def _pick_addends(self, m: Module, at: _Place, sums: list[Signal], totals: DualPortMemory) -> _Addition:
         """First stage of the one adder: what is to be added, and the running logit, are fetched."""
         now = _Addition(self, self._sum_width)
         stalled = Signal()
         m.d.comb += [
             stalled.eq(now.adding & now.emits & self.o.valid & ~self.o.ready),
-            at.step.eq(at.serving & ~stalled),
+            at.enters.eq(at.serving & ~stalled),
             totals.read_address.eq(at.index),
-            totals.read_enable.eq(at.step),
+            totals.read_enable.eq(at.enters),
         ]
         with m.If(~stalled):
             m.d.sync += [
@@ -195,7 +195,7 @@ class ClassifierHead(wiring.Component):
             ]
         return now
 
-    def _keep_or_emit(self, m: Module, now: _Addition, totals: SpikeBank) -> None:
+    def _keep_or_emit(self, m: Module, now: _Addition, totals: DualPortMemory) -> None:
         """Second stage: adds; the sum becomes the running logit, or, in the last token, a logit that leaves, with
         the best class so far."""
         logit, width = self.o.payload, self._width
@@ -207,7 +207,7 @@ class ClassifierHead(wiring.Component):
             total.eq(Mux(now.starts, now.bias, totals.read_data.as_signed()) + now.addend),
             totals.write.enable.eq(now.adding & ~now.emits),
             totals.write.address.eq(now.added_index),
-            totals.write.row.eq(total),
+            totals.write.data.eq(total),
         ]
         with m.If(~self.o.valid | self.o.ready):
             m.d.sync += [

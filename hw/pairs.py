@@ -9,10 +9,10 @@ from ds2ta.hw.payloads import check_range, row_layout
 from ds2ta.hw.score import pair_layout
 from ds2ta.hw.store import memory_attributes
 
-__all__ = ["PairFetch", "column_step"]
+__all__ = ["PairFetch", "column_increment"]
 
 
-def column_step(*, row_ends: Value, head_ends: Value, head_rows: Value) -> Value:
+def column_increment(*, row_ends: Value, head_ends: Value, head_rows: Value) -> Value:
     """Step of a counter `h * head_rows + r` of rows within a position: on to the next row, at `row_ends` back to
     the head's first row, at `head_ends` (with `row_ends`) on to the next head's."""
     return Mux(row_ends & ~head_ends, 1 - head_rows, 1)
@@ -145,7 +145,7 @@ class PairFetch(wiring.Component):
             self.o.payload.tag.eq(Cat(at.key_ends, at.query_ends, at.head == self.heads)),
             at.row.eq(Mux(at.row_ends, 1, at.row + 1)),
             at.column.eq(
-                at.column + column_step(row_ends=at.row_ends, head_ends=at.head_ends, head_rows=self.head_rows)
+                at.column + column_increment(row_ends=at.row_ends, head_ends=at.head_ends, head_rows=self.head_rows)
             ),
         ]
         with m.If(at.row_ends):

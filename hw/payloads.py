@@ -11,7 +11,7 @@ from amaranth.lib.wiring import Out
 from ds2ta.errors import FitError
 
 __all__ = [
-    "RowWrite",
+    "MemoryWrite",
     "addressed_row_layout",
     "check_power_of_two",
     "check_range",
@@ -72,10 +72,10 @@ def addressed_row_layout(row_lanes: int, time_steps: int, address_width: int) ->
     return data.StructLayout({"row": row_layout(row_lanes, time_steps), "address": unsigned(address_width)})
 
 
-class RowWrite(wiring.Signature):
-    """Write port of a spike memory, seen from the writer: in a cycle with `enable`, `row` goes to `address`. There
-    is no back-pressure. `row` is a flat shape: names of array elements, `row[0]`, confuse some synthesizers that
-    name the bits of a port alike."""
+class MemoryWrite(wiring.Signature):
+    """Write port of a memory, seen from the writer: in a cycle with `enable`, `data` goes to `address`. There is no
+    back-pressure. `data` is a flat shape: names of array elements, `data[0]`, confuse some synthesizers that name
+    the bits of a port alike."""
 
-    def __init__(self, row: object, address_width: int):
-        super().__init__({"address": Out(address_width), "row": Out(row), "enable": Out(1)})
+    def __init__(self, shape: object, address_width: int):
+        super().__init__({"address": Out(address_width), "data": Out(shape), "enable": Out(1)})

@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ds2ta.hw.payloads import RowWrite, addressed_row_layout, check_range, row_layout
+from ds2ta.hw.payloads import MemoryWrite, addressed_row_layout, check_range, row_layout
 
 __all__ = ["Residual", "ResidualMode"]
 
@@ -20,8 +20,8 @@ class ResidualMode(enum.Enum, shape=2):
 class Residual(wiring.Component):
     """`x' = s`, `x | s` or `x + s` for one row of spikes s and the tensor x already at its address.
 
-    The integers of an `add` stream are stored as bit planes, plane p at `address + p * plane_step`, so the sum is a
-    ripple of half adders over the planes, `g * T` neurons side by side:
+    The integers of an `add` stream are stored as bit planes, plane p at `address + p * plane_pitch`, so the sum is
+    a ripple of half adders over the planes, `g * T` neurons side by side:
     `x'_p = x_p ^ c_p`, `c_{p+1} = x_p & c_p`, `c_0 = s`, for p in `0 .. planes_out - 1`, `x_p = 0` for
     p >= `planes_in`. `planes_out` must hold the sum (the compiler's interval analysis): no carry leaves.
 
@@ -35,7 +35,7 @@ class Residual(wiring.Component):
     Parameters: `row_lanes` g, `time_steps` T, `address_width`, `max_planes` (bit planes of the largest sum).
 
     Members: `i` {row, address}; `mode`, `planes_in`, `planes_out` (1 .. max_planes, planes_in <= planes_out),
-    `plane_step`: stable while `busy` or `i.valid`; `read_address`, `read_enable`, `read_data`: read port of a
+    `plane_pitch`: stable while `busy` or `i.valid`; `read_address`, `read_enable`, `read_data`: read port of a
     synchronous memory, latency 1; `write` {address, row, enable}; `busy`: a row is being written.
     Paper: residual connections of the encoder block; `or` is the binary variant.
     """
@@ -51,11 +51,11 @@ class Residual(wiring.Component):
                 "mode": In(ResidualMode),
                 "planes_in": In(range(max_planes + 1)),
                 "planes_out": In(range(max_planes + 1)),
-                "plane_step": In(address_width),
+                "plane_pitch": In(address_width),
                 "read_address": Out(address_width),
                 "read_enable": Out(1),
                 "read_data": In(row_bits),
-                "write": Out(RowWrite(row_bits, address_width)),
+                "write": Out(MemoryWrite(row_bits, address_width)),
                 "busy": Out(1),
             }
         )
@@ -82,7 +82,7 @@ class Residual(wiring.Component):
                 self.i.ready.eq(1),
                 self.read_address.eq(self.i.payload.address),
                 self.read_enable.eq(accept & merging),
-                self.write.row.eq(carry | Mux(present, old, 0)),
+                self.write.data.eq(carry | Mux(present, old, 0)),
             ]
             m.d.sync += [self.busy.eq(self.i.valid), address.eq(self.i.payload.address), carry.eq(new)]
             return m
@@ -94,7 +94,7 @@ class Residual(wiring.Component):
             adding.eq(self.mode == ResidualMode.ADD),
             last.eq(~adding | (plane == self.planes_out)),
             self.i.ready.eq(~self.busy | last),
-            self.read_address.eq(Mux(self.i.ready, self.i.payload.address, address + self.plane_step)),
+            self.read_address.eq(Mux(self.i.ready, self.i.payload.address, address + self.plane_pitch)),
         ]
         m.d.sync += address.eq(self.read_address)
         # a plane's old value is read while the plane before it is written
@@ -107,11 +107,11 @@ class Residual(wiring.Component):
 
         # two LUTs a bit: the written row, and the carry with its load (its clear is the flip-flop's reset)
         with m.If(~present):
-            m.d.comb += self.write.row.eq(carry)
+            m.d.comb += self.write.data.eq(carry)
         with m.Elif(adding):
-            m.d.comb += self.write.row.eq(carry ^ old)
+            m.d.comb += self.write.data.eq(carry ^ old)
         with m.Else():
-            m.d.comb += self.write.row.eq(carry | old)
+            m.d.comb += self.write.data.eq(carry | old)
         m.d.sync += carry.eq(Mux(self.i.ready, new, carry & old))
         with m.If(~self.i.ready & ~present):
             m.d.sync += carry.eq(0)

@@ -1,4 +1,4 @@
-"""On-chip memories: the stores of weights, parameters and tables, and the spike bank.
+"""On-chip memories: the stores of weights, parameters and tables, and memories that blocks write themselves.
 
 Both promise that no cycle reads and writes one address, so no memory needs logic that mimics what happens then.
 Amaranth's RTLIL asks for that logic (30 to 50 LUTs for each memory); `without_collision_logic` takes the request
@@ -14,9 +14,9 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ds2ta.errors import FitError
-from ds2ta.hw.payloads import RowWrite, check_range
+from ds2ta.hw.payloads import MemoryWrite, check_range
 
-__all__ = ["KINDS", "SpikeBank", "Store", "memory_attributes", "without_collision_logic"]
+__all__ = ["KINDS", "DualPortMemory", "Store", "memory_attributes", "without_collision_logic"]
 
 KINDS = ("rom", "ram", "spram")
 
@@ -36,8 +36,8 @@ def without_collision_logic(rtlil_text: str) -> str:
     """RTLIL whose memory read ports leave the result of a read-during-write open (`COLLISION_X_MASK` all ones).
 
     For synthesis only. Sound because no word of the project that is read while it is written is used: the users of
-    `Store` and `SpikeBank` never collide, and `hw/lists.py` and `hw/pairs.py`, which have memories of their own,
-    see to it themselves."""
+    `Store` and `DualPortMemory` never collide, and `hw/lists.py` and `hw/pairs.py`, which have memories of their
+    own, see to it themselves."""
     mask = r"(parameter \\COLLISION_X_MASK (\d+)')0+$"
     return re.sub(mask, lambda at: at[1] + "1" * int(at[2]), rtlil_text, flags=re.MULTILINE)
 
@@ -156,22 +156,22 @@ class Store(wiring.Component):
         m.d.comb += self.data.eq(Array(words)[shown])
 
 
-class SpikeBank(wiring.Component):
-    """Whole rows of spikes: one read port, one write port.
+class DualPortMemory(wiring.Component):
+    """A memory with one read port and one write port: the banks of spikes, queues, buffers, totals, counters.
 
     Latency: read 1 cycle, `read_data` holds while `read_enable` is 0; a write is readable one cycle later.
     Throughput: one read and one write each cycle, of different addresses: `collision` tells (combinationally) that
     the user broke this. Leave it open in hardware, check it in simulation. Content at power-up: zero.
 
-    Parameters: `width` of a row, `depth` in rows, `block`: block RAM even where registers look cheaper; `fast`:
+    Parameters: `width` of a word, `depth` in words, `block`: block RAM even where registers look cheaper; `fast`:
     LUT memory, see `memory_attributes`.
 
-    Members: `read_address`, `read_enable`, `read_data`; `write` {address, row, enable}; `collision`.
+    Members: `read_address`, `read_enable`, `read_data`; `write` {address, data, enable}; `collision`.
     """
 
     def __init__(self, *, width: int, depth: int, block: bool = False, fast: bool = False):
-        check_range("Bank width", width, 1, 1 << 12)
-        check_range("Bank depth", depth, 1, 1 << 22)
+        check_range("Memory width", width, 1, 1 << 12)
+        check_range("Memory depth", depth, 1, 1 << 22)
         self._depth = depth
         self._attributes = memory_attributes(depth=depth, fast=fast)
         if block and not fast:
@@ -182,7 +182,7 @@ class SpikeBank(wiring.Component):
                 "read_address": In(address),
                 "read_enable": In(1),
                 "read_data": Out(width),
-                "write": In(RowWrite(unsigned(width), address.width)),
+                "write": In(MemoryWrite(unsigned(width), address.width)),
                 "collision": Out(1),
             }
         )
@@ -198,7 +198,7 @@ class SpikeBank(wiring.Component):
             read.en.eq(self.read_enable),
             self.read_data.eq(read.data),
             write.addr.eq(self.write.address),
-            write.data.eq(self.write.row),
+            write.data.eq(self.write.data),
             write.en.eq(self.write.enable),
             self.collision.eq(self.read_enable & self.write.enable & (self.read_address == self.write.address)),
         ]

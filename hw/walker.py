@@ -10,7 +10,7 @@ __all__ = ["RowWalker"]
 
 
 class RowWalker(wiring.Component):
-    """`address = base + position * position_step + tile * tile_step + r` for row r of commit (tile, position).
+    """`address = base + position * position_pitch + tile * tile_pitch + r` for row r of commit (tile, position).
 
     Commits arrive tile-major: for each tile of output channels, for each position; `i.last` ends a commit. All
     arithmetic is modulo the address space. `start` loads the walk; it is only allowed while `done` is high.
@@ -20,7 +20,7 @@ class RowWalker(wiring.Component):
 
     Parameters: `row_lanes` g, `time_steps` T, `address_width`, `tile_width` (bits of the tile count).
 
-    Members: `i` {row, last}; `start`; `base`, `position_step`, `tile_step`; `positions` and `tiles`, counts of at
+    Members: `i` {row, last}; `start`; `base`, `position_pitch`, `tile_pitch`; `positions` and `tiles`, counts of at
     least 1 where 0 stands for the full `2**width`; all stable from `start` until `done`. `o` {row, address}.
     `done` is high from the cycle after the final row was taken (and before the first `start`).
     """
@@ -33,8 +33,8 @@ class RowWalker(wiring.Component):
                 "i": In(stream.Signature(last_row_layout(row_lanes, time_steps))),
                 "start": In(1),
                 "base": In(address_width),
-                "position_step": In(address_width),
-                "tile_step": In(address_width),
+                "position_pitch": In(address_width),
+                "tile_pitch": In(address_width),
                 "positions": In(address_width),
                 "tiles": In(tile_width),
                 "o": Out(stream.Signature(addressed_row_layout(row_lanes, time_steps, address_width))),
@@ -67,7 +67,7 @@ class RowWalker(wiring.Component):
         stride = Signal.like(address)
         m.d.comb += [
             origin.eq(Mux(self.start, self.base, Mux(~last, address, Mux(wrap, column, commit)))),
-            stride.eq(Mux(self.start | ~last, ~self.start, Mux(wrap, self.tile_step, self.position_step))),
+            stride.eq(Mux(self.start | ~last, ~self.start, Mux(wrap, self.tile_pitch, self.position_pitch))),
             following.eq(origin + stride),
         ]
 

@@ -12,7 +12,7 @@ from amaranth.utils import ceil_log2
 
 from ds2ta.hw.payloads import check_power_of_two, check_range, event_layout, row_layout
 from ds2ta.hw.row_reader import read_layout
-from ds2ta.hw.store import SpikeBank
+from ds2ta.hw.store import DualPortMemory
 
 __all__ = ["ZeroSkip"]
 
@@ -98,7 +98,7 @@ class ZeroSkip(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.waiting = waiting = SpikeBank(width=self._kept.size, depth=self._buffer_rows)
+        m.submodules.waiting = waiting = DualPortMemory(width=self._kept.size, depth=self._buffer_rows)
         # rows in the memory that have not been fetched; both of its ends hang on registers
         level, waits, full = Signal(range(self._buffer_rows + 1)), Signal(), Signal()
         stores = self._scan(m, waiting, full)
@@ -127,13 +127,13 @@ class ZeroSkip(wiring.Component):
         self._serve(m, waiting, shown=shown, moves=moves, done=done)
         return m
 
-    def _scan(self, m: Module, waiting: SpikeBank, full: Signal) -> Signal:
+    def _scan(self, m: Module, waiting: DualPortMemory, full: Signal) -> Signal:
         """Rows to the memory: one with a spike, or the last of a position that has kept none; after the layer's
         last row the flush. The answer is high in a cycle in which one is stored."""
         lanes, arrived = self._lanes, self.i.payload
         accept, alive, kept_any, flushing = Signal(), Signal(lanes), Signal(), Signal()
         keep, stores = (Signal() for _ in range(2))
-        kept = data.View(self._kept, waiting.write.row)
+        kept = data.View(self._kept, waiting.write.data)
         m.d.comb += [
             self.i.ready.eq(~flushing & ~full),
             accept.eq(self.i.valid & self.i.ready),
@@ -157,7 +157,7 @@ class ZeroSkip(wiring.Component):
             m.d.sync += flushing.eq(0)
         return stores
 
-    def _serve(self, m: Module, waiting: SpikeBank, *, shown: Signal, moves: Signal, done: Signal) -> None:
+    def _serve(self, m: Module, waiting: DualPortMemory, *, shown: Signal, moves: Signal, done: Signal) -> None:
         """Events of the row at the memory's output, while one is `shown` there: the lowest live lane, one in each
         cycle in which the output `moves`; `done` with the row's last."""
         lanes, served = self._lanes, data.View(self._kept, waiting.read_data)

@@ -24,7 +24,7 @@ from ds2ta.modelfile import load_model
 from ds2ta.sim.axi_host import chunks, store_words
 from ds2ta.sim.stream import pack
 
-__all__ = ["DOCUMENT", "MODEL", "Step", "block", "example", "machine", "steps"]
+__all__ = ["DOCUMENT", "MODEL", "Transaction", "block", "example", "machine", "transactions"]
 
 DOCUMENT = DOCS / "axi.md"
 MODEL = model_path("digits-tiny")
@@ -33,7 +33,7 @@ _FENCE = re.compile(r"^```transactions\n(.*?)^```$", re.M | re.S)
 
 
 @dataclass(frozen=True)
-class Step:
+class Transaction:
     """One line. `kind`: write and read (address, word), until (address, mask: read until a bit of it is set), rest
     (store, number of words), s_axis and m_axis (words of one beat each; `last`: TLAST on the last of them)."""
 
@@ -99,17 +99,17 @@ def block(text: str) -> str:
     return _FENCE.search(text)[1]
 
 
-def steps(lines: str) -> Iterator[Step]:
+def transactions(lines: str) -> Iterator[Transaction]:
     """What the lines of a block say; remarks stand behind two spaces."""
     for line in lines.splitlines():
         kind, _, rest = line.partition(" ")
         items, *remarks = rest.strip().split("  ")
         if kind == "rest":
             store, count = items.split()
-            yield Step(kind, (int(count),), store)
+            yield Transaction(kind, (int(count),), store)
         else:
             last = bool(remarks) and remarks[0] == "TLAST"
-            yield Step(kind, tuple(int(item, 16) for item in items.split()), last=last)
+            yield Transaction(kind, tuple(int(item, 16) for item in items.split()), last=last)
 
 
 def _renew() -> None:

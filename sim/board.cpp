@@ -89,7 +89,7 @@ struct Sender {
     bool level = true;
 
     bool active(uint64_t cycle) const { return !queue.empty() || bit || cycle < timer.edge(20); }
-    void step(uint64_t cycle, const Terminal& terminal) {
+    void advance(uint64_t cycle, const Terminal& terminal) {
         if (!bit && !queue.empty() && cycle >= timer.edge(20)) {
             frame = 1u << 9 | unsigned(queue.front()) << 1;
             queue.pop_front();
@@ -110,7 +110,7 @@ struct Receiver {
     BitTimer timer;
     unsigned shift = 0, bit = 0;  // samples that are left to take
 
-    void step(uint64_t cycle, bool level, const Terminal& terminal) {
+    void advance(uint64_t cycle, bool level, const Terminal& terminal) {
         if (!bit) {
             if (level) return;
             timer.baud = terminal.baud();
@@ -192,12 +192,12 @@ int main(int count, char** arguments) {
                 }
             }
         }
-        sender.step(cycle, terminal);
+        sender.advance(cycle, terminal);
         if (sender.active(cycle)) moved = cycle;
         top->rx = sender.level;
         top->clk = 1;
         top->eval();
-        receiver.step(cycle, top->tx, terminal);
+        receiver.advance(cycle, top->tx, terminal);
         if (!top->tx) moved = cycle;
         top->clk = 0;
         top->eval();

@@ -52,7 +52,7 @@ struct Simulation {
     }
     // Inputs of this cycle are set: settle, note what is valid, and give the clock edge. `settled` runs in between.
     template <class Settled>
-    void step(Settled settled) {
+    void advance(Settled settled) {
         evaluate();
         for (int channel = 0; channel < CHANNELS; ++channel) {
             if (!channel_valid(*top, channel)) continue;
@@ -67,7 +67,7 @@ struct Simulation {
         top->clk = 0;
         ++cycle;
     }
-    void step() { step([] {}); }
+    void advance() { advance([] {}); }
 };
 
 static Word read_word() {
@@ -99,7 +99,7 @@ int main(int count, char** arguments) {
             case 0: {  // reset: n cycles -> present cycle
                 Word cycles = read_word();
                 top.rst = 1;
-                while (cycles--) simulation.step();
+                while (cycles--) simulation.advance();
                 top.rst = 0;
                 break;
             }
@@ -111,7 +111,7 @@ int main(int count, char** arguments) {
                 Word sent = 0;
                 while (sent < beats && simulation.cycle < limit) {
                     source_put(top, stream, true, &words[sent * source_words(stream)]);
-                    simulation.step([&] { sent += source_ready(top, stream); });
+                    simulation.advance([&] { sent += source_ready(top, stream); });
                 }
                 const std::vector<Word> idle(source_words(stream));
                 source_put(top, stream, false, idle.data());
@@ -124,7 +124,7 @@ int main(int count, char** arguments) {
                 const Word limit = simulation.cycle + read_word();
                 bool seen = false;
                 for (Word at = 0;; at += length) {
-                    while (at == record.size() && simulation.cycle < limit) simulation.step();
+                    while (at == record.size() && simulation.cycle < limit) simulation.advance();
                     if (at == record.size() || (seen = record[at + word] >> bit & 1)) break;
                 }
                 words.assign(1, seen);
@@ -143,8 +143,8 @@ int main(int count, char** arguments) {
                 output_get(top, read_word(), words);
                 break;
             }
-            case 5: {  // step: n cycles
-                for (Word cycles = read_word(); cycles--;) simulation.step();
+            case 5: {  // advance: n cycles
+                for (Word cycles = read_word(); cycles--;) simulation.advance();
                 break;
             }
             case 6: {  // collect: for each channel the number of words, then the words; forgets them

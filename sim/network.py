@@ -123,11 +123,11 @@ class RtlNetwork:
         shape = store_shapes(self.machine)[store]
         for port, value in {"enable": 1, "store": shape.number, "row": row}.items():
             self._rtl.set(f"scan__{port}", value)
-        self._rtl.step(2)
+        self._rtl.advance(2)
         found = 0
         for chunk in range(shape.chunks):
             self._rtl.set("scan__chunk", chunk)
-            self._rtl.step()
+            self._rtl.advance()
             found |= self._rtl.get("scan__data") << chunk * CHUNK
         self._rtl.set("scan__enable", 0)
         return found
@@ -145,10 +145,10 @@ class RtlNetwork:
         for _ in range(_LONGEST_END):
             if not self._rtl.get("busy"):
                 break
-            self._rtl.step()
+            self._rtl.advance()
         else:
             raise RtlError(f"still busy {_LONGEST_END} cycles after the result")
-        self._rtl.step(3)  # the counters of the last pass are written
+        self._rtl.advance(3)  # the counters of the last pass are written
         records = self._rtl.collect()
         if len(records.get("trace_collision", ())):
             raise RtlError(
@@ -171,7 +171,7 @@ class RtlNetwork:
         found = []
         for which in range(3):
             self._rtl.set("counter_address", COUNTERS * index + which)
-            self._rtl.step()
+            self._rtl.advance()
             found.append(self._rtl.get("counter_data"))
         cycles, events, rows = found
         instruction = self.program.instructions[index]

@@ -27,7 +27,7 @@ from ds2ta.sim.verilator import build_simulator
 __all__ = ["Records", "Rtl", "RtlError"]
 
 _HARNESS = Path(__file__).with_name("harness.cpp")
-_COMMANDS = ("reset", "send", "run", "set", "get", "step", "collect", "offer")
+_COMMANDS = ("reset", "send", "run", "set", "get", "advance", "collect", "offer")
 
 
 class RtlError(Ds2taError):
@@ -244,8 +244,8 @@ class Rtl:
         """Hold reset. Memory contents survive it."""
         self._command("reset", cycles)
 
-    def step(self, cycles: int = 1) -> None:
-        self._command("step", cycles)
+    def advance(self, cycles: int = 1) -> None:
+        self._command("advance", cycles)
 
     def send(self, source: str, payloads: Iterable[int] | np.ndarray, *, limit: int = 10_000_000) -> None:
         """Transfer packed payloads, one a cycle where the component takes them."""

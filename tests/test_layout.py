@@ -49,7 +49,7 @@ TWINS = {
     "engine": {"synapse"},
     "head": {"head", "synapse"},
     "lif": {"lif", "leak"},
-    "nsad": {"denoise"},
+    "nsad_table": {"denoise"},
     "pool": {"max_pool"},
     "residual": {"residual"},
     "score": {"scores"},
@@ -199,7 +199,9 @@ def violations(path: Path, folder: str) -> list[str]:
 
 
 def test_there_are_blocks():
-    assert {"engine", "tasa", "lif", "score", "nsad", "av", "residual", "pool", "head", "store"} <= set(blocks())
+    assert {"engine", "tasa", "lif", "score", "denoiser", "av", "residual", "pool", "head", "store"} <= set(
+        blocks()
+    )
 
 
 @pytest.mark.parametrize("stem", blocks())

@@ -322,7 +322,7 @@ def _built(board, **options) -> dict:
         ]
 
     return build_board(
-        board, cycles=cycles, progress=lambda step: print(f"{board.name}: {step}", file=sys.stderr), **options
+        board, cycles=cycles, progress=lambda stage: print(f"{board.name}: {stage}", file=sys.stderr), **options
     )
 
 

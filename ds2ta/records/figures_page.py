@@ -41,7 +41,7 @@ BLOCKS = (
     ("Q, K", "pair fetch", "attention/pairs", "pairs", "head rows + 1"),
     ("S = Q K^T", "bit-serial QK^T popcount", "attention/score", "score", "2"),
     ("eq. 6, 7: NSAD", "denoiser, with the NSAD LUT ROMs", "attention/denoiser", "denoiser", "1 a kept score"),
-    ("", "of it: per-head NSAD LUT ROMs", "attention/denoiser/table", "nsad", "1"),
+    ("", "of it: per-head NSAD LUT ROMs", "attention/denoiser/table", "nsad_table", "1"),
     ("map sparsity", "entry lists", "attention/lists", "lists", "1"),
     ("A V, LIF", "A x V accumulator", "attention/accumulator", "av", "2"),
     ("classification head", "classifier head", "head", "head", "3"),

@@ -14,7 +14,7 @@ from ds2ta.gateware.registers import IDENTITY, REGISTERS, Access, machine_words
 from ds2ta.gateware.stores import store_shapes
 from ds2ta.golden import slow
 from ds2ta.modelfile import load_model, model_digest
-from ds2ta.sim.axi_example import DOCUMENT, block, steps
+from ds2ta.sim.axi_example import DOCUMENT, block, transactions
 from ds2ta.sim.axi_host import AxiHost, store_words
 from ds2ta.sim.build import bench_parameters
 
@@ -365,28 +365,28 @@ async def documented_example(dut):
     numbers = {shape.number: name for name, shape in store_shapes(host.machine).items()}
     load_data = REGISTERS["load_data"].address
     store, sent, taken = "", bytearray(), None
-    for step in steps(block(DOCUMENT.read_text())):
-        address = step.words[0] // 4
-        if step.kind == "write":
-            assert await host.write_at(address, step.words[1]) == AxiResp.OKAY, step
+    for transaction in transactions(block(DOCUMENT.read_text())):
+        address = transaction.words[0] // 4
+        if transaction.kind == "write":
+            assert await host.write_at(address, transaction.words[1]) == AxiResp.OKAY, transaction
             if address == load_data:
-                assert left[store].pop(0) == step.words[1], step
+                assert left[store].pop(0) == transaction.words[1], transaction
             elif address == REGISTERS["load_address"].address:
-                store = numbers[REGISTERS["load_address"].decode(step.words[1])["store"]]
-        elif step.kind == "rest":
-            assert (step.store, step.words[0]) == (store, len(left[store]))
+                store = numbers[REGISTERS["load_address"].decode(transaction.words[1])["store"]]
+        elif transaction.kind == "rest":
+            assert (transaction.store, transaction.words[0]) == (store, len(left[store]))
             await host.stream_words(left.pop(store))
-        elif step.kind == "until":
-            await host.until(address, step.words[1])
-        elif step.kind == "read":
-            assert await host.read_at(address) == (step.words[1], AxiResp.OKAY), step
-        elif step.kind == "s_axis":
-            sent += bytes(step.words)
-            if step.last:
+        elif transaction.kind == "until":
+            await host.until(address, transaction.words[1])
+        elif transaction.kind == "read":
+            assert await host.read_at(address) == (transaction.words[1], AxiResp.OKAY), transaction
+        elif transaction.kind == "s_axis":
+            sent += bytes(transaction.words)
+            if transaction.last:
                 await host.send(sent)
         else:
             taken = taken or await host.words()
-            assert taken.pop(0) == step.words[0], step
-            assert step.last == (not taken), step
+            assert taken.pop(0) == transaction.words[0], transaction
+            assert transaction.last == (not taken), transaction
     assert not left
     assert not taken

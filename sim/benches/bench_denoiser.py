@@ -39,7 +39,7 @@ class Lists:
                 self.queries.append({**handed, "entries": self.entries, "ends": self.ends})
                 self.entries, self.ends, handed = [], [], None
             if dut.entry__pair.value:
-                key = 0 if dut.entry__row.value else key + 1
+                key = 0 if dut.entry__query_begins.value else key + 1
             if dut.swap.value:
                 assert dut.lists_free.value, "swap while the lists are not free"
                 assert not handed, "swap before the lists were ended"

@@ -17,7 +17,7 @@ class _Bench:
         self.max_channels, self.max_bits = parameters["max_channels"], parameters["max_bits"]
         self.size = 1 << parameters["address_width"]
         self.source = StreamSource(dut, "i", stall=stall, seed=4)
-        self.memory = MemoryModel(dut, [0] * self.size, write=("write__address", "write__enable", "write__row"))
+        self.memory = MemoryModel(dut, [0] * self.size, write=("write__address", "write__enable", "write__data"))
         self.kinds = (False, True) if parameters["event_frames"] else (False,)
         self.generator = np.random.default_rng(4)
         self.done_from = None

@@ -44,14 +44,14 @@ def _configuration(layer: dict, base: int, weights: int, slack: int) -> dict:
     if layer["interleave"]:
         rows = max(1, -(-layer["planes"] * layer["interleave"] // g))
         channels, tap_weights, lane_bits = 1, layer["interleave"], layer["interleave"].bit_length() - 1
-    step = rows + slack
+    pitch = rows + slack
     height, width, stride = layer["height"], layer["width"], layer["stride"]
     out_height, out_width = -(-height // stride), -(-width // stride)
     pool = stride == 2
-    line = width * step
+    line = width * pitch
     return {
-        "source": base - (line + step if layer["kernel"] == 3 else 0),
-        "source_step": step,
+        "source": base - (line + pitch if layer["kernel"] == 3 else 0),
+        "source_pitch": pitch,
         "source_line": line,
         "kernel3": layer["kernel"] == 3,
         "stride2": pool,
@@ -83,7 +83,7 @@ def _expected(layer: dict, base: int, weights: int, slack: int) -> list[dict]:
     else:
         rows = [(plane * groups + group, plane, group) for plane in range(planes) for group in range(groups)]
         inputs = groups * g
-    step = len(rows) + slack
+    pitch = len(rows) + slack
     pool = stride == 2
     beats = []
     for tile in range(groups if pool else layer["tiles"]):
@@ -96,7 +96,7 @@ def _expected(layer: dict, base: int, weights: int, slack: int) -> list[dict]:
                         if not (0 <= sy < height and 0 <= sx < width):
                             position.append({"pad": 1})
                             continue
-                        at = base + (sy * width + sx) * step
+                        at = base + (sy * width + sx) * pitch
                         if pool:  # one row of the tile's channel group
                             position.append({"pad": 0, "address": (at + tile) % space, "weight": 0, "shift": 0})
                             continue

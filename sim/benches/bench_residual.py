@@ -25,7 +25,7 @@ class _Bench:
             dut,
             [0] * (1 << self.address_width),
             read=("read_address", "read_enable", "read_data"),
-            write=("write__address", "write__enable", "write__row"),
+            write=("write__address", "write__enable", "write__data"),
         )
         self.write_cycles = []
         in_background(dut, self._watch())
@@ -56,7 +56,7 @@ class _Bench:
         self.dut.mode.value = ResidualMode[mode.upper()].value
         self.dut.planes_in.value = planes_in
         self.dut.planes_out.value = planes_out
-        self.dut.plane_step.value = stride % len(self.memory.words)
+        self.dut.plane_pitch.value = stride % len(self.memory.words)
         begin, begin_write = len(self.source.cycles), len(self.write_cycles)
         order = self.generator.permutation(positions)
         await self.source.send(

@@ -1,4 +1,4 @@
-"""Bench of Store and SpikeBank against a list of integers: contents, chunk loads, latency one, held data."""
+"""Bench of Store and DualPortMemory against a list of integers: contents, chunk loads, latency one, held data."""
 
 import random
 
@@ -109,7 +109,7 @@ async def contents(dut):
 
 @cocotb.test()
 async def traffic(dut):
-    """SpikeBank: reads and writes at random, most of the time both; every collision is announced, and no other."""
+    """DualPortMemory: reads and writes at random, mostly both; every collision is announced, and no other."""
     width, depth = bench_parameters()["width"], bench_parameters()["depth"]
     generator = random.Random(12)
     words, expected, collisions = [0] * depth, None, 0
@@ -121,7 +121,7 @@ async def traffic(dut):
         source, sink = generator.randrange(depth), generator.randrange(depth)
         row = generator.randrange(1 << width)
         dut.read_enable.value, dut.read_address.value = reading, source
-        dut.write__enable.value, dut.write__address.value, dut.write__row.value = writing, sink, row
+        dut.write__enable.value, dut.write__address.value, dut.write__data.value = writing, sink, row
         await RisingEdge(dut.clk)
         if expected is not None:
             assert int(dut.read_data.value) == expected

@@ -32,22 +32,22 @@ async def _walk(dut, source, sink, done, generator, width: int, positions: int, 
     """One layer: `tiles * positions` commits of 1..3 rows, with random strides; `done` from the cycle after the
     final row on, and at no time earlier."""
     row_lanes, steps = bench_parameters()["row_lanes"], bench_parameters()["time_steps"]
-    base, position_step, tile_step = (int(value) for value in generator.integers(0, 1 << width, 3))
+    base, position_pitch, tile_pitch = (int(value) for value in generator.integers(0, 1 << width, 3))
     beats, expected = [], []
     for tile in range(tiles):
         for position in range(positions):
             rows = int(generator.integers(1, 4))
             for r in range(rows):
                 row = generator.integers(0, 1 << steps, row_lanes).tolist()
-                address = (base + position * position_step + tile * tile_step + r) % (1 << width)
+                address = (base + position * position_pitch + tile * tile_pitch + r) % (1 << width)
                 beats.append({"row": row, "last": r == rows - 1})
                 expected.append({"row": row, "address": address})
     assert dut.done.value == 1
     await _start(
         dut,
         base=base,
-        position_step=position_step,
-        tile_step=tile_step,
+        position_pitch=position_pitch,
+        tile_pitch=tile_pitch,
         positions=positions % (1 << width),
         tiles=tiles % (1 << bench_parameters()["tile_width"]),
     )
@@ -96,7 +96,7 @@ async def idle_takes_nothing(dut):
     for _ in range(5):
         await RisingEdge(dut.clk)
     assert not source.cycles
-    await _start(dut, base=3, position_step=1, tile_step=0, positions=2, tiles=1)
+    await _start(dut, base=3, position_pitch=1, tile_pitch=0, positions=2, tiles=1)
     for _ in range(10):
         await RisingEdge(dut.clk)
     assert len(source.cycles) == 2

@@ -97,7 +97,7 @@ def test_another_clock_than_the_design_speaks_of():
         timing(routed(clk=(60.0, 12.0)), 24e6)
 
 
-def step(kind: str, delay: float, start: str, end: str) -> dict:
+def hop(kind: str, delay: float, start: str, end: str) -> dict:
     return {"type": kind, "delay": delay, "from": {"cell": start}, "to": {"cell": end}}
 
 
@@ -108,11 +108,11 @@ def test_critical_path(netlist):
         "core.accelerator.now_SB_DFF_Q_DFFLC",
     )
     long = [
-        step("clk-to-q", 1.4, register, register),
-        step("routing", 3.0, register, logic),
-        step("logic", 0.9, logic, logic),
-        step("routing", 2.0, logic, end),
-        step("setup", 0.1, end, end),
+        hop("clk-to-q", 1.4, register, register),
+        hop("routing", 3.0, register, logic),
+        hop("logic", 0.9, logic, logic),
+        hop("routing", 2.0, logic, end),
+        hop("setup", 0.1, end, end),
     ]
     paths = [
         {"from": "posedge clk", "to": "posedge clk", "path": long[:2]},

@@ -33,7 +33,7 @@ def test_identify(fake, machine):
 def test_load_and_infer(fake, tiny, machine):
     heard, told = [], []
     with board_on(fake) as board:
-        assert board.load(tiny, progress=lambda *step: told.append(step)) is True
+        assert board.load(tiny, progress=lambda *state: told.append(state)) is True
         images = tiny.samples[:3]
         answers = board.infer(images, each=lambda *pair: heard.append(pair))
         check(tiny, machine, images, answers)

@@ -88,7 +88,7 @@ class Bench:
 
     def quiet(self) -> None:
         """Nothing more comes, and the counts are right."""
-        self.rtl.step(20_000)
+        self.rtl.advance(20_000)
         for name, records in self.rtl.collect().items():
             assert len(records) == 0, name
         assert self.rtl.get("frames_good") == self.model.good

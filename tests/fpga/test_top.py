@@ -44,7 +44,7 @@ class Pins:
         self.rtl = Rtl(top)
         self.bit = DIVISOR
         self.rtl.set("rx", 1)
-        self.rtl.step(2 * DIVISOR)
+        self.rtl.advance(2 * DIVISOR)
 
     in_waiting = 0
 
@@ -53,7 +53,7 @@ class Pins:
 
     def hold(self, level: int, clocks: int) -> None:
         self.rtl.set("rx", level)
-        self.rtl.step(clocks)
+        self.rtl.advance(clocks)
 
     def write(self, data: bytes, *, stop: int = 1) -> None:
         """Bytes without a pause. With `stop` 0 the last one has no stop bit."""
@@ -71,15 +71,15 @@ class Pins:
         while self.rtl.get("tx"):
             if waited > patience:
                 return b""
-            self.rtl.step(step)
+            self.rtl.advance(step)
             waited += step
-        self.rtl.step(DIVISOR // 2 - step // 2)
+        self.rtl.advance(DIVISOR // 2 - step // 2)
         assert self.rtl.get("tx") == 0, "a start bit that is too short"
         value = 0
         for index in range(8):
-            self.rtl.step(DIVISOR)
+            self.rtl.advance(DIVISOR)
             value |= self.rtl.get("tx") << index
-        self.rtl.step(DIVISOR)
+        self.rtl.advance(DIVISOR)
         assert self.rtl.get("tx") == 1, "no stop bit"
         return bytes([value])
 
@@ -205,7 +205,7 @@ def test_requests_without_a_pause(pins):
     question = encode_request(9, Opcode.READ, read_payload(REGISTERS["machine"].address, 32))
     good, dropped = _counts(pins)
     pins.write(question + question)
-    pins.rtl.step(200 * 10 * DIVISOR)  # the answer goes by, most of it already has
+    pins.rtl.advance(200 * 10 * DIVISOR)  # the answer goes by, most of it already has
     assert _counts(pins) == (good + 2, dropped + 1)
 
 

@@ -152,7 +152,7 @@ def test_a_driver_killed_in_mid_load(virtual, tiny, machine):
     script = (
         "import sys; from ds2ta.fpga.host import Board; from ds2ta.modelfile import load_model\n"
         "board = Board.open(sys.argv[1])\n"
-        "board.load(load_model(sys.argv[2]), force=True, progress=lambda *step: print(step[1], flush=True))"
+        "board.load(load_model(sys.argv[2]), force=True, progress=lambda *told: print(told[1], flush=True))"
     )
     words = [sys.executable, "-c", script, virtual.device, str(TINY)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as driver:

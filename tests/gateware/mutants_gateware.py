@@ -24,10 +24,10 @@ MUTANTS = [
     },
     {
         "file": "gateware/compiler.py",
-        "old": "max(self.allocator.rows, *(region.step + 1 for region in self.regions.values()))",
+        "old": "max(self.allocator.rows, *(region.pitch + 1 for region in self.regions.values()))",
         "new": "self.allocator.rows",
         "test": "tests/sim/test_random_networks.py::test_one_token_and_one_time_step[short]",
-        "why": "the step of a tensor of one position has one bit too few",
+        "why": "the pitch of a tensor of one position has one bit too few",
     },
     {
         "file": "gateware/images.py",
@@ -66,7 +66,7 @@ MUTANTS = [
     },
     {
         "file": "gateware/compiler.py",
-        "old": "(line + source.step if kernel3 else 0)",
+        "old": "(line + source.pitch if kernel3 else 0)",
         "new": "(line if kernel3 else 0)",
         "test": "tests/gateware/test_compiler.py::test_every_pass_reads_what_it_needs",
         "why": "a convolution is off by a column",

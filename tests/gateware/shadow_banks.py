@@ -3,7 +3,7 @@
 Each row of a bank holds the tag of what was last written there, `(tensor, position, plane, channel group)`. Every
 pass is executed from the fields of its instruction alone, as `docs/layer-program.md` describes them, and every row
 that it reads must carry the tag that the network's equations ask for. A region placed over another that is still
-needed, a wrong bank, step, line or plane count: each shows as a wrong tag.
+needed, a wrong bank, pitch, line or plane count: each shows as a wrong tag.
 """
 
 from collections.abc import Iterator
@@ -199,7 +199,7 @@ class ShadowBanks:
                             assert outside == (not (0 <= sy < height and 0 <= sx < width))
                             if outside:
                                 continue
-                            at = i.source + (stride * y + ky) * i.source_line + (stride * x + kx) * i.source_step
+                            at = i.source + (stride * y + ky) * i.source_line + (stride * x + kx) * i.source_pitch
                             for row in range(i.rows_last + 1):
                                 plane, group = taps[tile] if pool else taps[row]
                                 yield self._read(
@@ -222,10 +222,10 @@ class ShadowBanks:
         for tile in range(i.tiles_last + 1):
             for position in range(i.positions_last + 1):
                 for row in range(rows):
-                    at = (i.target + position * i.target_step + tile * i.tile_step + row) % self.space
+                    at = (i.target + position * i.target_pitch + tile * i.tile_pitch + row) % self.space
                     group = tile * tile_groups + row
                     for plane in range(i.planes_out if mode == Residual.ADD else 1):
-                        address = (at + plane * i.plane_step) % self.space
+                        address = (at + plane * i.plane_pitch) % self.space
                         if wanted.joins and plane < i.planes_in:
                             self._read(i.target_bank, address, (wanted.joins, position, plane, group), wanted.name)
                         for bank in self._banks_written(i):
@@ -243,7 +243,7 @@ class ShadowBanks:
                     group = head * (i.head_rows_last + 1) + row
                     for part, base, bank in (("q", i.source, 0), ("k", i.keys, 0), ("v", i.values, 1)):
                         tag = (f"{wanted.reads}.{part}", token, 0, group)
-                        read.add(self._read(bank, base + token * i.source_step + group, tag, wanted.name))
+                        read.add(self._read(bank, base + token * i.source_pitch + group, tag, wanted.name))
                     for bank in self._banks_written(i):
-                        written[bank, i.target + token * i.source_step + group] = (wanted.writes, token, 0, group)
+                        written[bank, i.target + token * i.source_pitch + group] = (wanted.writes, token, 0, group)
         return read, written

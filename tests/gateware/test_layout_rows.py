@@ -19,11 +19,11 @@ def regions(draw) -> tuple[Region, int, int, np.ndarray]:
         channels, planes = draw(st.integers(1, 4)), draw(st.integers(1, 8))
         interleave = {1: 1, 2: 2, 3: 4, 4: 4}[channels]
         groups = -(-planes * interleave // lanes)
-        step = groups
+        pitch = groups
     else:
         channels, planes, interleave = draw(st.integers(1, 70)), draw(st.integers(1, 3)), 0
         groups = -(-channels // lanes) + draw(st.integers(0, 2))
-        step = planes * groups + draw(st.integers(0, 3))
+        pitch = planes * groups + draw(st.integers(0, 3))
     region = Region(
         name="x",
         banks=(0,),
@@ -32,7 +32,7 @@ def regions(draw) -> tuple[Region, int, int, np.ndarray]:
         channels=channels,
         planes=planes,
         groups=groups,
-        step=step,
+        pitch=pitch,
         interleave=interleave,
     )
     generator = np.random.default_rng(draw(st.integers(0, 999)))
@@ -50,10 +50,10 @@ def test_bits_lie_where_the_layout_says(case):
         for plane in range(region.planes):
             if region.interleave:
                 in_a_row = lanes // region.interleave
-                row = region.base + position * region.step + plane // in_a_row
+                row = region.base + position * region.pitch + plane // in_a_row
                 lane = plane % in_a_row * region.interleave + channel
             else:
-                row = region.base + position * region.step + plane * region.groups + channel // lanes
+                row = region.base + position * region.pitch + plane * region.groups + channel // lanes
                 lane = channel % lanes
             bit = int(value) >> plane & 1
             expected[row] = expected.get(row, 0) | bit << (lane * machine_steps + t)
@@ -75,7 +75,7 @@ def test_round_trip(case):
 
 
 def _region(**change) -> Region:
-    plain = {"positions": 6, "channels": 5, "planes": 2, "groups": 2, "step": 4}
+    plain = {"positions": 6, "channels": 5, "planes": 2, "groups": 2, "pitch": 4}
     return Region(name="x", banks=(0,), base=0, **{**plain, **change})
 
 

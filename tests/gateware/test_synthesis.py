@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from ds2ta.errors import Ds2taError
 from ds2ta.gateware.synthesis import area
-from ds2ta.hw.store import SpikeBank, Store
+from ds2ta.hw.store import DualPortMemory, Store
 
 
 class Adder(wiring.Component):
@@ -43,7 +43,7 @@ def test_an_adder():
 
 def test_memories_carry_no_collision_logic():
     """A bank of 256 x 16 is one block RAM and nothing that compares addresses or bypasses data."""
-    bank = area(SpikeBank(width=16, depth=256), unused=["collision"])
+    bank = area(DualPortMemory(width=16, depth=256), unused=["collision"])
     assert (bank.block_rams, bank.registers) == (1, 0)
     assert bank.luts <= 1
     rom = area(

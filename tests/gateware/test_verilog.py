@@ -260,7 +260,7 @@ def test_means_what_amaranth_means(seed):
             rtl.set("i_valid", valid)
             rtl.set("o_ready", ready)
             found.append(tuple(rtl.get(port) for port in ("i_ready", "o_valid", "o_payload", "level")))
-            rtl.step()
+            rtl.advance()
     assert found == expected
     assert len({payload for _, valid, payload, _ in found if valid}) > 40
 

@@ -16,17 +16,17 @@ MUTANTS = [
         "why": "every chunk of the first row starts the sum again",
     },
     {
-        "file": "hw/nsad.py",
+        "file": "hw/nsad_table.py",
         "old": "self.value.eq(store.data & hit.replicate(self._bits))",
         "new": "self.value.eq(store.data)",
-        "test": "tests/hw/test_nsad.py::test_bench[4-16-6-rom]",
+        "test": "tests/hw/test_nsad_table.py::test_bench[4-16-6-rom]",
         "why": "score 0 reads the last entry of the table before",
     },
     {
-        "file": "hw/nsad.py",
+        "file": "hw/nsad_table.py",
         "old": "store.load.address.eq(self.load.address + 1)",
         "new": "store.load.address.eq(self.load.address)",
-        "test": "tests/hw/test_nsad.py::test_bench[4-16-6-ram]",
+        "test": "tests/hw/test_nsad_table.py::test_bench[4-16-6-ram]",
         "why": "a loaded table is off by one score",
     },
     {
@@ -115,8 +115,8 @@ MUTANTS = [
     },
     {
         "file": "hw/attention.py",
-        "old": "position.eq(Mux(denoiser.entry.row, self.v_base, position + self.groups))",
-        "new": "position.eq(Mux(denoiser.entry.row, self.v_base, position + 1))",
+        "old": "position.eq(Mux(denoiser.entry.query_begins, self.v_base, position + self.groups))",
+        "new": "position.eq(Mux(denoiser.entry.query_begins, self.v_base, position + 1))",
         "test": "tests/hw/test_attention.py::test_bench[g8-b8-t4]",
         "why": "entries name rows of V of another token",
     },

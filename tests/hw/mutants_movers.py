@@ -87,8 +87,8 @@ MUTANTS = [
     },
     {
         "file": "hw/head.py",
-        "old": "at.served.eq(at.step & (at.final_class | at.lane[-1]))",
-        "new": "at.served.eq(at.step & at.lane[-1])",
+        "old": "at.served.eq(at.enters & (at.final_class | at.lane[-1]))",
+        "new": "at.served.eq(at.enters & at.lane[-1])",
         "test": "tests/hw/test_head.py::test_bench[change1-3]",
         "why": "padding lanes of the last group leave as logits",
     },

@@ -1,5 +1,5 @@
 # amaranth: UnusedElaboratable=no
-"""Drives the cocotb benches of Store and SpikeBank, and checks their parameter limits."""
+"""Drives the cocotb benches of Store and DualPortMemory, and checks their parameter limits."""
 
 import random
 
@@ -7,7 +7,7 @@ import pytest
 from amaranth.back import rtlil
 
 from ds2ta.errors import FitError
-from ds2ta.hw.store import SpikeBank, Store, without_collision_logic
+from ds2ta.hw.store import DualPortMemory, Store, without_collision_logic
 from ds2ta.sim.build import run_bench
 
 ROM = {"width": 9, "depth": 3, "kind": "rom", "init": [5, 0, 511]}
@@ -46,7 +46,7 @@ def test_spram_bench(width, depth):
 @pytest.mark.parametrize(("width", "depth"), [(32, 5), (4, 1), (160, 33)])
 def test_spike_bank_bench(width, depth):
     shape = {"width": width, "depth": depth}
-    run_bench(SpikeBank(**shape), module="ds2ta.sim.benches.bench_store", testcase="traffic", parameters=shape)
+    run_bench(DualPortMemory(**shape), module="ds2ta.sim.benches.bench_store", testcase="traffic", parameters=shape)
 
 
 @pytest.mark.parametrize(
@@ -82,19 +82,19 @@ def test_store_limits(good, bad, message):
 @pytest.mark.parametrize(
     ("key", "good", "bad", "message"),
     [
-        ("width", 1, 0, "Bank width must be an integer from 1 to 4096, not 0"),
-        ("width", 4096, 4097, "Bank width must be an integer from 1 to 4096, not 4097"),
-        ("depth", 1, 0, "Bank depth must be an integer from 1 to 4194304, not 0"),
+        ("width", 1, 0, "Memory width must be an integer from 1 to 4096, not 0"),
+        ("width", 4096, 4097, "Memory width must be an integer from 1 to 4096, not 4097"),
+        ("depth", 1, 0, "Memory depth must be an integer from 1 to 4194304, not 0"),
     ],
 )
 def test_bank_limits(key, good, bad, message):
-    assert "module" in rtlil.convert(SpikeBank(**{"width": 8, "depth": 4, key: good}))
+    assert "module" in rtlil.convert(DualPortMemory(**{"width": 8, "depth": 4, key: good}))
     with pytest.raises(FitError, match=message):
-        SpikeBank(**{"width": 8, "depth": 4, key: bad})
+        DualPortMemory(**{"width": 8, "depth": 4, key: bad})
 
 
 def test_collision_masks_are_all_patched():
-    text = rtlil.convert(SpikeBank(width=8, depth=16))
+    text = rtlil.convert(DualPortMemory(width=8, depth=16))
     assert r"\COLLISION_X_MASK 1'0" in text
     patched = without_collision_logic(text)
     assert r"\COLLISION_X_MASK 1'1" in patched

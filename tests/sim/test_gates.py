@@ -14,7 +14,7 @@ from gate_designs import MEMORIES, Memories, Multipliers, collided, traffic
 from ds2ta.files import ROOT
 from ds2ta.gateware.stores import store_images
 from ds2ta.golden import slow
-from ds2ta.hw.store import SpikeBank
+from ds2ta.hw.store import DualPortMemory
 from ds2ta.sim import gates
 from ds2ta.sim.gates import Gates, gate_verilog, with_faults
 from ds2ta.sim.gatesim import CASES, GatesError, case, case_digest, compare
@@ -34,7 +34,7 @@ def _play(simulation: Rtl, payloads: list[int]) -> list[int]:
     with simulation:
         simulation.collect()
         simulation.send("i", payloads)
-        simulation.step()
+        simulation.advance()
         return simulation.collect()["o"].values["o__payload"][1:]
 
 
@@ -109,7 +109,7 @@ def test_cells_refuse_what_they_do_not_model(good, bad, message, monkeypatch):
         gates, "gate_verilog", lambda *given, **more: gate_verilog(*given, **more).replace(good, bad)
     )
     with pytest.raises(ToolError, match=message):
-        Gates(SpikeBank(width=36, depth=512), "ecp5")
+        Gates(DualPortMemory(width=36, depth=512), "ecp5")
 
 
 class Inverters(wiring.Component):
@@ -133,7 +133,7 @@ def test_faults():
             for a, b in [(0x5A, 0), (0x5A, 0x33), (0xFF, 0x0F)]:
                 simulation.set("a", a)
                 simulation.set("b", b)
-                simulation.step()
+                simulation.advance()
                 seen.append(simulation.get("y") ^ a & ~b)
     assert seen[:3] == [0, 0, 0]
     assert seen[3::3] == seen[4::3] == seen[5::3]

@@ -76,7 +76,7 @@ def test_streams_ports_and_traces():
 def test_collect_forgets_and_run_remembers():
     with Rtl(Wide()) as rtl:
         rtl.send("i", beats(last=9))
-        rtl.step(20)
+        rtl.advance(20)
         cycle = rtl.cycle
         rtl.run("o")  # the last beat has been seen already
         assert rtl.cycle == cycle
@@ -115,13 +115,13 @@ def test_an_ended_simulator_is_an_error():
     rtl = Rtl(Wide())
     rtl.close()
     with pytest.raises((RtlError, ValueError)):
-        rtl.step()
+        rtl.advance()
 
 
 def test_waves(tmp_path):
     file = tmp_path / "run.vcd"
     with Rtl(Wide(), waves=file) as rtl:
-        rtl.step(7)
+        rtl.advance(7)
     text = file.read_text()
     assert "$enddefinitions" in text
     assert "i__payload" in text

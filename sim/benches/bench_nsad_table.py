@@ -1,4 +1,4 @@
-"""Bench of DenoiserRom: every score of every table, in every order, one look-up a cycle; loading of a ram."""
+"""Bench of NsadTable: every score of every table, in every order, one look-up a cycle; loading of a ram."""
 
 import cocotb
 import numpy as np

@@ -10,7 +10,7 @@ from ds2ta.errors import FitError
 from ds2ta.hw.payloads import check_range
 from ds2ta.hw.store import Store
 
-__all__ = ["DenoiserRom", "load_signature"]
+__all__ = ["NsadTable", "load_signature"]
 
 _KINDS = ("rom", "ram")
 _CHUNK_BITS = 16
@@ -23,7 +23,7 @@ def load_signature(entries: int) -> wiring.Signature:
     return wiring.Signature({"enable": Out(1), "address": Out(address), "chunk": Out(1), "data": Out(_CHUNK_BITS)})
 
 
-class DenoiserRom(wiring.Component):
+class NsadTable(wiring.Component):
     """`value = table[base + score - 1] if score else 0` (paper, eq. 6 and 7, as frozen integers).
 
     A table has d entries, for the scores 1..d: the score d must not wrap to 0, and 0 gives 0 by structure, so it

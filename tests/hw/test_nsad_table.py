@@ -1,12 +1,12 @@
 # amaranth: UnusedElaboratable=no
-"""Drives the cocotb bench of DenoiserRom over kinds and sizes, and checks its parameter limits."""
+"""Drives the cocotb bench of NsadTable over kinds and sizes, and checks its parameter limits."""
 
 import numpy as np
 import pytest
 from amaranth.back import rtlil
 
 from ds2ta.errors import FitError
-from ds2ta.hw.nsad import DenoiserRom
+from ds2ta.hw.nsad_table import NsadTable
 from ds2ta.sim.build import run_bench
 
 SHAPE = {"entries": 16, "bits": 6, "score_bits": 5, "kind": "rom"}
@@ -21,14 +21,16 @@ def test_bench(tables, head_dim, bits, kind):
     values = np.random.default_rng(7).integers(0, 1 << bits, (tables, head_dim))
     values[:, [0, -1]] = (1 << bits) - 1  # both ends of each table are seen
     values[0, 1] = 0
-    rom = DenoiserRom(
+    table = NsadTable(
         entries=values.size,
         bits=bits,
         score_bits=head_dim.bit_length(),
         kind=kind,
         init=values.ravel().tolist() if kind == "rom" else (),
     )
-    run_bench(rom, module="ds2ta.sim.benches.bench_nsad", parameters={"tables": values.tolist(), "kind": kind})
+    run_bench(
+        table, module="ds2ta.sim.benches.bench_nsad_table", parameters={"tables": values.tolist(), "kind": kind}
+    )
 
 
 @pytest.mark.parametrize(
@@ -47,6 +49,6 @@ def test_bench(tables, head_dim, bits, kind):
     ],
 )
 def test_limits(change, bad, message):
-    assert "module" in rtlil.convert(DenoiserRom(**{**SHAPE, **change}))
+    assert "module" in rtlil.convert(NsadTable(**{**SHAPE, **change}))
     with pytest.raises(FitError, match=f"^{message}$"):
-        DenoiserRom(**{**SHAPE, **bad})
+        NsadTable(**{**SHAPE, **bad})
