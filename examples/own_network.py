@@ -56,12 +56,12 @@ print(f"{100 * right.mean():.1f} % of {len(right)} held-out digits, as integers 
 machine = fit(model, lanes=8, row_lanes=8, drain_lanes=4)
 with RtlNetwork(model, machine) as rtl:
     for number, sample in enumerate(model.samples[:2]):
-        answer, wanted = rtl.run(sample, taps=True), slow.run(model, sample)
-        differ = [name for name, spikes in answer.taps.items() if (spikes != wanted[name]).any()]
-        same = answer.logits.tolist() == wanted["logits"].tolist()
+        result, wanted = rtl.run(sample, trace=True), slow.run(model, sample)
+        differ = [name for name, spikes in result.trace.items() if (spikes != wanted[name]).any()]
+        same = result.logits.tolist() == wanted["logits"].tolist()
         print(
-            f"sample {number}: class {answer.class_index}, label {model.labels[number]}, {answer.cycles} cycles, "
-            f"{len(answer.taps) - len(differ)} of {len(answer.taps)} layers equal to golden, logits "
+            f"sample {number}: class {result.class_index}, label {model.labels[number]}, {result.cycles} cycles, "
+            f"{len(result.trace) - len(differ)} of {len(result.trace)} layers equal to golden, logits "
             f"{'equal' if same else 'DIFFERENT'}"
         )
         if differ or not same:

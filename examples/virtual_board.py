@@ -32,16 +32,16 @@ with contextlib.ExitStack() as stack:
     about = board.identify()
     print(f"{device}: {about.machine.lanes} x {about.machine.time_steps} lanes at {about.clock_hz / 1e6:g} MHz")
     board.load(model)  # weights, program and tables; returns when the board has checked its memories
-    answers = board.infer(model.samples[:3])
+    results = board.infer(model.samples[:3])
 
-for number, answer in enumerate(answers):
+for number, result in enumerate(results):
     wanted = slow.run(model, model.samples[number])["logits"]
-    equal = answer.logits == tuple(wanted.tolist())
-    longest = max(answer.counters, key=lambda own: own.cycles)
+    equal = result.logits == tuple(wanted.tolist())
+    longest = max(result.counters, key=lambda own: own.cycles)
     print(
-        f"sample {number}: class {answer.class_index}, label {model.labels[number]}, {answer.cycles} cycles, most "
-        f"in {longest.name}; memories {'good' if answer.trusted else 'IN DOUBT'}; logits "
+        f"sample {number}: class {result.class_index}, label {model.labels[number]}, {result.cycles} cycles, most "
+        f"in {longest.name}; memories {'good' if result.trusted else 'IN DOUBT'}; logits "
         f"{'equal golden' if equal else 'DIFFER from golden'}"
     )
-    if not (equal and answer.trusted):
+    if not (equal and result.trusted):
         sys.exit(1)

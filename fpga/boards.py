@@ -83,7 +83,8 @@ class Board:
 _LOADED = {"weights": "ram", "tables": "ram"}
 #: Fits the 56 block RAMs and 28 multipliers of the smaller ECP5.
 _MEDIUM = {"lanes": 32, "row_lanes": 16, "drain_lanes": 4}
-#: Room for checker and host link on the UP5K: a few percent more cycles than the preset, for fewer logic cells.
+#: Room for checker and host link on the UP5K: a few percent more cycles than on the model's own machine, for fewer
+#: logic cells.
 _SMALL = {"tables": "ram", "drain_lanes": 2, "counter_width": 16}
 _ECP5_25 = {"luts": 24_288, "registers": 24_288, "block_rams": 56, "single_port_rams": 0, "multipliers": 28}
 _ECP5_85 = {"luts": 83_640, "registers": 83_640, "block_rams": 208, "single_port_rams": 0, "multipliers": 156}

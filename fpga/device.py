@@ -5,8 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from ds2ta.fpga.exchange import Exchange, LinkError, Port
-from ds2ta.fpga.frames import MAX_REGISTERS, AnswerFrame, Opcode, read_payload, write_payload
-from ds2ta.fpga.frames import Answer as Status
+from ds2ta.fpga.frames import MAX_REGISTERS, Request, ResponseFrame, Status, read_payload, write_payload
 from ds2ta.gateware.registers import REGISTERS
 
 __all__ = ["Device", "RefusedError", "StalledError"]
@@ -27,7 +26,7 @@ class StalledError(LinkError):
 class Device:
     """Registers behind an open port.
 
-    `timeout`, `attempts`: how long one attempt waits for the answer to a request, in seconds, and how often a
+    `timeout`, `attempts`: how long one attempt waits for the response to a request, in seconds, and how often a
     request is sent. `patience`: seconds for what the core does by itself (a memory check, a result). `name` is what
     errors call the port."""
 
@@ -43,10 +42,10 @@ class Device:
         register, words = REGISTERS[name], []
         for start in range(index, index + count, MAX_REGISTERS):
             number = min(MAX_REGISTERS, index + count - start)
-            answer = self.ask(Opcode.READ, read_payload(register.at(start), number), f"reading {name}")
-            if len(answer.payload) != 4 * number:
-                raise LinkError(f"{self.name}: reading {name}: {len(answer.payload)} bytes came, not {4 * number}")
-            words += struct.unpack(f"<{number}{'i' if register.signed else 'I'}", answer.payload)
+            response = self.ask(Request.READ, read_payload(register.at(start), number), f"reading {name}")
+            if (came := len(response.payload)) != 4 * number:
+                raise LinkError(f"{self.name}: reading {name}: {came} bytes came, not {4 * number}")
+            words += struct.unpack(f"<{number}{'i' if register.signed else 'I'}", response.payload)
         return words
 
     def write(self, name: str, values: Sequence[int], index: int = 0) -> None:
@@ -54,7 +53,7 @@ class Device:
         for start in range(0, len(values), MAX_REGISTERS):
             part = values[start : start + MAX_REGISTERS]
             payload = write_payload(REGISTERS[name].at(index + start), part)
-            self.ask(Opcode.WRITE, payload, f"writing {name} = {', '.join(map(str, part))}")
+            self.ask(Request.WRITE, payload, f"writing {name} = {', '.join(map(str, part))}")
 
     def status(self) -> dict[str, int]:
         """The fields of the register `status`."""
@@ -68,14 +67,14 @@ class Device:
         """Drop sample and result. The model and the settings of the memory check stay."""
         self.command(core_reset=1)
 
-    def ask(self, opcode: Opcode, payload: bytes, doing: str, *, accept: tuple[Status, ...] = ()) -> AnswerFrame:
-        """The answer to one request, its status OK or one of `accept`; `doing` is for the `RefusedError` else."""
-        answer = self._exchange.ask(opcode, payload)
-        if answer.status != Status.OK and answer.status not in accept:
-            known = answer.status in list(Status)
-            reason = Status(answer.status).name if known else f"unknown status {answer.status}"
-            raise RefusedError(f"{self.name}: {doing}: refused by the board: {reason}", answer.status)
-        return answer
+    def ask(self, kind: Request, payload: bytes, doing: str, *, accept: tuple[Status, ...] = ()) -> ResponseFrame:
+        """The response to one request, its status OK or one of `accept`; `doing` is for the `RefusedError` else."""
+        response = self._exchange.ask(kind, payload)
+        if response.status != Status.OK and response.status not in accept:
+            known = response.status in list(Status)
+            reason = Status(response.status).name if known else f"unknown status {response.status}"
+            raise RefusedError(f"{self.name}: {doing}: refused by the board: {reason}", response.status)
+        return response
 
     def wait(self, until: Callable[[dict[str, int]], bool], what: str) -> dict[str, int]:
         """The first status that fulfils `until`. Raises `StalledError`, with the core reset, when none comes."""

@@ -1,8 +1,8 @@
-"""One request, one answer, over a line that may lose, garble, delay or double what it carries.
+"""One request, one response, over a line that may lose, garble, delay or double what it carries.
 
 Every request of the link is idempotent, so whoever waits in vain asks again with the same sequence number, behind
-a delimiter that cuts off whatever the board has half received. What does not answer the present question (a bad
-frame, an older sequence number, another opcode) is counted and left alone.
+a delimiter that cuts off whatever the board has half received. What does not response the present question (a bad
+frame, an older sequence number, another kind) is counted and left alone.
 """
 
 import random
@@ -16,15 +16,15 @@ from ds2ta.errors import Ds2taError
 from ds2ta.fpga.frames import (
     DELIMITER,
     MAX_WIRE,
-    AnswerFrame,
     FrameError,
-    Opcode,
-    decode_answer,
+    Request,
+    ResponseFrame,
+    decode_response,
     encode_request,
     read_payload,
 )
 
-__all__ = ["Exchange", "LinkError", "NoAnswerError", "Port", "Traffic"]
+__all__ = ["Exchange", "LinkError", "NoResponseError", "Port", "Traffic"]
 
 _LONGEST_READ = 4096
 
@@ -33,7 +33,7 @@ class LinkError(Ds2taError):
     """The board is not there, is gone, or answers what it should not."""
 
 
-class NoAnswerError(LinkError):
+class NoResponseError(LinkError):
     """Every attempt to ask was in vain."""
 
 
@@ -61,7 +61,7 @@ class Traffic:
 
 
 class Exchange:
-    """Asks a board over an open port. `timeout`: seconds that one attempt waits for its answer; `attempts`: how
+    """Asks a board over an open port. `timeout`: seconds that one attempt waits for its response; `attempts`: how
     often a question is asked in all. `name` is what errors call the port."""
 
     def __init__(self, port: Port, *, name: str, timeout: float = 1.0, attempts: int = 4):
@@ -76,29 +76,29 @@ class Exchange:
         self._apart = True  # the board may hold the start of a frame: cut it off before the next one
         self._begun = False
 
-    def ask(self, opcode: Opcode, payload: bytes) -> AnswerFrame:
-        """The board's answer, whatever its status. Raises `NoAnswerError` when none of the attempts brings one,
+    def ask(self, kind: Request, payload: bytes) -> ResponseFrame:
+        """The board's response, whatever its status. Raises `NoResponseError` when none of the attempts brings one,
         `LinkError` when the port is gone, `FrameError` for a payload that no frame can carry."""
         if not self._begun:
-            # A driver that died may have left an answer on its way, with any number. Taken for the answer to this
-            # question, which does not matter, it does no harm.
+            # A driver that died may have left a response on its way, with any number. Taken for the response to
+            # this question, which does not matter, it does no harm.
             self._begun = True
-            self._ask(Opcode.READ, read_payload(0, 1))
-        return self._ask(opcode, payload)
+            self._ask(Request.READ, read_payload(0, 1))
+        return self._ask(kind, payload)
 
-    def _ask(self, opcode: Opcode, payload: bytes) -> AnswerFrame:
+    def _ask(self, kind: Request, payload: bytes) -> ResponseFrame:
         self._sequence = (self._sequence + 1) % 256
-        wire = encode_request(self._sequence, opcode, payload)
+        wire = encode_request(self._sequence, kind, payload)
         self.traffic.requests += 1
         for attempt in range(self._attempts):
             self.traffic.repeats += attempt > 0
             self._send(DELIMITER + wire if self._apart else wire)
-            answer = self._await(opcode)
-            self._apart = answer is None
-            if answer is not None:
-                return answer
-        raise NoAnswerError(
-            f"{self.name}: no answer to {opcode.name} in {self._attempts} attempts of {self._timeout:g} s; is the "
+            response = self._await(kind)
+            self._apart = response is None
+            if response is not None:
+                return response
+        raise NoResponseError(
+            f"{self.name}: no response to {kind.name} in {self._attempts} attempts of {self._timeout:g} s; is the "
             f"board powered and flashed with a ds2ta bitstream, and is the baud rate that of its build?"
         )
 
@@ -116,21 +116,21 @@ class Exchange:
         try:
             self._port.write(wire)
         except serial.SerialTimeoutException:
-            raise NoAnswerError(
+            raise NoResponseError(
                 f"{self.name}: takes no bytes for {self._timeout:g} s; does something else hold the port?"
             ) from None
         except OSError as error:
             raise self._gone(error) from None
         self.traffic.sent += len(wire)
 
-    def _await(self, opcode: Opcode) -> AnswerFrame | None:
-        """The answer to the present sequence number; None when it does not come in time."""
+    def _await(self, kind: Request) -> ResponseFrame | None:
+        """The response to the present sequence number; None when it does not come in time."""
         deadline, late = time.monotonic() + self._timeout, False
         while True:
             while DELIMITER in self._received:
                 frame, _, self._received = self._received.partition(DELIMITER)
-                if frame and (answer := self._match(frame, opcode)) is not None:
-                    return answer
+                if frame and (response := self._match(frame, kind)) is not None:
+                    return response
             if len(self._received) > MAX_WIRE:  # no frame is so long
                 self._received = self._received[-MAX_WIRE:]
             if late:
@@ -143,13 +143,13 @@ class Exchange:
             self.traffic.received += len(received)
             self._received += received
 
-    def _match(self, frame: bytes, opcode: Opcode) -> AnswerFrame | None:
+    def _match(self, frame: bytes, kind: Request) -> ResponseFrame | None:
         try:
-            answer = decode_answer(frame)
+            response = decode_response(frame)
         except FrameError:
             self.traffic.bad_frames += 1
             return None
-        if (answer.sequence, answer.opcode) != (self._sequence, opcode):
+        if (response.sequence, response.kind) != (self._sequence, kind):
             self.traffic.strays += 1
             return None
-        return answer
+        return response

@@ -1,8 +1,8 @@
-"""Frames between host and board: what they ask, what they answer, how they look on the wire (docs/host-link.md).
+"""Frames between host and board: what they ask, what they response, how they look on the wire (docs/host-link.md).
 
-    wire = COBS(body) 0x00      body = sequence u8, opcode u8, payload, CRC-32 of everything before it
+    wire = COBS(body) 0x00      body = sequence u8, kind u8, payload, CRC-32 of everything before it
 
-An answer repeats sequence and opcode (bit 7 set) and has a status byte before its payload. All numbers are little
+A response repeats sequence and kind (bit 7 set) and has a status byte before its payload. All numbers are little
 endian. `encode_*` give wire bytes with the delimiter, `decode_*` take what stands between two delimiters.
 """
 
@@ -21,15 +21,15 @@ __all__ = [
     "MAX_PAYLOAD",
     "MAX_WIRE",
     "VERSION",
-    "Answer",
-    "AnswerFrame",
     "FrameError",
-    "Opcode",
+    "Request",
     "RequestFrame",
-    "decode_answer",
+    "ResponseFrame",
+    "Status",
     "decode_request",
-    "encode_answer",
+    "decode_response",
     "encode_request",
+    "encode_response",
     "load_payload",
     "read_payload",
     "sample_payload",
@@ -38,17 +38,17 @@ __all__ = [
 
 #: Of the frames: a new number when host and board of different numbers would misunderstand each other.
 VERSION = 1
-MAX_PAYLOAD = 256  # bytes of payload, of a request and of an answer (which has a status besides)
+MAX_PAYLOAD = 256  # bytes of payload, of a request and of a response (which has a status besides)
 MAX_REGISTERS = 32  # registers of one READ or WRITE
 DELIMITER = b"\0"
-_ANSWERED = 0x80  # bit of an opcode in an answer
+_RESPONSE = 0x80  # bit of a kind in a response
 _HEAD, _STATUS, _CRC = 2, 1, 4  # bytes
 #: Longest frame on the wire, delimiter included: a COBS code byte for each 254 bytes of body.
 MAX_WIRE = cobs.max_encoded_length(_HEAD + _STATUS + MAX_PAYLOAD + _CRC) + 1
 
 
-class Opcode(IntEnum):
-    """What a frame asks for; its answer has bit 7 set besides."""
+class Request(IntEnum):
+    """What a frame asks for; its response has bit 7 set besides."""
 
     READ = 0x01
     WRITE = 0x02
@@ -56,11 +56,11 @@ class Opcode(IntEnum):
     SAMPLE = 0x04
 
 
-class Answer(IntEnum):
-    """Status of an answer."""
+class Status(IntEnum):
+    """Status of a response."""
 
     OK = 0
-    OPCODE = 1
+    UNKNOWN = 1
     LENGTH = 2
     ADDRESS = 3
     BUSY = 4
@@ -74,19 +74,19 @@ class FrameError(Ds2taError):
 
 @dataclass(frozen=True)
 class RequestFrame:
-    """A request. `opcode` may be any byte: a device answers unknown ones with `Answer.OPCODE`."""
+    """A request. `kind` may be any byte: a device answers unknown ones with `Status.UNKNOWN`."""
 
     sequence: int
-    opcode: int
+    kind: int
     payload: bytes
 
 
 @dataclass(frozen=True)
-class AnswerFrame:
-    """An answer, `opcode` as it was asked (bit 7 taken off)."""
+class ResponseFrame:
+    """A response, `kind` as it was asked (bit 7 taken off)."""
 
     sequence: int
-    opcode: int
+    kind: int
     status: int
     payload: bytes
 
@@ -112,9 +112,9 @@ def _body(frame: bytes, head: int) -> bytes:
     return content
 
 
-def encode_request(sequence: int, opcode: int, payload: bytes) -> bytes:
+def encode_request(sequence: int, kind: int, payload: bytes) -> bytes:
     """A request on the wire. Raises `FrameError` for a payload over the limit."""
-    return _wire(bytes([sequence, opcode]), payload)
+    return _wire(bytes([sequence, kind]), payload)
 
 
 def decode_request(frame: bytes) -> RequestFrame:
@@ -123,21 +123,21 @@ def decode_request(frame: bytes) -> RequestFrame:
     return RequestFrame(content[0], content[1], content[_HEAD:])
 
 
-def encode_answer(sequence: int, opcode: int, status: int, payload: bytes = b"") -> bytes:
-    """The answer to a request of this sequence and opcode."""
-    return _wire(bytes([sequence, opcode | _ANSWERED, status]), payload)
+def encode_response(sequence: int, kind: int, status: int, payload: bytes = b"") -> bytes:
+    """The response to a request of this sequence and kind."""
+    return _wire(bytes([sequence, kind | _RESPONSE, status]), payload)
 
 
-def decode_answer(frame: bytes) -> AnswerFrame:
-    """Raises `FrameError` for anything but one whole good answer."""
+def decode_response(frame: bytes) -> ResponseFrame:
+    """Raises `FrameError` for anything but one whole good response."""
     content = _body(frame, _HEAD + _STATUS)
-    if not content[1] & _ANSWERED:
-        raise FrameError(f"frame with opcode {content[1]:#04x} is no answer: bit 7 is 0")
-    return AnswerFrame(content[0], content[1] & ~_ANSWERED, content[2], content[_HEAD + _STATUS :])
+    if not content[1] & _RESPONSE:
+        raise FrameError(f"frame with kind {content[1]:#04x} is no response: bit 7 is 0")
+    return ResponseFrame(content[0], content[1] & ~_RESPONSE, content[2], content[_HEAD + _STATUS :])
 
 
 def read_payload(address: int, count: int) -> bytes:
-    """READ of `count` registers from word `address` on; the answer carries `count` 32-bit words."""
+    """READ of `count` registers from word `address` on; the response carries `count` 32-bit words."""
     if not 1 <= count <= MAX_REGISTERS:
         raise FrameError(f"READ of {count} registers, must be 1..{MAX_REGISTERS}")
     return struct.pack("<HB", address, count)

@@ -2,7 +2,7 @@
 
     with Board.open("/dev/ttyUSB1") as board:
         board.load(model)
-        answers = board.infer(images)
+        results = board.infer(images)
 
 One driver for a board on a cable and for a simulated one behind a pseudo-terminal. Whatever goes wrong is a
 `Ds2taError` of one line.
@@ -21,8 +21,7 @@ import serial.tools.list_ports
 from ds2ta.errors import FitError
 from ds2ta.fpga.device import Device, RefusedError, StalledError
 from ds2ta.fpga.exchange import LinkError, Port
-from ds2ta.fpga.frames import MAX_PAYLOAD, MAX_WIRE, Opcode, sample_payload
-from ds2ta.fpga.frames import Answer as Status
+from ds2ta.fpga.frames import MAX_PAYLOAD, MAX_WIRE, Request, Status, sample_payload
 from ds2ta.fpga.loading import StoreContents, load_payloads, store_contents
 from ds2ta.fpga.top import DEFAULT_BAUD
 from ds2ta.gateware.compiler import Program, compile_model
@@ -36,8 +35,8 @@ from ds2ta.model import IntegerModel
 from ds2ta.modelfile import model_digest
 
 __all__ = [
-    "Answer",
     "Board",
+    "BoardResult",
     "Identity",
     "MemoryCheckError",
     "Progress",
@@ -73,7 +72,7 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Answer:
+class BoardResult:
     """One sample's result. `cycles`: of the core, from the first byte to the end; the counter of the first pass
     runs on while the line brings no bytes, and wraps at `counter_width`. `trusted`: the memories were known to be
     good from before the first byte until after the result. `seconds`: from the first byte sent until the result was
@@ -97,7 +96,7 @@ class Board(Device):
     @classmethod
     def open(cls, device: str, *, baud: int = DEFAULT_BAUD, timeout: float = 1.0, **options) -> "Board":
         """Open a serial port: a device name, or a URL that pyserial knows. Nothing is sent yet. `timeout`: seconds
-        that an answer may take beside its way, and that of its question, over a line of `baud`. Raises `LinkError`
+        that a response may take beside its way, and that of its question, over a line of `baud`. Raises `LinkError`
         when there is no such port, or another program has it."""
         local = {} if "://" in device else {"exclusive": True}
         if timeout > 0:  # what is not is refused below
@@ -172,7 +171,7 @@ class Board(Device):
         payloads = [payload for store in stores if store.loadable for payload in load_payloads(store)]
         for done, payload in enumerate(payloads):
             tell("loading", done, len(payloads))
-            self.ask(Opcode.LOAD, payload, "loading")
+            self.ask(Request.LOAD, payload, "loading")
         tell("loading", len(payloads), len(payloads))
         self.write("check_rows", [store.rows for store in stores])
         self.write("check_expected", [store.crc for store in stores])
@@ -212,33 +211,33 @@ class Board(Device):
         self,
         images: Iterable[np.ndarray],
         *,
-        each: Callable[[int, Answer], None] | None = None,
+        each: Callable[[int, BoardResult], None] | None = None,
         allow_untrusted: bool = False,
-    ) -> list[Answer]:
-        """Classify samples of the loaded model; `each` hears of every answer as it comes. At the end the board
+    ) -> list[BoardResult]:
+        """Classify samples of the loaded model; `each` hears of every result as it comes. At the end the board
         reads all its memories once more. Raises `UntrustedError` when a result came from memories that are not
-        known to be good; with `allow_untrusted` such answers say so instead."""
+        known to be good; with `allow_untrusted` such results say so instead."""
         if self._loaded is None:
             raise LinkError(f"{self.name}: no model was loaded through this connection; call load(model) first")
         state = self.status()
         if state["busy"] or state["sample_open"]:
             self.reset()  # left over from somebody who broke off
         self.wait(lambda now: now["memory_good"] or now["memory_error"], "the memory check")
-        answers = []
+        results = []
         for number, image in enumerate(images):
-            answer = self._classify(number, sample_bytes(self._loaded[0], np.asarray(image)).tobytes())
-            if not (answer.trusted or allow_untrusted):
+            result = self._classify(number, sample_bytes(self._loaded[0], np.asarray(image)).tobytes())
+            if not (result.trusted or allow_untrusted):
                 raise UntrustedError(self._distrust(f"result of sample {number}", self.status()))
-            answers.append(answer)
+            results.append(result)
             if each is not None:
-                each(number, answer)
-        if answers and (state := self._check_again())["memory_error"]:
+                each(number, result)
+        if results and (state := self._check_again())["memory_error"]:
             if not allow_untrusted:
-                raise UntrustedError(self._distrust(f"results of {len(answers)} samples", state))
-            answers = [replace(answer, trusted=False) for answer in answers]
-        return answers
+                raise UntrustedError(self._distrust(f"results of {len(results)} samples", state))
+            results = [replace(result, trusted=False) for result in results]
+        return results
 
-    def _classify(self, number: int, data: bytes) -> Answer:
+    def _classify(self, number: int, data: bytes) -> BoardResult:
         (before,) = self.read("result_number")
         begun = time.monotonic()
         for offset in range(0, len(data), _SAMPLE_BYTES):
@@ -257,16 +256,16 @@ class Board(Device):
             for index, instruction in enumerate(program.instructions)
         )
         trusted = bool(self.status()["result_trusted"])  # last: it falls with any error seen until now
-        return Answer(class_index, tuple(logits), total_cycles(counters), trusted, counters, seconds)
+        return BoardResult(class_index, tuple(logits), total_cycles(counters), trusted, counters, seconds)
 
     def _send(self, number: int, offset: int, data: bytes, before: int) -> None:
-        """One SAMPLE request. When its answer was lost and it was sent again, it may find its bytes taken long ago;
+        """One SAMPLE request. Sent again because its response was lost, it may find its bytes taken long ago;
         then the board refuses it, and that is well."""
         doing = f"sample {number}, bytes {offset}..{offset + len(data) - 1}"
         deadline = time.monotonic() + self.patience
         accept = (Status.BUSY, Status.OFFSET, Status.STALLED)
         while (
-            status := self.ask(Opcode.SAMPLE, sample_payload(offset, data), doing, accept=accept).status
+            status := self.ask(Request.SAMPLE, sample_payload(offset, data), doing, accept=accept).status
         ) != Status.OK:
             (finished,), (taken,) = self.read("result_number"), self.read("sample_bytes")
             if finished != before or taken >= offset + len(data):

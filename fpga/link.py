@@ -6,7 +6,7 @@ from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
-from ds2ta.fpga.frames import MAX_REGISTERS, Answer, Opcode
+from ds2ta.fpga.frames import MAX_REGISTERS, Request, Status
 from ds2ta.fpga.link_parts import ChunkCounter, OffsetCheck
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.register_file import bus_signature
@@ -25,7 +25,7 @@ _CRC_BYTES = 4
 # The receive buffer has 512 bytes. A body begins where its first payload byte but four is byte 0, because then
 # the number of payload bytes and the place of every word can be read off the address.
 _HEADER = 512 - 4  # first payload byte
-_START = _HEADER - 2  # sequence, opcode
+_START = _HEADER - 2  # sequence, kind
 
 
 class _Walk:
@@ -39,7 +39,7 @@ class _Walk:
         self.word = Signal(32)
         # back to the first byte; one bit on; that bit
         self.rewind, self.shift, self.ones = Signal(), Signal(), Signal(name="ones")
-        # what the walk is for, if not to act: a request comes in; its answer goes out, at last its CRC
+        # what the walk is for, if not to act: a request comes in; its response goes out, at last its CRC
         self.receiving, self.answering, self.tail = Signal(init=1), Signal(), Signal(name="tail")
 
     def advance(self, m: Module) -> None:
@@ -54,9 +54,9 @@ class _Request:
     """What the request at hand is, where it is at, and how it will be answered."""
 
     def __init__(self, rows: int):
-        self.kinds = tuple(Signal(name=f"is_{opcode.name.lower()}") for opcode in Opcode)
+        self.kinds = tuple(Signal(name=f"is_{kind.name.lower()}") for kind in Request)
         self.is_read, self.is_write, self.is_load, self.is_sample = self.kinds
-        self.status = Signal(Answer)
+        self.status = Signal(Status)
         self.rows = rows  # bits of a store's row
         # of a register, of a row of a store; for a SAMPLE also the cycles that a byte has waited
         self.address = Signal(max(PATIENCE, rows) + 1)
@@ -98,7 +98,7 @@ class _States:
         self.now = {name: Signal(name=f"in_{name}", init=name == "receive") for name in names}
         self._then = {name: Signal(name=f"to_{name}") for name in names}
         m.d.sync += [self.now[name].eq(self._then[name]) for name in names]
-        self._begin, self._code = Signal(), Signal(Answer)
+        self._begin, self._code = Signal(), Signal(Status)
         with m.If(self._begin):
             m.d.sync += [request.status.eq(self._code), walk.answering.eq(1)]
 
@@ -106,7 +106,7 @@ class _States:
         """To that state."""
         self._m.d.comb += self._then[name].eq(1)
 
-    def answer(self, reason: Answer = Answer.OK, *, when: Value | int = 1) -> None:
+    def answer(self, reason: Status = Status.OK, *, when: Value | int = 1) -> None:
         """With status `reason`, or OK."""
         m = self._m
         m.d.comb += self._begin.eq(1)
@@ -124,15 +124,15 @@ class _States:
 
 
 class HostLink(wiring.Component):
-    """Takes requests, acts on them, answers.
+    """Takes requests, acts on them, and responds.
 
     A request is received into a buffer of one block RAM; its CRC is computed on the way. Only when the frame is
     whole and good it is acted upon, one request at a time; bytes that come meanwhile, up to the next delimiter,
     are lost. Everything is done bit by bit: one counter walks through the body, one 32-bit register shifts. A READ
-    is made twice, first without an answer, because the status goes before the data.
+    is made twice, first without a response, because the status goes before the data.
 
     Latency: a request is verified when its delimiter is taken. Then its body is walked through once (the header of
-    a SAMPLE two or three times, a READ twice), 11 cycles a byte, then the answer, 11 cycles a byte, and what bus
+    a SAMPLE two or three times, a READ twice), 11 cycles a byte, then the response, 11 cycles a byte, and what bus
     and streams take. Throughput: a byte every 11 cycles while a request comes in. Back-pressure: one byte waits
     in a register while another is worked on, so a UART of 4 clocks a bit never waits; while a request is acted
     upon `i` is ready every other cycle.
@@ -217,7 +217,7 @@ class HostLink(wiring.Component):
         return m
 
     def _shift(self, m: Module, walk: _Walk, request: _Request) -> None:
-        """One bit of the walk: of the request, of the answer's header, of the register, or of the CRC."""
+        """One bit of the walk: of the request, of the response's header, of the register, or of the CRC."""
         buffer, crc = m.submodules.buffer, m.submodules.crc
         stored = Signal()
         # chosen a cycle ahead: a block RAM is slow to show its data
@@ -306,7 +306,7 @@ class HostLink(wiring.Component):
                 states.go("receive")
 
     def _next_byte(self, m: Module, walk: _Walk, request: _Request, states: _States) -> None:
-        """States `turn`, which begins the answer, and `fetch`, `pick`, `shift`: a byte from the buffer, its bits
+        """States `turn`, which begins the response, and `fetch`, `pick`, `shift`: a byte from the buffer, its bits
         through the register.
 
         In the states behind them `place` is the next byte: _START + 1 .. _HEADER + 3, then 0 and up. The header's
@@ -343,7 +343,7 @@ class HostLink(wiring.Component):
         ]
 
     def _emit(self, m: Module, walk: _Walk, request: _Request, sent: stream.Interface, states: _States) -> None:
-        """State `emit`: a byte of the answer; behind its last the link is free for the next request."""
+        """State `emit`: a byte of the response; behind its last the link is free for the next request."""
         with m.If(states.now["emit"]):
             m.d.comb += [
                 sent.valid.eq(~(walk.header & walk.place[2] & (walk.low != 0))),
@@ -357,7 +357,7 @@ class HostLink(wiring.Component):
                 self._rewind(m, walk)
                 m.d.sync += [walk.receiving.eq(1), walk.answering.eq(0), walk.tail.eq(0)]
                 states.go("receive")
-            with m.Elif(request.is_read & (request.status == Answer.OK)):
+            with m.Elif(request.is_read & (request.status == Status.OK)):
                 states.go("ask")
             with m.Else():
                 m.d.sync += walk.tail.eq(1)
@@ -374,7 +374,7 @@ class HostLink(wiring.Component):
                 with m.If(walk.low != 0):
                     states.go("fetch")
                 with m.Elif(request.count_wrong):
-                    states.answer(Answer.LENGTH)
+                    states.answer(Status.LENGTH)
                 with m.Else():
                     states.go("ask")
             with m.Elif(request.is_write):
@@ -394,17 +394,15 @@ class HostLink(wiring.Component):
                 m.d.comb += walk.rewind.eq(1)
                 states.go("fetch")
             with m.Else():
-                states.answer(Answer.OFFSET, when=check.beyond)  # then it is a repeat
+                states.answer(Status.OFFSET, when=check.beyond)  # then it is a repeat
 
     def _act_on_header(self, m: Module, walk: _Walk, request: _Request, states: _States) -> None:
-        """The opcode, then, of a LOAD, store and chunk."""
+        """The kind, then, of a LOAD, store and chunk."""
         with m.If(walk.low == 0):
-            m.d.sync += [
-                flag.eq(walk.word[24:] == opcode) for flag, opcode in zip(request.kinds, Opcode, strict=True)
-            ]
+            m.d.sync += [flag.eq(walk.word[24:] == kind) for flag, kind in zip(request.kinds, Request, strict=True)]
             states.go("check")
         with m.Elif((walk.low == 2) & request.is_load & m.submodules.chunks.foreign):
-            states.answer(Answer.ADDRESS)
+            states.answer(Status.ADDRESS)
         with m.Else():
             states.go("fetch")
 
@@ -423,12 +421,12 @@ class HostLink(wiring.Component):
             if upper:
                 m.d.sync += request.address[16:rows].eq(walk.word[16:])
             with m.If(walk.word[16 + upper :].any()):
-                states.answer(Answer.ADDRESS)
+                states.answer(Status.ADDRESS)
             with m.Else():
                 states.go("fetch")
 
     def _check(self, m: Module, walk: _Walk, request: _Request, states: _States) -> None:
-        """State `check`: opcode, length, and whether it can be done now."""
+        """State `check`: kind, length, and whether it can be done now."""
         is_read, is_write, is_load, is_sample = request.kinds
         end = walk.end
         with m.If(states.now["check"]):
@@ -440,11 +438,11 @@ class HostLink(wiring.Component):
                 | (is_sample & ~end[8] & end.any())
             )
             with m.If(~(is_read | is_write | is_load | is_sample)):
-                states.answer(Answer.OPCODE)
+                states.answer(Status.UNKNOWN)
             with m.Elif(~right):
-                states.answer(Answer.LENGTH)
+                states.answer(Status.LENGTH)
             with m.Elif(self.busy & (is_load | (is_sample & self.sample_full))):
-                states.answer(Answer.BUSY)
+                states.answer(Status.BUSY)
             with m.Elif(is_sample):
                 states.go("ask")
             with m.Else():
@@ -459,7 +457,7 @@ class HostLink(wiring.Component):
             with m.Elif(request.is_read & request.words_sent):
                 states.answer()
             with m.Elif(request.address[len(self.bus.address) :].any() & ~walk.answering):
-                states.answer(Answer.ADDRESS)
+                states.answer(Status.ADDRESS)
             with m.Else():
                 m.d.comb += self.bus.enable.eq(1)
                 states.go("wait")
@@ -469,7 +467,7 @@ class HostLink(wiring.Component):
             with m.Else():
                 m.d.comb += request.address_up.eq(1)
                 with m.If(self.bus.error & ~walk.answering):
-                    states.answer(Answer.ADDRESS)
+                    states.answer(Status.ADDRESS)
                 with m.Elif(request.is_write):
                     states.proceed()
                 with m.Else():
@@ -479,12 +477,12 @@ class HostLink(wiring.Component):
         """States `load` and `loaded`: a word into its store."""
         if not self._loads:
             with m.If(states.now["load"]):
-                states.answer(Answer.ADDRESS)
+                states.answer(Status.ADDRESS)
             return
         chunks = m.submodules.chunks
         with m.If(states.now["load"]):
             with m.If(request.address[request.rows :].any()):
-                states.answer(Answer.ADDRESS)
+                states.answer(Status.ADDRESS)
             with m.Else():
                 m.d.comb += self.load.valid.eq(1)
                 with m.If(self.load.ready):
@@ -494,7 +492,7 @@ class HostLink(wiring.Component):
         with m.If(states.now["loaded"]):
             m.d.comb += [chunks.up.eq(1), request.address_up.eq(chunks.last)]
             with m.If(self.load_error):
-                states.answer(Answer.ADDRESS)
+                states.answer(Status.ADDRESS)
             with m.Else():
                 states.proceed()
 
@@ -506,7 +504,7 @@ class HostLink(wiring.Component):
                 m.d.comb += request.address_home.eq(1)
                 states.proceed()
             with m.Elif(request.address[PATIENCE]):
-                states.answer(Answer.STALLED)
+                states.answer(Status.STALLED)
             with m.Else():
                 m.d.comb += request.address_up.eq(1)
                 states.go("sample")

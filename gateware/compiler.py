@@ -12,7 +12,8 @@ from ds2ta.gateware.images import StoreImages
 from ds2ta.gateware.layout import Allocator, Region
 from ds2ta.gateware.machine import Machine, highest, machine_from_dict
 from ds2ta.gateware.needs import needs, refuse
-from ds2ta.gateware.program import Instruction, Opcode, Residual, program_words
+from ds2ta.gateware.program import Instruction, Opcode, program_words
+from ds2ta.hw.residual import ResidualMode
 from ds2ta.model import IntegerModel
 
 __all__ = ["Program", "compile_model", "fit"]
@@ -27,7 +28,7 @@ class Program:
     """Everything that a machine needs to run a model. Images are lists of rows, packed as the stores hold them."""
 
     instructions: tuple[Instruction, ...]
-    regions: dict[str, Region]  # of every tensor that lies in a bank, by tap name
+    regions: dict[str, Region]  # of every tensor that lies in a bank, by its name
     program_image: list[int]
     weight_image: list[int]
     parameter_image: list[int]
@@ -90,7 +91,7 @@ class _Compiler:
         planes: int,
         target: Region | None,
         *,
-        residual: Residual = Residual.STORE,
+        residual: ResidualMode = ResidualMode.STORE,
         planes_in: int = 1,
         planes_out: int = 1,
     ) -> None:
@@ -286,7 +287,7 @@ class _Compiler:
             source,
             1,
             target,
-            residual=Residual.ADD if self.network.residual == "add" else Residual.OR,
+            residual=ResidualMode.ADD if self.network.residual == "add" else ResidualMode.OR,
             planes_in=before,
             planes_out=beyond,
         )

@@ -1,7 +1,7 @@
 """The cycle model: predicts, to the cycle, how long every pass takes on a given sample.
 
 It knows nothing of the RTL but the documented latencies of the blocks, and of the sample only which spike words
-are non-zero and the attention scores (taken from a golden model's taps). Time in a pass is counted from its
+are non-zero and the attention scores (taken from a golden model's trace). Time in a pass is counted from its
 `start`, cycle 0; the fetch of its instruction comes before.
 """
 
@@ -13,22 +13,23 @@ from ds2ta.gateware.attention_cycles import attention_cycles
 from ds2ta.gateware.compiler import Program
 from ds2ta.gateware.layout import Region
 from ds2ta.gateware.machine import Machine
-from ds2ta.gateware.program import Instruction, Opcode, Residual, instruction_words
+from ds2ta.gateware.program import Instruction, Opcode, instruction_words
 from ds2ta.gateware.sequencer import PassCounters
 from ds2ta.hw.lif import LifArray
+from ds2ta.hw.residual import ResidualMode
 from ds2ta.hw.tasa import Tasa
 
 __all__ = ["predict", "total_cycles"]
 
 
 def predict(
-    program: Program, machine: Machine, sample: np.ndarray, taps: Mapping[str, np.ndarray]
+    program: Program, machine: Machine, sample: np.ndarray, trace: Mapping[str, np.ndarray]
 ) -> tuple[PassCounters, ...]:
-    """Counters of every pass for a sample and its taps (of a golden model, one sample), when sample bytes are never
-    late and the result stream is never held up."""
+    """Counters of every pass for a sample and its trace by a golden model, when sample bytes are never late and the
+    result stream is never held up."""
     inputs = sample if sample.ndim == 4 else sample[None]
-    taps = {**taps, "input": inputs}
-    return tuple(_pass(instruction, program, machine, taps) for instruction in program.instructions)
+    trace = {**trace, "input": inputs}
+    return tuple(_pass(instruction, program, machine, trace) for instruction in program.instructions)
 
 
 def total_cycles(passes: tuple[PassCounters, ...]) -> int:
@@ -38,14 +39,14 @@ def total_cycles(passes: tuple[PassCounters, ...]) -> int:
 
 
 def _pass(
-    instruction: Instruction, program: Program, machine: Machine, taps: Mapping[str, np.ndarray]
+    instruction: Instruction, program: Program, machine: Machine, trace: Mapping[str, np.ndarray]
 ) -> PassCounters:
     if instruction.opcode == Opcode.INPUT:
         region = program.regions["input"]
         bytes_each = instruction.channels * (instruction.steps if instruction.frames else 1)
         cycles, events, rows = 2 + region.positions * (bytes_each + region.pitch * machine.row_lanes), 0, 0
     elif instruction.opcode == Opcode.ATTENTION:
-        scores = _at_machine_steps(taps[f"{instruction.reads}.score"], machine)
+        scores = _at_machine_steps(trace[f"{instruction.reads}.score"], machine)
         heads, head_dim = scores.shape[1], (instruction.head_rows_last + 1) * machine.row_lanes
         tables = np.reshape(program.denoiser_image[instruction.table :][: heads * head_dim], (heads, head_dim))
         # the last row is written in the cycle in which `done` rises, and the pass ends in the one after
@@ -57,13 +58,13 @@ def _pass(
             channels=machine.score_channels,
             fast=machine.pipeline == "long",
         )
-        events, rows = int(np.count_nonzero(taps[f"{instruction.reads}.denoised"])), 0
+        events, rows = int(np.count_nonzero(trace[f"{instruction.reads}.denoised"])), 0
     elif instruction.opcode == Opcode.POOL:
         beats = sum(1 for _ in _beats(instruction))
         tail = _POOL_TAIL + (machine.pipeline == "long")
         cycles, events, rows = beats * (instruction.tiles_last + 1) + tail, 0, 0
     else:
-        cycles, events, rows = _synapse(instruction, program.regions[instruction.reads], machine, taps)
+        cycles, events, rows = _synapse(instruction, program.regions[instruction.reads], machine, trace)
     return PassCounters(instruction.name, instruction.opcode, instruction_words(machine) + cycles, events, rows)
 
 
@@ -150,10 +151,10 @@ class _Engine:
 
 
 def _synapse(
-    instruction: Instruction, region: Region, machine: Machine, taps: Mapping[str, np.ndarray]
+    instruction: Instruction, region: Region, machine: Machine, trace: Mapping[str, np.ndarray]
 ) -> tuple[int, int, int]:
     """Convolution, linear layer or head: (cycles, events, rows scanned)."""
-    live = _live_words(region, taps[region.name], machine)
+    live = _live_words(region, trace[region.name], machine)
     tile_rows = [(0 if row is None else int(live[at, row]), last) for at, row, last in _beats(instruction)]
     tiles = instruction.tiles_last + 1
     head = _HeadDrain(instruction, machine) if instruction.opcode == Opcode.HEAD else None
@@ -199,7 +200,7 @@ def _synapse(
     if head:
         cycles = head.done + 1
     else:
-        planes = instruction.planes_out if instruction.residual == Residual.ADD else 1
+        planes = instruction.planes_out if instruction.residual == ResidualMode.ADD else 1
         window = Tasa.latency_of(machine.max_window, machine.shifters == "multipliers")
         cycles = engine.final + window + registered + LifArray.latency + _EPILOGUE_TAIL + planes
     return cycles, events, tiles * len(tile_rows)

@@ -14,13 +14,13 @@ from amaranth.utils import bits_for, ceil_log2
 
 from ds2ta.errors import FitError
 from ds2ta.gateware.machine import Machine
+from ds2ta.hw.residual import ResidualMode
 
 __all__ = [
     "PROGRAM_WORD",
     "VERSION",
     "Instruction",
     "Opcode",
-    "Residual",
     "encode",
     "instruction_layout",
     "instruction_words",
@@ -44,21 +44,13 @@ class Opcode(IntEnum):
     HEAD = 4  # linear layer -> class sums -> result stream
 
 
-class Residual(IntEnum):
-    """How a pass joins its rows with those already at its destination."""
-
-    STORE = 0
-    OR = 1
-    ADD = 2
-
-
 @dataclass(frozen=True, kw_only=True)
 class Instruction:
     """One pass. Counts are stored less one where the name ends in `_last`. All addresses are rows of the bank
     (modulo its address space), except `weights`, `parameters` and `table`, which index their own stores."""
 
     name: str  # of the layer or pass; this and the next two are not stored
-    reads: str = ""  # tensor that the pass reads, by tap name (attention: its block)
+    reads: str = ""  # tensor that the pass reads, by its name (attention: its block)
     writes: str = ""  # tensor that it writes
     opcode: Opcode
     final: bool = False
@@ -88,7 +80,7 @@ class Instruction:
     target_pitch: int = 0
     tile_pitch: int = 0
     positions_last: int = 0
-    residual: Residual = Residual.STORE
+    residual: ResidualMode = ResidualMode.STORE
     planes_in: int = 1
     planes_out: int = 1
     plane_pitch: int = 0
@@ -129,7 +121,7 @@ def _widths(machine: Machine) -> dict[str, int]:
         "target": address,
         "target_pitch": address,
         "tile_pitch": address,
-        "residual": bits_for(max(Residual)),
+        "residual": bits_for(max(ResidualMode)),
         "planes_in": bits_for(machine.max_planes),
         "planes_out": bits_for(machine.max_planes),
         "plane_pitch": address,

@@ -90,7 +90,7 @@ class RegisterFile(wiring.Component):
     sample_length: the register; it survives a reset. command: a pulse for each bit of the register, a cycle after
       its write; bit 0 (core_reset) and bit 1 (clear_frames) also clear their counters. changed: pulse, a cycle
       after a setting of the checker was written.
-    record {enable, index, logit}: a logit to keep.
+    keep {enable, index, logit}: a logit to keep.
     events: a pulse counts one event, bits as in EVENTS; the next of its kind 32 cycles later or more. An access
       that begins later sees it counted. clear_scans: pulse, sets `scans` to 0.
     fetch, fetch_expected, fetch_store: asks for check_rows or check_expected of a store, until `fetched`; in that
@@ -137,7 +137,7 @@ class RegisterFile(wiring.Component):
                 "sample_length": Out(count_width),
                 "command": Out(len(REGISTERS["command"].fields)),
                 "changed": Out(1),
-                "record": In(wiring.Signature(logit)),
+                "keep": In(wiring.Signature(logit)),
                 "events": In(len(EVENTS)),
                 "clear_scans": In(1),
                 "fetch": In(1),
@@ -218,7 +218,7 @@ class RegisterFile(wiring.Component):
     def _take_turns(self, m: Module, turn: _Turn, kind: data.View, words: Store) -> None:
         """Events first, then the bus, then the checker. A look-up takes two cycles, a count is written in the
         third; a logit that comes meanwhile has the memory for its cycle."""
-        bus, record = self.bus, self.record
+        bus, keep = self.bus, self.keep
         m.d.sync += [bus.done.eq(0), self.command.eq(0), self.changed.eq(0)]
         with m.If(bus.enable):
             m.d.sync += turn.asked.eq(1)
@@ -235,8 +235,8 @@ class RegisterFile(wiring.Component):
                 with m.If(waiting.any() | turn.asked | (self.fetch & ~self.abandon)):
                     m.next = "READ"
             with m.State("READ"):
-                m.d.comb += words.enable.eq(~record.enable)
-                with m.If(~record.enable):
+                m.d.comb += words.enable.eq(~keep.enable)
+                with m.If(~keep.enable):
                     m.next = "USE"
                 with m.If(turn.serves_checker & self.abandon):
                     m.next = "CHOOSE"
@@ -245,7 +245,7 @@ class RegisterFile(wiring.Component):
                     m.d.sync += turn.plus.eq(words.data[:COUNT_BITS] + 1)
                 with m.If(turn.serves_checker & self.abandon):
                     m.next = "CHOOSE"
-                with m.Elif(~record.enable):
+                with m.Elif(~keep.enable):
                     m.next = "CHOOSE"
                     with m.If(turn.serves_bus):
                         m.d.comb += turn.puts[0].eq(bus.write & ~kind.refused)
@@ -255,8 +255,8 @@ class RegisterFile(wiring.Component):
                     with m.Else():
                         m.next = "PUT"
             with m.State("PUT"):
-                m.d.comb += turn.puts[2].eq(~record.enable)
-                with m.If(~record.enable):
+                m.d.comb += turn.puts[2].eq(~keep.enable)
+                with m.If(~keep.enable):
                     m.next = "CHOOSE"
 
     def _wait(self, m: Module, turn: _Turn) -> None:
@@ -271,7 +271,7 @@ class RegisterFile(wiring.Component):
 
     def _address(self, m: Module, turn: _Turn, kind: data.View, words: Store) -> None:
         """The memory's ports: where the one whose turn it is reads and writes, and what; a logit goes first."""
-        bus, record = self.bus, self.record
+        bus, keep = self.bus, self.keep
         setting, found, place, word = Signal(7), Signal(7), Signal.like(words.address), Signal(_WORD)
         m.d.comb += [
             setting.eq(
@@ -290,7 +290,7 @@ class RegisterFile(wiring.Component):
                     m.d.comb += place.eq(REGISTERS[name].address)
         m.d.comb += [
             words.address.eq(place),
-            words.load.enable.eq(record.enable | (turn.puts[0] & ~kind.command) | turn.puts[1:].any()),
+            words.load.enable.eq(keep.enable | (turn.puts[0] & ~kind.command) | turn.puts[1:].any()),
             words.load.address.eq(Mux(turn.puts[1], found, place)),
             word.eq(
                 (bus.write_data & turn.serves_bus.replicate(_WORD))
@@ -298,8 +298,8 @@ class RegisterFile(wiring.Component):
             ),
             words.load.data.eq(word | turn.plus),
         ]
-        with m.If(record.enable):
-            m.d.comb += [words.load.address.eq(self._base + record.index), words.load.data.eq(record.logit)]
+        with m.If(keep.enable):
+            m.d.comb += [words.load.address.eq(self._base + keep.index), words.load.data.eq(keep.logit)]
 
     def _write_registers(self, m: Module, turn: _Turn, kind: data.View) -> None:
         """Effects of a write beside the memory."""

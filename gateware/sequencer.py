@@ -42,7 +42,7 @@ class Sequencer(wiring.Component):
 
     Members: `go`; `busy`; `fetch`, `fetch_address`, `word`: program store read port; `instruction`; `start`;
     `done`; `index` of the pass; `useful`, `row`: pulses to count, never in a fetch or in the cycle of `start`;
-    `record`, `record_address`, `record_data`: write port of the counter store, address COUNTERS * pass + 0 for
+    `count_enable`, `count_address`, `count_data`: write port of the counter store, address COUNTERS * pass + 0 for
     cycles, 1 for events, 2 for rows.
     """
 
@@ -61,9 +61,9 @@ class Sequencer(wiring.Component):
                 "index": Out(range(machine.instructions)),
                 "useful": In(1),
                 "row": In(1),
-                "record": Out(1),
-                "record_address": Out(range(machine.instructions * COUNTERS)),
-                "record_data": Out(machine.counter_width),
+                "count_enable": Out(1),
+                "count_address": Out(range(machine.instructions * COUNTERS)),
+                "count_data": Out(machine.counter_width),
             }
         )
 
@@ -110,7 +110,7 @@ class Sequencer(wiring.Component):
                         m.next = "FETCH"
 
     def _count(self, m: Module, ends: Signal) -> None:
-        cycles, events, rows = (Signal.like(self.record_data, name=name) for name in ("cycles", "events", "rows"))
+        cycles, events, rows = (Signal.like(self.count_data, name=name) for name in ("cycles", "events", "rows"))
         useful, row, started, ended = Signal(), Signal(), Signal(), Signal(3)
         finished = Signal.like(self.index)
         m.d.sync += [
@@ -128,10 +128,10 @@ class Sequencer(wiring.Component):
             m.d.sync += cycles.eq(self.busy)
         with m.If(started):
             m.d.sync += [events.eq(useful), rows.eq(row)]
-        m.d.comb += [self.record.eq(ended.any()), self.record_data.eq(rows)]
+        m.d.comb += [self.count_enable.eq(ended.any()), self.count_data.eq(rows)]
         which = Signal(2)
-        m.d.comb += [which.eq(2), self.record_address.eq(Cat(which, finished))]
+        m.d.comb += [which.eq(2), self.count_address.eq(Cat(which, finished))]
         with m.If(ended[0]):
-            m.d.comb += [which.eq(0), self.record_data.eq(cycles)]
+            m.d.comb += [which.eq(0), self.count_data.eq(cycles)]
         with m.Elif(ended[1]):
-            m.d.comb += [which.eq(1), self.record_data.eq(events)]
+            m.d.comb += [which.eq(1), self.count_data.eq(events)]

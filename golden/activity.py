@@ -14,7 +14,7 @@ __all__ = ["layer_inputs", "work_share"]
 
 
 def layer_inputs(network: Network) -> dict[str, str]:
-    """For each layer that is fed by spikes, the name of the tap that feeds it."""
+    """For each layer that is fed by spikes, the name of the tensor that feeds it."""
     found, previous = {}, None
     for index, conv in enumerate(network.stem):
         if previous:
@@ -29,17 +29,17 @@ def layer_inputs(network: Network) -> dict[str, str]:
     return found
 
 
-def work_share(network: Network, taps: Mapping[str, torch.Tensor]) -> torch.Tensor:
+def work_share(network: Network, trace: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """Work done / work of dense inputs, differentiable: the penalty that makes training prefer silence. The
     gradient of a word that is not zero pulls down its largest values alone, of a zero word all of them.
     Values above one (residual sums) count as one event here. The output of attention (input of `proj`) is left out:
     a small part of the work, and the first that a penalty would silence for good."""
     work = dense = 0.0
     specs = {spec.name: spec for spec in network.layers()}
-    for layer, tap in layer_inputs(network).items():
+    for layer, source in layer_inputs(network).items():
         if layer.endswith(".proj"):
             continue
         cost = specs[layer].outputs * specs[layer].kernel ** 2
-        words = taps[tap].amax(1).clamp(max=1.0)  # taps have time second
+        words = trace[source].amax(1).clamp(max=1.0)  # time is the second axis
         work, dense = work + cost * words.sum(), dense + cost * words.numel()
     return work / dense

@@ -103,19 +103,19 @@ class IntegerNetwork:
             self._attention.append(_Layer(f"block.{block}.attn", None, zero, threshold, 0, 1, dtype))
 
     def run(
-        self, samples: torch.Tensor | np.ndarray, *, taps: bool = False, inner: bool = False
+        self, samples: torch.Tensor | np.ndarray, *, trace: bool = False, inner: bool = False
     ) -> torch.Tensor | dict[str, torch.Tensor]:
-        """Logits, int64 `[B, classes]`; with `taps` every layer's spikes, scores and sums by name, a batch axis
+        """Logits, int64 `[B, classes]`; with `trace` every layer's spikes, scores and sums by name, a batch axis
         first; with `inner` also `<layer>.sum` (P; Y for `block.i.attn`) and `<layer>.membrane` (U before the
         reset; not for the head), int64. Names and shapes are those of `golden.slow.run`."""
         tensor = check_samples(self.network, samples)
         found = []
         with torch.inference_mode():
             for start in range(0, len(tensor), CHUNK):
-                sink = {} if taps or inner else None
+                sink = {} if trace or inner else None
                 logits = self._chunk(tensor[start : start + CHUNK], sink, inner)
                 found.append(logits if sink is None else {**sink, "logits": logits})
-        if taps or inner:
+        if trace or inner:
             return {name: torch.cat([part[name] for part in found]) for name in found[0]}
         return torch.cat(found)
 

@@ -57,10 +57,10 @@ def measure(model: IntegerModel, samples: np.ndarray | Sequence) -> Activity:
     runner, found = IntegerNetwork(model), []
     for start in range(0, len(samples), CHUNK):
         chunk = np.asarray(samples[start : start + CHUNK])
-        taps = {name: value.numpy() for name, value in runner.run(chunk, taps=True).items()}
+        trace = {name: value.numpy() for name, value in runner.run(chunk, trace=True).items()}
         if model.network.input.kind == "image":
             chunk = np.repeat(chunk[:, None], model.network.time_steps, axis=1)
-        found.append(_count(model, taps | {"input": chunk}))
+        found.append(_count(model, trace | {"input": chunk}))
     dense = found[0].dense
     return Activity(
         scored=np.concatenate([part.scored for part in found]),
@@ -72,15 +72,15 @@ def measure(model: IntegerModel, samples: np.ndarray | Sequence) -> Activity:
     )
 
 
-def _count(model: IntegerModel, taps: dict[str, np.ndarray]) -> Activity:
-    """Counts of a batch, from its taps and its `input`, all `[B, T, ...]`."""
+def _count(model: IntegerModel, trace: dict[str, np.ndarray]) -> Activity:
+    """Counts of a batch, from its trace and its `input`, all `[B, T, ...]`."""
     network = model.network
     last = f"block.{network.depth - 1}.x2" if network.depth else "embed"
     fed = {"stem.0": "input", **layer_inputs(network), "head": last}
     specs = {spec.name: spec for spec in network.layers()}
     operations, events, dense = {}, {}, {}
     for layer in widths(model).layers:
-        spec, value = specs[layer.name], taps[fed[layer.name]]
+        spec, value = specs[layer.name], trace[fed[layer.name]]
         value = value if value.ndim == 5 else value.swapaxes(2, 3)
         value = value.reshape(*value.shape[:2], -1)  # channels, then places
         readers = np.tile(_readers(spec).ravel(), spec.inputs)
@@ -88,16 +88,16 @@ def _count(model: IntegerModel, taps: dict[str, np.ndarray]) -> Activity:
         words = np.bitwise_count(np.bitwise_or.reduce(value, axis=1))  # each bit plane has a word of its own
         events[spec.name] = words.astype(np.int64) @ readers
         dense[spec.name] = spec.outputs * int(readers.sum()) * (layer.shift + 1) * network.time_steps
-    scored, kept = (np.zeros((len(taps["logits"]), network.depth), np.int64) for _ in range(2))
+    scored, kept = (np.zeros((len(trace["logits"]), network.depth), np.int64) for _ in range(2))
     for block in range(network.depth):
-        scored[:, block] = np.count_nonzero(taps[f"block.{block}.score"], axis=(1, 2, 3, 4))
-        kept[:, block] = np.count_nonzero(taps[f"block.{block}.denoised"], axis=(1, 2, 3, 4))
+        scored[:, block] = np.count_nonzero(trace[f"block.{block}.score"], axis=(1, 2, 3, 4))
+        kept[:, block] = np.count_nonzero(trace[f"block.{block}.denoised"], axis=(1, 2, 3, 4))
         at, every = f"block.{block}", _map_operations(network)
         operations[f"{at}.score"] = np.full(len(kept), every)
         operations[f"{at}.attn"] = kept[:, block] * network.head_dim
         events[f"{at}.attn"] = kept[:, block]
         dense |= {f"{at}.score": every, f"{at}.attn": every}
-    return Activity(scored, kept, operations, events, dense, taps["logits"])
+    return Activity(scored, kept, operations, events, dense, trace["logits"])
 
 
 def _map_operations(network: Network) -> int:

@@ -43,9 +43,9 @@ def plot(
     if folder.exists() and not folder.is_dir():
         raise DataError(f"--out {folder}: is a file, give a folder")
     learned = None if checkpoint is None else curves(model, checkpoint)
-    taps = {key: value.numpy() for key, value in IntegerNetwork(model).run(samples[[sample]], taps=True).items()}
+    trace = {key: value.numpy() for key, value in IntegerNetwork(model).run(samples[[sample]], trace=True).items()}
     counted = samples[spread(len(samples), SHARED)]
-    answer, shares = int(taps["logits"][0].argmax()), score_shares(model, counted)
+    answer, shares = int(trace["logits"][0].argmax()), score_shares(model, counted)
     drawn = {}
     for block in range(network.depth):
         title = (
@@ -54,12 +54,12 @@ def plot(
             f"colour: entry of the map for each key token, mean of {network.tokens} queries and "
             f"{network.time_steps} time steps"
         )
-        heads = head_maps(network, taps, block)
+        heads = head_maps(network, trace, block)
         caption = "the sample" if network.input.kind == "image" else "the sample, all frames summed"
         arguments = (title, caption, picture_of(samples[sample]), token_step(network), heads)
         drawn[f"attention-block{block}"] = draw(attention_figure, *arguments, kind=kind)
         title = map_title(model, block, f"held-out sample {sample}")
-        maps = (taps[f"block.{block}.{part}"][0] for part in ("score", "denoised"))
+        maps = (trace[f"block.{block}.{part}"][0] for part in ("score", "denoised"))
         drawn[f"maps-block{block}"] = draw(map_figure, title, *maps, kind=kind)
         title = (
             f"{name}, block {block} of {network.depth}: the learned denoiser (NSAD) of each head\n"
@@ -105,9 +105,9 @@ def token_step(network: Network) -> int:
     return 2 ** sum(conv.pool for conv in network.stem)
 
 
-def head_maps(network: Network, taps: Mapping[str, np.ndarray], block: int) -> list[HeadMap]:
-    """The maps of a block, from the taps of one sample (batch axis first)."""
-    score, denoised = (taps[f"block.{block}.{name}"][0] for name in ("score", "denoised"))  # [T, H, N, N]
+def head_maps(network: Network, trace: Mapping[str, np.ndarray], block: int) -> list[HeadMap]:
+    """The maps of a block, from the trace of one sample (batch axis first)."""
+    score, denoised = (trace[f"block.{block}.{name}"][0] for name in ("score", "denoised"))  # [T, H, N, N]
     return [
         HeadMap(
             score=score[:, head].mean(axis=(0, 1)).reshape(network.grid),
@@ -122,10 +122,10 @@ def head_maps(network: Network, taps: Mapping[str, np.ndarray], block: int) -> l
 def score_shares(model: IntegerModel, samples: np.ndarray) -> list[np.ndarray]:
     """By block, the share of each score 0..d in each head's maps, `[heads, d + 1]`."""
     network = model.network
-    taps = IntegerNetwork(model).run(samples, taps=True)
+    trace = IntegerNetwork(model).run(samples, trace=True)
     found = []
     for block in range(network.depth):
-        score = taps[f"block.{block}.score"].numpy().swapaxes(0, 2)
+        score = trace[f"block.{block}.score"].numpy().swapaxes(0, 2)
         counts = [np.bincount(own.ravel(), minlength=network.head_dim + 1) for own in score]
         found.append(np.array(counts) / score[0].size)
     return found

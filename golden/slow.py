@@ -161,12 +161,12 @@ def _tokens(x: np.ndarray) -> np.ndarray:
 
 
 def run(model: IntegerModel, sample: np.ndarray, inner: bool = False) -> dict[str, np.ndarray]:
-    """Every tap of one sample, in running order: `stem.i` and `stem.i.pool` [T, C, H, W]; `rpe`, `embed`, and
-    `block.i.` `q k v attn proj x1 fc1 fc2 x2` [T, N, C]; `block.i.score` and `block.i.denoised` [T, heads, N, N];
-    `logits` [classes]. Activations are uint8, the rest int64. `inner` adds `<layer>.sum` (P; Y for `block.i.attn`)
-    and `<layer>.membrane` (U before reset; not for the head), shaped like the layer's spikes."""
+    """The trace of one sample, every tensor in running order: `stem.i` and `stem.i.pool` [T, C, H, W]; `rpe`,
+    `embed`, and `block.i.` `q k v attn proj x1 fc1 fc2 x2` [T, N, C]; `block.i.score` and `block.i.denoised` [T,
+    heads, N, N]; `logits` [classes]. Activations are uint8, the rest int64. `inner` adds `<layer>.sum` (P; Y for
+    `block.i.attn`) and `<layer>.membrane` (U before reset; not for the head), shaped like the layer's spikes."""
     network = model.network
-    taps: dict[str, np.ndarray] = {}
+    trace: dict[str, np.ndarray] = {}
 
     def fire(name: str, P: np.ndarray, layer: Synapse, channel_axis: int) -> np.ndarray:
         shape = [1] * (P.ndim - 1)
@@ -176,9 +176,9 @@ def run(model: IntegerModel, sample: np.ndarray, inner: bool = False) -> dict[st
         return keep(name, s, P, U)
 
     def keep(name: str, s: np.ndarray, P: np.ndarray, U: np.ndarray) -> np.ndarray:
-        taps[name] = s.astype(np.uint8)
+        trace[name] = s.astype(np.uint8)
         if inner:
-            taps[f"{name}.sum"], taps[f"{name}.membrane"] = P, U
+            trace[f"{name}.sum"], trace[f"{name}.membrane"] = P, U
         return s
 
     def linear(name: str, x: np.ndarray) -> np.ndarray:
@@ -187,7 +187,7 @@ def run(model: IntegerModel, sample: np.ndarray, inner: bool = False) -> dict[st
 
     def join(name: str, x: np.ndarray, s: np.ndarray) -> np.ndarray:
         joined = residual(x, s, network.residual)
-        taps[name] = joined.astype(np.uint8)
+        trace[name] = joined.astype(np.uint8)
         return joined
 
     # patch splitter (SPS)
@@ -197,7 +197,7 @@ def run(model: IntegerModel, sample: np.ndarray, inner: bool = False) -> dict[st
         x = fire(layer.name, convolve(layer.weight, x), layer, channel_axis=1)
         if conv.pool:
             x = max_pool(x)
-            taps[f"{layer.name}.pool"] = x.astype(np.uint8)
+            trace[f"{layer.name}.pool"] = x.astype(np.uint8)
     rpe = model.synapses["rpe"]
     x, position = _tokens(x), _tokens(convolve(rpe.weight, x))
     x = join("embed", x, fire("rpe", position, rpe, channel_axis=2))
@@ -211,7 +211,7 @@ def run(model: IntegerModel, sample: np.ndarray, inner: bool = False) -> dict[st
             S.append(scores(q[:, :, part], k[:, :, part]))
             A.append(denoise(S[h], model.denoisers[block][h]))
             Y.append(attend(A[h], v[:, :, part]))
-        taps[f"{at}.score"], taps[f"{at}.denoised"] = np.stack(S, axis=1), np.stack(A, axis=1)
+        trace[f"{at}.score"], trace[f"{at}.denoised"] = np.stack(S, axis=1), np.stack(A, axis=1)
         sums = np.concatenate(Y, axis=2)
         s, U = lif(sums, 0, model.attention_threshold[block], network.leak_shift)
         attended = keep(f"{at}.attn", s, sums, U)
@@ -220,6 +220,6 @@ def run(model: IntegerModel, sample: np.ndarray, inner: bool = False) -> dict[st
 
     last = model.synapses["head"]
     if inner:
-        taps["head.sum"] = synapse(last.weight, x)
-    taps["logits"] = head(x, last.weight, last.bias)
-    return taps
+        trace["head.sum"] = synapse(last.weight, x)
+    trace["logits"] = head(x, last.weight, last.bias)
+    return trace

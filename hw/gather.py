@@ -231,7 +231,7 @@ class Gather(wiring.Component):
             m.d.sync += [now.group.eq(now.group + 1), now.row_weights.eq(now.row_weights + self._row_lanes)]
 
     def _next_position(self, m: Module, now: _Loops, advance: Signal, line: Signal) -> None:
-        """First tap of the next position: `advance` rows on, or at the end of a line `line` rows below its first."""
+        """First tap of the next position: `advance` rows on, or, where a line ends, `line` rows below its first."""
         m.d.sync += [now.kx.eq(0), now.ky.eq(0), now.at_position.eq(now.next_tap), now.at_tap_line.eq(now.next_tap)]
         m.d.sync += now.enter_tap(now.next_tap, now.tile_weights)
         with m.If(now.x_last):

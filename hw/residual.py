@@ -9,8 +9,8 @@ from ds2ta.hw.payloads import MemoryWrite, addressed_row_layout, check_range, ro
 __all__ = ["Residual", "ResidualMode"]
 
 
-class ResidualMode(enum.Enum, shape=2):
-    """What happens to a row: written as it is, OR-ed into the old row, added to the old bit planes."""
+class ResidualMode(enum.IntEnum, shape=2):
+    """How a row joins what is at its address: as it is, OR-ed into the old row, added to the old bit planes."""
 
     STORE = 0
     OR = 1

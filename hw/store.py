@@ -79,7 +79,7 @@ class Store(wiring.Component):
             raise FitError(f"Chunk bits must be {_SPRAM_BITS} for kind 'spram', not {chunk_bits!r}")
         if kind == "spram" and len(init):
             raise FitError(
-                f"Store init must be empty for kind 'spram', which cannot be preset, not {len(init)} rows"
+                f"Store init must be empty for kind 'spram', which cannot be initialized, not {len(init)} rows"
             )
         if len(init) > depth:
             raise FitError(f"Store init must be at most {depth} rows, not {len(init)!r}")

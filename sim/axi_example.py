@@ -44,7 +44,7 @@ class Transaction:
 
 
 def machine(model: IntegerModel) -> Machine:
-    """The machine of the example: that of the shipped preset, everything loaded through AXI."""
+    """The machine of the example: that of the shipped model, everything loaded through AXI."""
     return fit(model, **{**MACHINES[model.network.name], "weights": "ram", "tables": "ram"})
 
 

@@ -1,6 +1,6 @@
 """A host on AXI, for the benches of the AXI shell: cocotbext-axi's masters and streams, with seeded stalls on every
 channel, and the steps that each integrator's driver makes too: load, configure, wait, send a sample, take its
-answer.
+result.
 """
 
 import logging
@@ -24,7 +24,7 @@ from ds2ta.model import IntegerModel
 from ds2ta.modelfile import model_digest
 from ds2ta.sim.stream import unpack
 
-__all__ = ["Answer", "AxiError", "AxiHost", "chunks", "store_words"]
+__all__ = ["AxiError", "AxiHost", "ResultPacket", "chunks", "store_words"]
 
 _PERIOD = 10  # ns
 _AT_ONCE = 8  # writes in flight
@@ -36,7 +36,7 @@ class AxiError(Exception):
 
 
 @dataclass(frozen=True)
-class Answer:
+class ResultPacket:
     """One packet of `m_axis`: the logits before the closing word, and its fields."""
 
     logits: list[int]
@@ -120,8 +120,8 @@ class AxiHost:
         return await self.write_bytes(4 * address, value.to_bytes(4, "little"))
 
     async def read_at(self, address: int) -> tuple[int, AxiResp]:
-        answer = await self.registers.read(4 * address, 4)
-        return int.from_bytes(answer.data, "little"), answer.resp
+        response = await self.registers.read(4 * address, 4)
+        return int.from_bytes(response.data, "little"), response.resp
 
     async def write(self, register: str, value: int, index: int = 0) -> None:
         if await self.write_at(REGISTERS[register].at(index), value) != AxiResp.OKAY:
@@ -199,6 +199,6 @@ class AxiHost:
         data = bytes((await self.results.recv()).tdata)
         return [int.from_bytes(data[place : place + 4], "little") for place in range(0, len(data), 4)]
 
-    async def answer(self) -> Answer:
+    async def result(self) -> ResultPacket:
         *logits, closing = await self.words()
-        return Answer([word - (word >> 31 << 32) for word in logits], unpack(closing_layout(), closing))
+        return ResultPacket([word - (word >> 31 << 32) for word in logits], unpack(closing_layout(), closing))

@@ -11,19 +11,19 @@ from ds2ta.errors import ImageError
 from ds2ta.gateware.machine import Machine
 from ds2ta.model import IntegerModel
 
-__all__ = ["BACKENDS", "Answer", "Difference", "first_difference", "load_images", "run_samples", "tap_order"]
+__all__ = ["BACKENDS", "Difference", "Result", "first_difference", "load_images", "run_samples", "trace_order"]
 
 BACKENDS = ("golden", "slow", "rtl")
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One sample's result. `cycles` only from the RTL; `taps` only when asked for."""
+class Result:
+    """One sample's result. `cycles` only from the RTL; `trace` only when asked for."""
 
     class_index: int
     logits: tuple[int, ...]
     cycles: int | None = None
-    taps: Mapping[str, np.ndarray] | None = None
+    trace: Mapping[str, np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -69,44 +69,44 @@ def run_samples(
     backend: str,
     *,
     machine: Machine | None = None,
-    taps: bool = False,
+    trace: bool = False,
     waves: Path | None = None,
-) -> Iterator[Answer]:
-    """Answers in order, one at a time. `machine` is needed by the RTL; `waves` names a VCD file for it."""
+) -> Iterator[Result]:
+    """Results in order, one at a time. `machine` is needed by the RTL; `waves` names a VCD file for it."""
     if backend == "golden":
         from ds2ta.golden.integer import IntegerNetwork
 
         network = IntegerNetwork(model)
         for image in images:
-            found = network.run(image[None], taps=True) if taps else {"logits": network.run(image[None])}
+            found = network.run(image[None], trace=True) if trace else {"logits": network.run(image[None])}
             plain = {name: np.asarray(value)[0] for name, value in found.items()}
-            yield _answer(plain, taps)
+            yield _result(plain, trace)
     elif backend == "slow":
         from ds2ta.golden import slow
 
         for image in images:
-            yield _answer(slow.run(model, image), taps)
+            yield _result(slow.run(model, image), trace)
     elif backend == "rtl":
         from ds2ta.sim.network import RtlNetwork
 
         with RtlNetwork(model, machine, waves=waves) as network:
             for image in images:
-                result = network.run(image, taps=taps)
-                found = {**result.taps, "logits": result.logits}
-                yield Answer(
-                    result.class_index, tuple(result.logits.tolist()), result.cycles, found if taps else None
+                result = network.run(image, trace=trace)
+                found = {**result.trace, "logits": result.logits}
+                yield Result(
+                    result.class_index, tuple(result.logits.tolist()), result.cycles, found if trace else None
                 )
     else:
         raise ImageError(f"backend {backend!r}: must be one of {', '.join(BACKENDS)}")
 
 
-def _answer(found: Mapping[str, np.ndarray], taps: bool) -> Answer:
+def _result(found: Mapping[str, np.ndarray], trace: bool) -> Result:
     logits = np.asarray(found["logits"])
-    return Answer(int(np.argmax(logits)), tuple(logits.tolist()), None, found if taps else None)
+    return Result(int(np.argmax(logits)), tuple(logits.tolist()), None, found if trace else None)
 
 
-def tap_order(model: IntegerModel) -> list[str]:
-    """Names of all taps in the order of computation."""
+def trace_order(model: IntegerModel) -> list[str]:
+    """Names of all tensors of a trace, in the order of computation."""
     network, names = model.network, []
     for index, conv in enumerate(network.stem):
         names += [f"stem.{index}"] + ([f"stem.{index}.pool"] if conv.pool else [])
@@ -119,13 +119,13 @@ def tap_order(model: IntegerModel) -> list[str]:
 def first_difference(
     model: IntegerModel, left: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray]
 ) -> Difference | None:
-    """Where two runs first differ, over the taps that both have; None when they are equal."""
-    for name in tap_order(model):
+    """Where two runs first differ, over the tensors that both have; None when they are equal."""
+    for name in trace_order(model):
         if name not in left or name not in right:
             continue
         one, other = np.asarray(left[name]), np.asarray(right[name])
         if one.shape != other.shape:
-            raise ImageError(f"tap {name}: shapes {one.shape} and {other.shape} differ")
+            raise ImageError(f"tensor {name}: shapes {one.shape} and {other.shape} differ")
         wrong = np.argwhere(one != other)
         if len(wrong):
             at = tuple(int(index) for index in wrong[0])

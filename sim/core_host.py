@@ -88,9 +88,9 @@ class Host:
     def wanted(self, number: int) -> tuple:
         """Logits and counters of a sample, from the slow golden model and the cycle model."""
         if number not in self._wanted:
-            taps = slow.run(self.model, self.samples[number])
-            passes = predict(self.program, self.machine, self.samples[number], taps)
-            self._wanted[number] = taps["logits"].tolist(), passes
+            trace = slow.run(self.model, self.samples[number])
+            passes = predict(self.program, self.machine, self.samples[number], trace)
+            self._wanted[number] = trace["logits"].tolist(), passes
         return self._wanted[number]
 
     async def check(self, number: int, *, count: int, trusted: int = 1, counters: bool = True) -> None:

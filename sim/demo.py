@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ds2ta.errors import ImageError
-from ds2ta.fpga.host import Answer, Board
+from ds2ta.fpga.host import Board, BoardResult
 from ds2ta.fpga.progress import Bars
 from ds2ta.fpga.top import DEFAULT_BAUD
 from ds2ta.gateware.machine import Machine
@@ -44,12 +44,12 @@ def picture(sample: np.ndarray, console: Console) -> Text:
     return text
 
 
-def _panel(number: int, answer: Answer, label: int, equal: bool, seconds: float, body: Text) -> Panel:
+def _panel(number: int, result: BoardResult, label: int, equal: bool, seconds: float, body: Text) -> Panel:
     width = max(_CAPTION, max(len(line) for line in body.plain.splitlines()) + _FRAME)
-    *_, second, first = sorted(answer.logits)
-    body.append(f"class {answer.class_index}", style="bold")
-    body.append(" = label\n" if answer.class_index == label else f", label {label}\n")
-    body.append(f"margin {first - second}\n{answer.cycles} cycles\nlink {1000 * seconds:.1f} ms\n")
+    *_, second, first = sorted(result.logits)
+    body.append(f"class {result.class_index}", style="bold")
+    body.append(" = label\n" if result.class_index == label else f", label {label}\n")
+    body.append(f"margin {first - second}\n{result.cycles} cycles\nlink {1000 * seconds:.1f} ms\n")
     style = "green" if equal else "bold red"
     body.append("equals golden" if equal else "DIFFERS from golden", style=style)
     return Panel(body, title=f"image {number}", border_style=style, width=width)
@@ -80,12 +80,12 @@ def demo(
             board.load(model, progress=bars)
         console.print(f"{model.network.name} loaded: {board.traffic.sent} bytes sent; memory check: good")
         show = _Show(model, board, baud, console)
-        answers = board.infer(model.samples[:count], each=show)
+        results = board.infer(model.samples[:count], each=show)
         show.flush()
         scans = board.read("scans")[0]
         crcs = board.read("check_found", count=len(STORES))
     memories = ", ".join(f"{name} {crc:08x}" for name, crc in zip(STORES, crcs, strict=True))
-    cycles = [answer.cycles for answer in answers]
+    cycles = [result.cycles for result in results]
     mean = sum(cycles) / count
     table = Table(show_header=False)
     for row in (
@@ -101,7 +101,7 @@ def demo(
 
 
 class _Show:
-    """Shows answers as they come, in rows of panels as wide as the console."""
+    """Shows results as they come, in rows of panels as wide as the console."""
 
     def __init__(self, model: IntegerModel, board: Board, baud: int, console: Console):
         self._model, self._traffic, self._baud, self._console = model, board.traffic, baud, console
@@ -113,17 +113,17 @@ class _Show:
     def _moved(self) -> int:
         return self._traffic.sent + self._traffic.received
 
-    def __call__(self, number: int, answer: Answer) -> None:
+    def __call__(self, number: int, result: BoardResult) -> None:
         sample, label = self._model.samples[number], int(self._model.labels[number])
         seconds = (self._moved() - self._bytes) * _BITS / self._baud
         self._bytes = self._moved()
         logits = slow.run(self._model, sample)["logits"]
-        equal = answer.logits == tuple(logits.tolist()) and answer.class_index == int(logits.argmax())
+        equal = result.logits == tuple(logits.tolist()) and result.class_index == int(logits.argmax())
         self.wire += seconds
         self.different += not equal
-        self.right += answer.class_index == label
+        self.right += result.class_index == label
         image = picture(sample, self._console)
-        panel = _panel(number, answer, label, equal, seconds, image)
+        panel = _panel(number, result, label, equal, seconds, image)
         if self._row and sum(one.width for one in self._row) + panel.width > self._console.width:
             self.flush()
         self._row.append(panel)

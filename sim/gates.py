@@ -37,7 +37,7 @@ _GATE_WAIVERS = {
     **WAIVERS,
     "SPECIFYIGN": "vendor models state delays, a cycle simulation has none",
     "TIMESCALEMOD": "likewise",
-    "INITIALDLY": "vendor memories are preset by delayed assignments",
+    "INITIALDLY": "vendor memories are initialized by delayed assignments",
     "PINMISSING": "a netlist leaves out the outputs that it does not use",
     "PINCONNECTEMPTY": "likewise",
     "UNUSEDPARAM": "parameters about timing and about parts that are not simulated",

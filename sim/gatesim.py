@@ -58,7 +58,7 @@ def case_digest(board: str) -> str:
 
 
 def compare(network: RtlNetwork, sample: np.ndarray, wanted: dict[str, np.ndarray], found: RtlResult) -> None:
-    """Raise `GatesError` where an answer or a counter is not what the taps `wanted` of the golden model say."""
+    """Raise `GatesError` where an answer or a counter is not what the trace `wanted` of the golden model say."""
     if found.logits.tolist() != wanted["logits"].tolist():
         raise GatesError(f"logits {found.logits.tolist()}, not {wanted['logits'].tolist()}")
     if found.class_index != int(np.argmax(wanted["logits"])):

@@ -42,7 +42,7 @@ struct Simulation {
     VerilatedVcdC waves;
 #endif
     Word cycle = 0;
-    std::vector<Word> records[CHANNELS];
+    std::vector<Word> beats[CHANNELS];
 
     void evaluate() {
         top->eval();
@@ -56,8 +56,8 @@ struct Simulation {
         evaluate();
         for (int channel = 0; channel < CHANNELS; ++channel) {
             if (!channel_valid(*top, channel)) continue;
-            records[channel].push_back(cycle);
-            channel_get(*top, channel, records[channel]);
+            beats[channel].push_back(cycle);
+            channel_get(*top, channel, beats[channel]);
         }
         settled();
         context.timeInc(5);
@@ -118,14 +118,14 @@ int main(int count, char** arguments) {
                 words.assign(1, sent);
                 break;
             }
-            case 2: {  // run: channel, length of its records, word and bit in one, limit in cycles -> bit was seen
-                const std::vector<Word>& record = simulation.records[read_word()];
+            case 2: {  // run: channel, length of its beats, word and bit in one, limit in cycles -> bit was seen
+                const std::vector<Word>& shown = simulation.beats[read_word()];
                 const Word length = read_word(), word = read_word(), bit = read_word();
                 const Word limit = simulation.cycle + read_word();
                 bool seen = false;
                 for (Word at = 0;; at += length) {
-                    while (at == record.size() && simulation.cycle < limit) simulation.advance();
-                    if (at == record.size() || (seen = record[at + word] >> bit & 1)) break;
+                    while (at == shown.size() && simulation.cycle < limit) simulation.advance();
+                    if (at == shown.size() || (seen = shown[at + word] >> bit & 1)) break;
                 }
                 words.assign(1, seen);
                 break;
@@ -148,10 +148,10 @@ int main(int count, char** arguments) {
                 break;
             }
             case 6: {  // collect: for each channel the number of words, then the words; forgets them
-                for (std::vector<Word>& record : simulation.records) {
-                    words.push_back(record.size());
-                    words.insert(words.end(), record.begin(), record.end());
-                    record.clear();
+                for (std::vector<Word>& shown : simulation.beats) {
+                    words.push_back(shown.size());
+                    words.insert(words.end(), shown.begin(), shown.end());
+                    shown.clear();
                 }
                 break;
             }

@@ -20,7 +20,7 @@ __all__ = ["CoreRules", "LinkBench", "LinkModel", "wire"]
 _FACTOR, _OFFSET = 0x9E3779B1, 0x7F4A7C15
 _SAMPLE_BYTES, _SAMPLE_LENGTH = 0x007, 0x008
 _READ, _WRITE, _LOAD, _SAMPLE = 1, 2, 3, 4
-_OK, _OPCODE, _LENGTH, _ADDRESS, _BUSY, _OFFSET_STATUS, _STALLED = range(7)
+_OK, _UNKNOWN, _LENGTH, _ADDRESS, _BUSY, _OFFSET_STATUS, _STALLED = range(7)
 
 
 def wire(body: bytes, *, crc: int = 0) -> bytes:
@@ -68,7 +68,7 @@ class LinkModel:
     samples: list[int] = field(default_factory=list)
 
     def take(self, frame: bytes, *, spoiled: bool = False) -> bytes | None:
-        """What stands between two delimiters -> the body of the answer, if there is one."""
+        """What stands between two delimiters -> the body of the response, if there is one."""
         if not frame and not spoiled:
             return None
         try:
@@ -86,9 +86,9 @@ class LinkModel:
         """A frame that came while another was acted upon."""
         self.dropped += 1
 
-    def _act(self, opcode: int, payload: bytes) -> tuple[int, bytes]:
+    def _act(self, kind: int, payload: bytes) -> tuple[int, bytes]:
         acts = {_READ: self._read, _WRITE: self._write, _LOAD: self._load, _SAMPLE: self._sample}
-        return acts[opcode](payload) if opcode in acts else (_OPCODE, b"")
+        return acts[kind](payload) if kind in acts else (_UNKNOWN, b"")
 
     def _read(self, payload: bytes) -> tuple[int, bytes]:
         if len(payload) != 3 or not 1 <= payload[2] <= 32:

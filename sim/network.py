@@ -1,4 +1,4 @@
-"""Whole networks on the emitted Verilog: samples in; class, logits, counters and every layer's tap out."""
+"""Whole networks on the emitted Verilog: samples in; class, logits, counters and the trace of every layer out."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -10,13 +10,14 @@ from ds2ta.gateware.accelerator import Accelerator
 from ds2ta.gateware.compiler import Program, compile_model
 from ds2ta.gateware.layout import tensor_from_rows
 from ds2ta.gateware.machine import Machine
-from ds2ta.gateware.program import Opcode, Residual
+from ds2ta.gateware.program import Opcode
 from ds2ta.gateware.samples import sample_bytes
 from ds2ta.gateware.sequencer import COUNTERS, PassCounters
 from ds2ta.gateware.stores import CHUNK, load_layout, store_images, store_shapes
+from ds2ta.hw.residual import ResidualMode
 from ds2ta.model import IntegerModel
 from ds2ta.sim.gates import Gates
-from ds2ta.sim.rtl import Records, Rtl, RtlError
+from ds2ta.sim.rtl import Beats, Rtl, RtlError
 
 __all__ = ["Decoder", "RtlNetwork", "RtlResult", "expected_entries", "load_words"]
 
@@ -25,15 +26,15 @@ _LONGEST_END = 1000  # cycles of `busy` after the last logit
 
 @dataclass(frozen=True)
 class RtlResult:
-    """What the machine answered. `cycles`: from the first byte to the end, as `gateware.cycles.total_cycles`
-    counts them. `taps` has the names and shapes of `golden.slow.run`, less the denoised map, whose kept entries are
-    in `entries[block]` as (step, key, value) in the order of the scores."""
+    """What the machine made of a sample. `cycles`: from the first byte to the end, as `gateware.cycles` counts
+    them. `trace` has the names and shapes of `golden.slow.run`, less the denoised map, whose kept entries
+    are in `entries[block]` as (step, key, value) in the order of the scores."""
 
     logits: np.ndarray
     class_index: int
     cycles: int
     passes: tuple[PassCounters, ...]
-    taps: dict[str, np.ndarray] = field(default_factory=dict)
+    trace: dict[str, np.ndarray] = field(default_factory=dict)
     entries: dict[int, list[tuple[int, int, int]]] = field(default_factory=dict)
 
 
@@ -62,7 +63,7 @@ class RtlNetwork:
 
     `machine` with ROM stores is built for this model; with RAM stores the same simulator serves any model that
     fits, through `load`; its first model may then be None. `gates` simulates the netlist for that family in place
-    of the Verilog: the same answers and counters, no taps; `faults` and `packed` as `Gates` has them.
+    of the Verilog: the same results and counters, no trace; `faults` and `packed` as `Gates` has them.
     """
 
     def __init__(
@@ -136,8 +137,8 @@ class RtlNetwork:
         """Choose one of the `faults` of a netlist; 0 is none."""
         self._rtl.set("fault", fault)
 
-    def run(self, sample: np.ndarray, *, taps: bool = False, limit: int = 20_000_000) -> RtlResult:
-        """Classify one sample. Raises `RtlError` when no answer comes within `limit` cycles."""
+    def run(self, sample: np.ndarray, *, trace: bool = False, limit: int = 20_000_000) -> RtlResult:
+        """Classify one sample. Raises `RtlError` when no result comes within `limit` cycles."""
         data = sample_bytes(self.model, sample)
         self._rtl.collect()
         self._rtl.send("sample", data.astype(np.uint64), limit=limit)
@@ -149,15 +150,15 @@ class RtlNetwork:
         else:
             raise RtlError(f"still busy {_LONGEST_END} cycles after the result")
         self._rtl.advance(3)  # the counters of the last pass are written
-        records = self._rtl.collect()
-        if len(records.get("trace_collision", ())):
+        beats = self._rtl.collect()
+        if len(beats.get("trace_collision", ())):
             raise RtlError(
-                f"spike bank: row read while written, first in cycle {records['trace_collision'].cycle[0]}"
+                f"spike bank: row read while written, first in cycle {beats['trace_collision'].cycle[0]}"
             )
-        if len(records.get("trace_overrun", ())):
-            raise RtlError(f"residual: row while busy, first in cycle {records['trace_overrun'].cycle[0]}")
+        if len(beats.get("trace_overrun", ())):
+            raise RtlError(f"residual: row while busy, first in cycle {beats['trace_overrun'].cycle[0]}")
         decoder = Decoder(self.model, self.machine, self.program)
-        logits, class_index = decoder.answer(records["result"])
+        logits, class_index = decoder.result(beats["result"])
         passes = tuple(self._counters(index) for index in range(len(self.program.instructions)))
         found = RtlResult(
             logits=logits,
@@ -165,7 +166,7 @@ class RtlNetwork:
             cycles=1 + sum(item.cycles for item in passes),
             passes=passes,
         )
-        return replace(found, taps=decoder.taps(records), entries=decoder.entries(records)) if taps else found
+        return replace(found, trace=decoder.trace(beats), entries=decoder.entries(beats)) if trace else found
 
     def _counters(self, index: int) -> PassCounters:
         found = []
@@ -179,16 +180,16 @@ class RtlNetwork:
 
 
 class Decoder:
-    """Tells what the records of one sample mean: the logits, and each layer's tap."""
+    """Tells what the beats of one sample mean: the logits, and the trace of every layer."""
 
     def __init__(self, model: IntegerModel, machine: Machine, program: Program):
         self.model, self.machine, self.program = model, machine, program
 
-    def answer(self, result: Records) -> tuple[np.ndarray, int]:
+    def result(self, beats: Beats) -> tuple[np.ndarray, int]:
         machine = self.machine
         index_bits = (machine.max_classes - 1).bit_length()
         logits = []
-        for word in result.values["result__payload"]:
+        for word in beats.values["result__payload"]:
             value = word & ((1 << machine.logit_width) - 1)
             logits.append(value - (value >> (machine.logit_width - 1) << machine.logit_width))
             index = word >> machine.logit_width & ((1 << index_bits) - 1)
@@ -197,9 +198,9 @@ class Decoder:
             class_index = word >> (machine.logit_width + index_bits) & ((1 << index_bits) - 1)
         return np.array(logits, dtype=np.int64), class_index
 
-    def _rows(self, records: dict[str, Records], channel: str) -> dict[int, dict[int, int]]:
+    def _rows(self, beats: dict[str, Beats], channel: str) -> dict[int, dict[int, int]]:
         """Pass -> address -> row."""
-        values = records[channel].values
+        values = beats[channel].values
         found: dict[int, dict[int, int]] = {}
         for number, address, row in zip(
             values[f"{channel}_pass"], values[f"{channel}_address"], values[channel], strict=True
@@ -207,9 +208,9 @@ class Decoder:
             found.setdefault(number, {})[address] = row
         return found
 
-    def taps(self, records: dict[str, Records]) -> dict[str, np.ndarray]:
+    def trace(self, beats: dict[str, Beats]) -> dict[str, np.ndarray]:
         network, machine = self.model.network, self.machine
-        before, after = self._rows(records, "trace_row"), self._rows(records, "trace_write")
+        before, after = self._rows(beats, "trace_row"), self._rows(beats, "trace_write")
         shapes = {
             f"stem.{i}": (spec.height, spec.width)
             for i, spec in enumerate(network.layers())
@@ -220,7 +221,7 @@ class Decoder:
             if instruction.opcode in (Opcode.INPUT, Opcode.HEAD):
                 continue
             region = self.program.regions[instruction.writes]
-            joins = instruction.residual != Residual.STORE
+            joins = instruction.residual != ResidualMode.STORE
             wanted = [(instruction.name, before, replace(region, planes=1))]
             if joins:
                 wanted.append((instruction.writes, after, region))
@@ -236,15 +237,15 @@ class Decoder:
                     tensor = tensor.transpose(0, 2, 1).reshape(network.time_steps, -1, height, width)
                 found[name] = tensor
             if instruction.opcode == Opcode.ATTENTION:
-                found[f"{instruction.reads}.score"] = self._scores(records["trace_score"], number)
+                found[f"{instruction.reads}.score"] = self._scores(beats["trace_score"], number)
         return found
 
-    def _scores(self, records: Records, number: int) -> np.ndarray:
+    def _scores(self, beats: Beats, number: int) -> np.ndarray:
         network, machine = self.model.network, self.machine
         width = machine.max_head_dim.bit_length()
         words = [
             word
-            for word, at in zip(records.values["trace_score"], records.values["trace_score_pass"], strict=True)
+            for word, at in zip(beats.values["trace_score"], beats.values["trace_score_pass"], strict=True)
             if at == number
         ]
         flat = np.array(
@@ -255,8 +256,8 @@ class Decoder:
             raise RtlError(f"attention: {flat.size} scores, not {np.prod(shape)}")
         return flat.reshape(shape)
 
-    def entries(self, records: dict[str, Records]) -> dict[int, list[tuple[int, int, int]]]:
-        values = records["trace_entry"].values
+    def entries(self, beats: dict[str, Beats]) -> dict[int, list[tuple[int, int, int]]]:
+        values = beats["trace_entry"].values
         passes = [i for i, item in enumerate(self.program.instructions) if item.opcode == Opcode.ATTENTION]
         found: dict[int, list[tuple[int, int, int]]] = {block: [] for block in range(len(passes))}
         columns = ("trace_entry_pass", "trace_entry_step", "trace_entry_key", "trace_entry")

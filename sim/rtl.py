@@ -3,11 +3,11 @@
 For whole networks, where a bench that wakes Python each cycle would take minutes. Everything is derived from the
 component's signature: each input stream is a source; each output stream is a channel that is always ready; a group
 of outputs `X`, `X_*` with a flag `X_valid` (the trace ports of the accelerator) is a channel as well. Channels are
-recorded in every cycle in which they are valid. Other inputs and outputs are set and read by name.
+kept of every cycle in which they are valid. Other inputs and outputs are set and read by name.
 
 The protocol with the program, all in 64-bit little endian words: a command is its number (see `_COMMANDS`) and its
 arguments (see `harness.cpp`), the answer is the number of words that follow, the present cycle, and the results. A
-payload takes as many words as it needs; a record is the cycle and then the words of each port of its channel.
+payload takes as many words as it needs; a beat is the cycle and then the words of each port of its channel.
 """
 
 import struct
@@ -24,7 +24,7 @@ from ds2ta.errors import Ds2taError
 from ds2ta.gateware.verilog import WAIVERS, emit, port_widths, snake
 from ds2ta.sim.verilator import build_simulator
 
-__all__ = ["Records", "Rtl", "RtlError"]
+__all__ = ["Beats", "Rtl", "RtlError"]
 
 _HARNESS = Path(__file__).with_name("harness.cpp")
 _COMMANDS = ("reset", "send", "run", "set", "get", "advance", "collect", "offer")
@@ -49,10 +49,10 @@ def _joined(words: Iterable[int]) -> int:
 @dataclass(frozen=True)
 class _Channel:
     valid: str  # the port that says so
-    fields: Mapping[str, int]  # port -> width, in record order
+    fields: Mapping[str, int]  # port -> width, in their order in a beat
 
     def place(self, port: str, bit: int) -> tuple[int, int]:
-        """Word and bit in a record (word 0 is the cycle)."""
+        """Word and bit in a beat (word 0 is the cycle)."""
         word = 1
         for name, width in self.fields.items():
             if name == port:
@@ -66,7 +66,7 @@ class _Channel:
 
 
 @dataclass(frozen=True)
-class Records:
+class Beats:
     """What one channel showed: `cycle` uint64 [n] and, for each port, `values[port]` as Python integers."""
 
     cycle: np.ndarray
@@ -271,7 +271,7 @@ class Rtl:
         if not self._command("run", number, length, *place, limit)[0]:
             raise RtlError(f"stream {channel}: no last beat within {limit} cycles")
 
-    def collect(self) -> dict[str, Records]:
+    def collect(self) -> dict[str, Beats]:
         """What every channel has shown since the last call."""
         words = self._command("collect")
         found, at = {}, 0
@@ -284,7 +284,7 @@ class Rtl:
                 parts = table[:, column : column + _words(width)]
                 column += _words(width)
                 values[port] = [_joined(row) for row in parts.tolist()]
-            found[name] = Records(table[:, 0], values)
+            found[name] = Beats(table[:, 0], values)
         return found
 
     def set(self, port: str, value: int) -> None:

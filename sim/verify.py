@@ -1,6 +1,6 @@
 """Held-out samples through the emitted Verilog, everything that it shows against golden and the cycle model.
 
-For each sample: the tap of every layer, the kept entries of every attention map, logits and class against the
+For each sample: the trace of every layer, the kept entries of every attention map, logits and class against the
 golden model, and the counters of every pass against the cycle model. `ds2ta verify` runs this on a data set.
 """
 
@@ -60,13 +60,13 @@ def kept_scores(passes: Sequence[PassCounters]) -> list[int]:
 def difference(
     network: RtlNetwork, sample: np.ndarray, wanted: Mapping[str, np.ndarray], found: RtlResult
 ) -> str | None:
-    """The first thing in which a run with taps is not what the taps `wanted` of a golden model and the cycle model
-    say, in one line."""
-    model, taps = network.model, found.taps | {"logits": found.logits}
+    """The first thing in which a traced run is not what the golden trace `wanted` and the cycle model say, in one
+    line."""
+    model, trace = network.model, found.trace | {"logits": found.logits}
     maps = [f"block.{block}.denoised" for block in range(model.network.depth)]  # the machine shows their entries
-    if missing := sorted(set(wanted) - set(taps) - set(maps)):
+    if missing := sorted(set(wanted) - set(trace) - set(maps)):
         return f"{missing[0]}: the rtl shows no such layer"
-    if (first := first_difference(model, wanted, taps)) is not None:
+    if (first := first_difference(model, wanted, trace)) is not None:
         return f"{place(first)}: golden {first.left}, rtl {first.right}"
     for block, name in enumerate(maps):
         golden, entries = expected_entries(wanted[name]), found.entries.get(block, [])
@@ -93,11 +93,11 @@ def verify(model: IntegerModel, machine: Machine, samples: np.ndarray) -> Iterat
     golden = IntegerNetwork(model)
     with RtlNetwork(model, machine) as network:
         for sample in samples:
-            taps = golden.run(sample[None], taps=True)
-            wanted = {name: np.asarray(value)[0] for name, value in taps.items()}
+            trace = golden.run(sample[None], trace=True)
+            wanted = {name: np.asarray(value)[0] for name, value in trace.items()}
             started = time.perf_counter()
             try:
-                found = network.run(sample, taps=True)
+                found = network.run(sample, trace=True)
             except RtlError as error:
                 yield Seen(str(error), None, time.perf_counter() - started)
                 network.reset()
@@ -116,7 +116,7 @@ def summary(model: IntegerModel, machine: Machine, seen: Sequence[Seen], labels:
     right = [item.result.class_index == label for item, label in zip(seen, labels, strict=True) if item.result]
     entries = len(answered) * network.time_steps * network.heads * network.tokens**2
     scores = [
-        sum(int(np.count_nonzero(item.taps[f"block.{block}.score"])) for item in answered)
+        sum(int(np.count_nonzero(item.trace[f"block.{block}.score"])) for item in answered)
         for block in range(network.depth)
     ]
     kept = [sum(block) for block in zip(*(kept_scores(item.passes) for item in answered), strict=True)]

@@ -56,14 +56,14 @@ def test_backends_agree(ds2ta, images, tiny):
     machine = fit(tiny, **MACHINES[tiny.network.name])
     program = compile_model(tiny, machine)
     for number, sample in enumerate(tiny.samples[:2]):
-        taps = slow.run(tiny, sample)
+        trace = slow.run(tiny, sample)
         wanted = {
             "sample": number,
-            "class": int(np.argmax(taps["logits"])),
-            "logits": taps["logits"].tolist(),
+            "class": int(np.argmax(trace["logits"])),
+            "logits": trace["logits"].tolist(),
         }
         assert found["golden"][number] == found["slow"][number] == wanted
-        cycles = total_cycles(predict(program, machine, sample, taps))
+        cycles = total_cycles(predict(program, machine, sample, trace))
         assert found["rtl"][number] == wanted | {"cycles": cycles}
 
 

@@ -128,13 +128,13 @@ def fields_of_registers() -> object:
 
 
 def bits_of_frames() -> object:
-    answers = [(item.name, item.value) for kind in (frames.Opcode, frames.Answer) for item in kind]
+    answers = [(item.name, item.value) for kind in (frames.Request, frames.Status) for item in kind]
     wires = [
-        frames.encode_request(1, frames.Opcode.READ, frames.read_payload(0, 2)),
-        frames.encode_request(2, frames.Opcode.WRITE, frames.write_payload(8, [64])),
-        frames.encode_request(3, frames.Opcode.LOAD, frames.load_payload(2, 5, 1, b"\x34\x12")),
-        frames.encode_request(4, frames.Opcode.SAMPLE, frames.sample_payload(1, b"ab")),
-        frames.encode_answer(1, frames.Opcode.READ, frames.Answer.OK, bytes(8)),
+        frames.encode_request(1, frames.Request.READ, frames.read_payload(0, 2)),
+        frames.encode_request(2, frames.Request.WRITE, frames.write_payload(8, [64])),
+        frames.encode_request(3, frames.Request.LOAD, frames.load_payload(2, 5, 1, b"\x34\x12")),
+        frames.encode_request(4, frames.Request.SAMPLE, frames.sample_payload(1, b"ab")),
+        frames.encode_response(1, frames.Request.READ, frames.Status.OK, bytes(8)),
     ]
     return answers, wires, frames.MAX_PAYLOAD
 

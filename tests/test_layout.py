@@ -58,10 +58,10 @@ TWINS = {
 #: Blocks that compute nothing, but move and keep what others compute; and what is right in their benches.
 MOVERS = {
     "cobs": "the package cobs",
-    "encoder": "the layout of rows, sim/rows.py",
+    "encoder": "the layout of rows, sim/spike_rows.py",
     "gather": "the loops of a convolution, written out",
     "lists": "lists of Python",
-    "packer": "the layout of rows, sim/rows.py",
+    "packer": "the layout of rows, sim/spike_rows.py",
     "pairs": "the order of the attention's loops, written out",
     "parameters": "the rows of the store, counted out",
     "row_reader": "the rows of the bank",

@@ -161,20 +161,20 @@ def run(
     if waves is not None:
         waves.touch()  # where it cannot be written, that is said before a simulator is built
     if device is not None:
-        answers = board.infer_on_device(loaded, samples, device, baud, hidden=as_json)
+        found = board.infer_on_device(loaded, samples, device, baud, hidden=as_json)
     else:
-        answers = run_samples(loaded, samples, backend, machine=_machine(loaded, backend, settings), waves=waves)
+        found = run_samples(loaded, samples, backend, machine=_machine(loaded, backend, settings), waves=waves)
     table = Table()
     for column in ("sample", "class", "cycles", "logits"):
         table.add_column(column)
     with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
-        for number, answer in enumerate(progress.track(answers, total=len(samples), description=backend or device)):
+        for number, result in enumerate(progress.track(found, total=len(samples), description=backend or device)):
             if as_json:
-                line = {"sample": number, "class": answer.class_index, "logits": answer.logits}
-                print(json.dumps(line | ({} if answer.cycles is None else {"cycles": answer.cycles})))
+                line = {"sample": number, "class": result.class_index, "logits": result.logits}
+                print(json.dumps(line | ({} if result.cycles is None else {"cycles": result.cycles})))
             else:
-                cycles = "" if answer.cycles is None else str(answer.cycles)
-                table.add_row(str(number), str(answer.class_index), cycles, " ".join(map(str, answer.logits)))
+                cycles = "" if result.cycles is None else str(result.cycles)
+                table.add_row(str(number), str(result.class_index), cycles, " ".join(map(str, result.logits)))
     if not as_json:
         _console.print(table)
 
@@ -215,12 +215,12 @@ def diff(
         raise ModelFileError(f"{against}: its network is not that of {model}; only models of one shape compare")
     samples = load_images(images, ours)
     pairs = zip(
-        run_samples(ours, samples, left, machine=_machine(ours, left, settings), taps=True),
-        run_samples(other, samples, right, machine=_machine(other, right, settings), taps=True),
+        run_samples(ours, samples, left, machine=_machine(ours, left, settings), trace=True),
+        run_samples(other, samples, right, machine=_machine(other, right, settings), trace=True),
         strict=True,
     )
     for number, (one, two) in enumerate(pairs):
-        found = first_difference(ours, one.taps, two.taps)
+        found = first_difference(ours, one.trace, two.trace)
         if found is not None:
             place = ", ".join(f"{axis} {index}" for axis, index in found.place.items())
             values = f"{left} {found.left}, {right} {found.right}"

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ds2ta.computer import computer
 from ds2ta.errors import DataError, ModelFileError
 from ds2ta.files import DOCS, MODELS, model_path
 from ds2ta.gateware.machine import Machine
 from ds2ta.golden.operations import Activity, where
 from ds2ta.golden.sparsity import attention_sparsity
-from ds2ta.host import hardware
 from ds2ta.model import IntegerModel
 from ds2ta.modelfile import load_model, model_digest
 from ds2ta.sim.activity import Counted
@@ -106,7 +106,7 @@ def add_model(record: dict, path: Path, *, on: str | None = None, when: str | No
         raise DataError(f"--date {when}: write it as 2025-01-31") from None
     made = {
         "digest": model_digest(model),
-        "hardware": on or about.get("hardware") or hardware(),
+        "hardware": on or about.get("hardware") or computer(),
         "date": when or about.get("date") or _today(),
     }
     if path.resolve() == (model_path(name)).resolve():
@@ -156,7 +156,7 @@ def activity_row(
         "blocks": [asdict(block) for block in attention_sparsity(network, activity)],
         "work": [asdict(part) for part in where(activity)],
         "command": command,
-        "hardware": hardware(),
+        "hardware": computer(),
         "date": _today(),
     }
     if rtl is not None:

@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 from torch.nn import functional
 
+from ds2ta.computer import computer
 from ds2ta.errors import FitError
 from ds2ta.golden.integer import IntegerNetwork
 from ds2ta.golden.quantize import quantize
@@ -30,7 +31,6 @@ from ds2ta.golden.training.optimizer import make_optimizer
 from ds2ta.golden.training.presets import PRESETS
 from ds2ta.golden.training.processes import check_device
 from ds2ta.golden.training.recipe import Arithmetic
-from ds2ta.host import hardware
 from ds2ta.model import IntegerModel
 from ds2ta.modelfile import load_model
 from ds2ta.network import Network
@@ -103,7 +103,7 @@ def bench_training(
     check_device(device)
     model = _untrained() if golden is None else load_model(golden)
     weights = "untrained weights" if golden is None else golden.name
-    machine = hardware() + (f", {torch.cuda.get_device_name()}" if device == "cuda" else "")
+    machine = computer() + (f", {torch.cuda.get_device_name()}" if device == "cuda" else "")
     about = {"command": command, "hardware": machine, "date": datetime.date.today().isoformat()}
     about["spikingjelly_version"] = version("spikingjelly")
     before, rows = torch.get_num_threads(), []

@@ -13,6 +13,7 @@ import torch
 from torch import distributed
 from torch.nn import functional
 
+from ds2ta.computer import computer
 from ds2ta.errors import DataError
 from ds2ta.golden.activity import work_share
 from ds2ta.golden.data.sets import DataSet, augment
@@ -29,7 +30,6 @@ from ds2ta.golden.training.optimizer import average_gradients, make_optimizer, m
 from ds2ta.golden.training.processes import is_first
 from ds2ta.golden.training.recipe import Phase, phases
 from ds2ta.golden.training.teacher import Answers, view_numbers
-from ds2ta.host import hardware
 
 __all__ = ["Report", "Run", "accuracy", "make_folders"]
 
@@ -79,7 +79,7 @@ class Run:
     def _machine(self) -> str:
         """What this call runs on, for the record."""
         count = self.config.threads
-        found = f"{hardware()}, {count} thread{'s' if count > 1 else ''}"
+        found = f"{computer()}, {count} thread{'s' if count > 1 else ''}"
         if self.device.type == "cuda":
             found += f", {torch.cuda.get_device_name(self.device)}"
         return found if world() == 1 else f"{found}, {world()} processes"

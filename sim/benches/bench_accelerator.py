@@ -1,4 +1,4 @@
-"""Bench of the whole accelerator: real images, every layer's tap, logits, class and counters against the PyTorch
+"""Bench of the whole accelerator: real images, every layer's tensor, logits, class and counters against the PyTorch
 integer golden model and the cycle model; stalls on both ends; reset in the middle of a sample."""
 
 import random
@@ -17,7 +17,7 @@ from ds2ta.modelfile import load_model
 from ds2ta.sim.backends import first_difference
 from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.network import Decoder, expected_entries
-from ds2ta.sim.rtl import Records
+from ds2ta.sim.rtl import Beats
 from ds2ta.sim.stream import StreamSink, StreamSource, cycle, reset
 
 _CHANNELS = {
@@ -31,11 +31,11 @@ _CHANNELS = {
 
 
 class _Monitor:
-    """Records a trace channel; asleep while it is not valid."""
+    """Takes the beats of a trace channel; asleep while it is not valid."""
 
     def __init__(self, dut, channel: str):
         self._dut, self._channel = dut, channel
-        self.rows: list[tuple[int, ...]] = []
+        self.taken: list[tuple[int, ...]] = []
         cocotb.start_soon(self._watch())
 
     async def _watch(self) -> None:
@@ -46,13 +46,13 @@ class _Monitor:
                 await Edge(valid)
             await edge
             if int(valid.value):
-                self.rows.append(tuple(int(port.value) for port in ports))
+                self.taken.append(tuple(int(port.value) for port in ports))
 
-    def records(self) -> Records:
+    def beats(self) -> Beats:
         names = _CHANNELS[self._channel]
-        found = {name: [row[place] for row in self.rows] for place, name in enumerate(names)}
-        self.rows = []
-        return Records(np.zeros(len(found[names[0]]), dtype=np.uint64), found)
+        found = {name: [beat[place] for beat in self.taken] for place, name in enumerate(names)}
+        self.taken = []
+        return Beats(np.zeros(len(found[names[0]]), dtype=np.uint64), found)
 
 
 class _Bench:
@@ -72,25 +72,26 @@ class _Bench:
         await reset(self.dut, limit=50_000_000)
 
     async def check(self, sample: np.ndarray, *, counters: bool) -> None:
-        """One sample through the machine; every tap, logit and (without stalls) counter must be right."""
+        """One sample through the machine; every tensor, logit and (without stalls) counter must be right."""
         clock = cocotb.start_soon(self._time_at_work())
         self.source.start([int(value) for value in sample_bytes(self.model, sample)])
         words = await self.sink.take(self.model.network.classes, patience=2_000_000)
         while self.dut.busy.value:
             await RisingEdge(self.dut.clk)
-        records = {channel: monitor.records() for channel, monitor in self.monitors.items()}
-        assert not len(records["trace_collision"]), "a spike bank was read where it was written"
-        assert not len(records["trace_overrun"]), "a row came to a busy residual unit"
-        found = self.golden.run(sample[None], taps=True)
+        beats = {channel: monitor.beats() for channel, monitor in self.monitors.items()}
+        assert not len(beats["trace_collision"]), "a spike bank was read where it was written"
+        assert not len(beats["trace_overrun"]), "a row came to a busy residual unit"
+        found = self.golden.run(sample[None], trace=True)
         wanted = {name: np.asarray(value)[0] for name, value in found.items()}
-        result = Records(np.zeros(len(words), dtype=np.uint64), {"result__payload": words})
-        logits, class_index = self.decoder.answer(result)
-        taps = self.decoder.taps(records) | {"logits": logits}
-        missing = set(wanted) - set(taps) - {f"block.{block}.denoised" for block in range(self.model.network.depth)}
-        assert not missing, f"no tap of {missing}"
-        assert first_difference(self.model, wanted, taps) is None
+        result = Beats(np.zeros(len(words), dtype=np.uint64), {"result__payload": words})
+        logits, class_index = self.decoder.result(result)
+        trace = self.decoder.trace(beats) | {"logits": logits}
+        maps = {f"block.{block}.denoised" for block in range(self.model.network.depth)}
+        missing = set(wanted) - set(trace) - maps
+        assert not missing, f"no tensor of {missing}"
+        assert first_difference(self.model, wanted, trace) is None
         assert class_index == int(np.argmax(wanted["logits"]))
-        for block, entries in self.decoder.entries(records).items():
+        for block, entries in self.decoder.entries(beats).items():
             assert entries == expected_entries(wanted[f"block.{block}.denoised"]), f"denoised map of block {block}"
         if counters:
             passes = predict(self.program, self.machine, sample, wanted)
@@ -119,7 +120,7 @@ class _Bench:
 
 @cocotb.test()
 async def images(dut):
-    """Every image: all taps, logits, class, counters. Also A-B-A: the first image again at the end."""
+    """Every image: all trace, logits, class, counters. Also A-B-A: the first image again at the end."""
     bench = _Bench(dut)
     await bench.start()
     for sample in [*bench.samples, bench.samples[0]]:
@@ -148,7 +149,7 @@ async def back_to_back(dut):
     wanted = np.asarray(bench.golden.run(samples))
     for number in range(len(samples)):
         part = words[number * classes : (number + 1) * classes]
-        logits, class_index = bench.decoder.answer(Records(np.zeros(classes), {"result__payload": part}))
+        logits, class_index = bench.decoder.result(Beats(np.zeros(classes), {"result__payload": part}))
         assert logits.tolist() == wanted[number].tolist()
         assert class_index == int(np.argmax(wanted[number]))
 
@@ -165,7 +166,7 @@ async def reset_anywhere(dut):
             bench.program,
             bench.machine,
             bench.samples[0],
-            {name: np.asarray(tap)[0] for name, tap in bench.golden.run(bench.samples[:1], taps=True).items()},
+            {name: np.asarray(value)[0] for name, value in bench.golden.run(bench.samples[:1], trace=True).items()},
         )
     )
     for _ in range(6):
@@ -179,6 +180,6 @@ async def reset_anywhere(dut):
         dut.rst.value = 0
         await RisingEdge(dut.clk)
         for monitor in bench.monitors.values():
-            monitor.records()
+            monitor.beats()
         bench.sink.received.clear()
         await bench.check(bench.samples[0], counters=True)

@@ -9,7 +9,7 @@ from ds2ta.golden import slow
 from ds2ta.hw.payloads import addressed_row_layout
 from ds2ta.hw.score import score_layout
 from ds2ta.sim.build import bench_parameters
-from ds2ta.sim.rows import plane_rows, row_bits
+from ds2ta.sim.spike_rows import plane_rows, row_bits
 from ds2ta.sim.stream import MemoryModel, StreamSink, cycle, in_background, next_cycle, reset, unpacker
 
 STALLS = ["never", "random:0.3", "random:0.8", "bursts"]

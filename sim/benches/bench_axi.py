@@ -44,9 +44,9 @@ async def _good_sample(host: AxiHost, number: int) -> None:
     """One sample, its answer on the stream and in the registers, equal to the slow integer model."""
     logits = slow.run(MODEL, MODEL.samples[number])["logits"]
     await host.send(host.packet(number))
-    answer = await host.answer()
-    assert answer.logits == logits.tolist()
-    assert answer.closing == {**GOOD, "class_index": int(np.argmax(logits))}
+    result = await host.result()
+    assert result.logits == logits.tolist()
+    assert result.closing == {**GOOD, "class_index": int(np.argmax(logits))}
     await _result_registers(host, number)
 
 
@@ -130,16 +130,16 @@ async def samples(dut, stall):
     for number in range(count):
         await host.send(host.packet(number))
     for number in range(count):
-        sending = cocotb.start_soon(host.answer())
+        sending = cocotb.start_soon(host.result())
         busy = 0
         while not sending.done():
             busy += (await host.fields("status"))["busy"]
             await host.cycles(100)
         assert busy > 3, "the registers must answer while a sample is worked on"
         logits = slow.run(MODEL, MODEL.samples[number])["logits"]
-        answer = await sending
-        assert answer.logits == logits.tolist()
-        assert answer.closing == {**GOOD, "class_index": int(np.argmax(logits))}
+        result = await sending
+        assert result.logits == logits.tolist()
+        assert result.closing == {**GOOD, "class_index": int(np.argmax(logits))}
     await _result_registers(host, count - 1)
     assert await host.read("result_number") == count
     assert await host.read("frames_good") == count
@@ -174,8 +174,8 @@ async def wrong_tlast(dut):
         (3 * length, "late"),
     ]:
         await host.send((packet * 3)[:count])
-        answer = await host.answer()
-        assert (answer.logits, answer.closing) == ([], {**BAD, kind: 1}), count
+        result = await host.result()
+        assert (result.logits, result.closing) == ([], {**BAD, kind: 1}), count
         dropped += 1
         assert dut.irq.value
         assert await host.read("events") == REGISTERS["events"].encode(**{f"tlast_{kind}": 1})
@@ -189,7 +189,7 @@ async def wrong_tlast(dut):
     # two bad ones and a good one in one go
     for one in (packet[:3], packet + packet[:1], packet):
         await host.send(one)
-    kinds = [(await host.answer()).closing for _ in range(3)]
+    kinds = [(await host.result()).closing for _ in range(3)]
     assert [(kind["early"], kind["late"], kind["valid"]) for kind in kinds] == [(1, 0, 0), (0, 1, 0), (0, 0, 1)]
     assert (await host.read("frames_good"), await host.read("frames_dropped")) == (4, dropped + 2)
     await host.command(clear_frames=1)
@@ -197,7 +197,7 @@ async def wrong_tlast(dut):
     # without a model there is no right place for TLAST
     await host.write("sample_length", 0)
     await host.send(packet)
-    assert (await host.answer()).closing == {**BAD, "late": 1}
+    assert (await host.result()).closing == {**BAD, "late": 1}
 
 
 @cocotb.test()
@@ -213,7 +213,7 @@ async def core_reset(dut):
     assert 0 < await host.read("sample_bytes") < len(packet)
     assert (await host.fields("status"))["sample_open"]
     await host.command(core_reset=1)
-    assert (await host.answer()).closing == {**BAD, "cut": 1}
+    assert (await host.result()).closing == {**BAD, "cut": 1}
     host.samples.clear_pause_generator()
     host.samples.pause = False
     await _good_sample(host, 3)
@@ -221,8 +221,8 @@ async def core_reset(dut):
     await host.send(packet)
     await host.cycles(2000)
     await host.command(core_reset=1)
-    answer = await host.answer()
-    assert (answer.logits, answer.closing) == ([], {**BAD, "cut": 1})
+    result = await host.result()
+    assert (result.logits, result.closing) == ([], {**BAD, "cut": 1})
     await _good_sample(host, 4)
     # in the answer: the sink takes nothing, so that the core is stuck with the second logit
     host.results.pause = True
@@ -232,9 +232,9 @@ async def core_reset(dut):
     await host.cycles(500)
     await host.command(core_reset=1)
     host.results.pause = False
-    answer = await host.answer()
-    assert answer.closing == {**BAD, "cut": 1}
-    assert len(answer.logits) == 1
+    result = await host.result()
+    assert result.closing == {**BAD, "cut": 1}
+    assert len(result.logits) == 1
     await _good_sample(host, 5)
     # with nothing to lose, nothing is lost
     await host.command(core_reset=1)
@@ -288,8 +288,8 @@ async def corrupted_store(dut):
         assert await host.read("events") == REGISTERS["events"].encode(memory_error=1)
         if store == "weights":
             await host.send(host.packet(0))
-            answer = await host.answer()
-            assert (answer.closing["valid"], answer.closing["trusted"]) == (1, 0)
+            result = await host.result()
+            assert (result.closing["valid"], result.closing["trusted"]) == (1, 0)
             await host.write("events", REGISTERS["events"].encode(result=1))
         await host.write("events", REGISTERS["events"].encode(memory_error=1))
         assert not dut.irq.value, "an event is the rise of the error, not its presence"
@@ -328,7 +328,7 @@ async def refused_loads(dut):
     host.samples.send_nowait(host.packet(1))
     await host.cycles(300)
     assert await host.write_at(load_data, words["weights"][0] ^ 1) == AxiResp.SLVERR
-    await host.answer()
+    await host.result()
     host.samples.set_pause_generator(index >= 30 for index in range(1 << 20))
     host.samples.send_nowait(host.packet(1))
     await host.cycles(300)
@@ -336,7 +336,7 @@ async def refused_loads(dut):
     assert await host.write_at(load_data, words["weights"][0] ^ 1) == AxiResp.SLVERR
     host.samples.clear_pause_generator()
     host.samples.pause = False
-    await host.answer()
+    await host.result()
     assert await host.fields("load_address") == {"store": 0, "row": 0, "chunk": 0}
     await _good_sample(host, 0)
 

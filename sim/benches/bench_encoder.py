@@ -5,7 +5,7 @@ import numpy as np
 from cocotb.triggers import RisingEdge
 
 from ds2ta.sim.build import bench_parameters
-from ds2ta.sim.rows import input_rows, row_bits
+from ds2ta.sim.spike_rows import input_rows, row_bits
 from ds2ta.sim.stream import MemoryModel, StreamSource, cycle, in_background, next_cycle, reset
 
 

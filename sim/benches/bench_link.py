@@ -94,11 +94,11 @@ class _Bench:
         return self.source.start([{"value": value, "bad": 0} for value in frame])
 
     async def ask(self, body: bytes) -> None:
-        """One request: its answer, and all that it does."""
+        """One request: its response, and all that it does."""
         frame = wire(body)
-        answer = wire(self.model.take(frame[:-1]))
+        response = wire(self.model.take(frame[:-1]))
         self.begin(frame)
-        assert bytes(beat["value"] for beat in await self.sink.take(len(answer))) == answer
+        assert bytes(beat["value"] for beat in await self.sink.take(len(response))) == response
         model, rules = self.model, self.rules
         taken = [(word["store"], word["row"], word["chunk"], word["data"]) for word in self.load.received]
         assert [word for word in taken if rules.holds(*word[:3])] == model.loads
@@ -154,9 +154,9 @@ async def cycles(dut):
     body = b"\x01\x02\x00\x01" + bytes(range(1, 129))
     frame = wire(body)
     noise = b"\2\3\4" * 9
-    answer = bench.model.take(frame[:-1])
+    response = bench.model.take(frame[:-1])
     bench.begin(frame + noise)
-    await bench.sink.take(len(wire(answer)))
+    await bench.sink.take(len(wire(response)))
     taken = np.diff(bench.source.cycles)
     # A code byte is no byte of the body, unless it stands for a zero. The second byte of the body waits in a
     # register while the first is worked on, and the others keep that lead.

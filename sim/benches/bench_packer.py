@@ -5,7 +5,7 @@ import numpy as np
 
 from ds2ta.hw.payloads import last_row_layout, spikes_layout
 from ds2ta.sim.build import bench_parameters
-from ds2ta.sim.rows import plane_rows
+from ds2ta.sim.spike_rows import plane_rows
 from ds2ta.sim.stream import StreamSink, StreamSource, reset
 
 

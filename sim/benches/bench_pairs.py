@@ -6,7 +6,7 @@ from cocotb.triggers import RisingEdge
 
 from ds2ta.hw.score import pair_layout
 from ds2ta.sim.build import bench_parameters
-from ds2ta.sim.rows import plane_rows, row_bits
+from ds2ta.sim.spike_rows import plane_rows, row_bits
 from ds2ta.sim.stream import MemoryModel, StreamSink, cycle, reset
 
 

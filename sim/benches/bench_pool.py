@@ -9,7 +9,7 @@ from amaranth.lib import data
 from ds2ta.golden.slow import max_pool
 from ds2ta.hw.payloads import last_row_layout, row_layout
 from ds2ta.sim.build import bench_parameters
-from ds2ta.sim.rows import plane_rows
+from ds2ta.sim.spike_rows import plane_rows
 from ds2ta.sim.stream import StreamSink, StreamSource, reset
 
 

@@ -40,7 +40,7 @@ class _Bench:
         for port in ("events", "clear_scans", "fetch", "fetch_expected", "fetch_store", "abandon", "found"):
             getattr(dut, port).value = 0
         for port in ("enable", "index", "logit"):
-            getattr(dut, f"record__{port}").value = 0
+            getattr(dut, f"keep__{port}").value = 0
         in_background(dut, self._counter_store())
 
     async def _counter_store(self):
@@ -60,12 +60,12 @@ class _Bench:
                 return name
         return None
 
-    async def record(self, index: int, logit: int) -> None:
-        self.dut.record__enable.value = 1
-        self.dut.record__index.value = index
-        self.dut.record__logit.value = logit % (1 << self.given["logit_width"])
+    async def keep(self, index: int, logit: int) -> None:
+        self.dut.keep__enable.value = 1
+        self.dut.keep__index.value = index
+        self.dut.keep__logit.value = logit % (1 << self.given["logit_width"])
         await RisingEdge(self.dut.clk)
-        self.dut.record__enable.value = 0
+        self.dut.keep__enable.value = 0
         self.words[REGISTERS["logits"].at(index)] = logit % (1 << 32)
 
     async def check_all(self, addresses=range(0xC00)) -> None:
@@ -114,7 +114,7 @@ async def every_address(dut):
     await reset(dut)
     generator = random.Random(1)
     for index in range(bench.given["classes"]):
-        await bench.record(index, _logit(generator))
+        await bench.keep(index, _logit(generator))
     await bench.wait(40)
     edges = [1 << bit for bit in range(14)] + [0xC00 + step for step in range(4)]
     sample = [*range(0x140), *generator.sample(range(0x140, ADDRESSES), 1500), *edges]
@@ -139,7 +139,7 @@ async def writes(dut):
     await reset(dut)
     generator = random.Random(2)
     for index in range(bench.given["classes"]):
-        await bench.record(index, _logit(generator))
+        await bench.keep(index, _logit(generator))
     limits = {"sample_length": bench.given["count_width"], "check_rows": bench.given["row_width"]}
     for name in ("sample_length", "classes", "check_rows", "check_expected", "model_digest"):
         for index in range(REGISTERS[name].count):
@@ -252,7 +252,7 @@ async def all_at_once(dut):
     await reset(dut)
     generator = random.Random(4)
     for index in range(bench.given["classes"]):
-        await bench.record(index, _logit(generator))
+        await bench.keep(index, _logit(generator))
     for store in range(4):
         for name, width in (("check_rows", bench.given["row_width"]), ("check_expected", 32)):
             word = generator.getrandbits(width)
@@ -263,7 +263,7 @@ async def all_at_once(dut):
     async def logits():
         while running:
             for _ in range(generator.randrange(12)):
-                await bench.record(generator.randrange(bench.given["classes"]), _logit(generator))
+                await bench.keep(generator.randrange(bench.given["classes"]), _logit(generator))
             await bench.wait(generator.randrange(20))
 
     async def events():

@@ -8,7 +8,7 @@ from ds2ta.golden.slow import residual
 from ds2ta.hw.payloads import addressed_row_layout
 from ds2ta.hw.residual import ResidualMode
 from ds2ta.sim.build import bench_parameters
-from ds2ta.sim.rows import plane_rows, row_bits
+from ds2ta.sim.spike_rows import plane_rows, row_bits
 from ds2ta.sim.stream import MemoryModel, StreamSource, cycle, in_background, next_cycle, reset
 
 

@@ -7,7 +7,7 @@ from cocotb.triggers import RisingEdge
 from ds2ta.golden import slow
 from ds2ta.hw.score import pair_layout, score_layout
 from ds2ta.sim.build import bench_parameters
-from ds2ta.sim.rows import plane_rows
+from ds2ta.sim.spike_rows import plane_rows
 from ds2ta.sim.stream import StreamSink, StreamSource, reset
 
 TAG_WIDTH = 5

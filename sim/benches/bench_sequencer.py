@@ -22,8 +22,8 @@ class _Bench:
         self.words = -(-self.size // PROGRAM_WORD)
         self.memory = MemoryModel(dut, [], read=("fetch_address", "fetch", "word"))
         self.program: list[int] = []
-        self.records: dict[int, tuple[int, int]] = {}  # address -> (cycle, value)
-        in_background(dut, self._watch_records())
+        self.counts: dict[int, tuple[int, int]] = {}  # address -> (cycle, value)
+        in_background(dut, self._watch_counts())
 
     def load(self, length: int) -> None:
         """Random instructions, of which the last alone is final; the store's rest is final too, to betray a fetch
@@ -35,14 +35,14 @@ class _Bench:
         self.memory.words = [word >> PROGRAM_WORD * place & mask for word in program for place in range(self.words)]
         self.program = program[:length]
 
-    async def _watch_records(self) -> None:
+    async def _watch_counts(self) -> None:
         dut = self.dut
         while True:
             await next_cycle
-            if dut.record.value:
-                address = int(dut.record_address.value)
-                assert address not in self.records, f"counter {address} written twice"
-                self.records[address] = (cycle(), int(dut.record_data.value))
+            if dut.count_enable.value:
+                address = int(dut.count_address.value)
+                assert address not in self.counts, f"counter {address} written twice"
+                self.counts[address] = (cycle(), int(dut.count_data.value))
 
     async def quiet(self, cycles: int) -> None:
         for _ in range(cycles):
@@ -51,11 +51,11 @@ class _Bench:
             assert not self.dut.fetch.value
             assert not self.dut.start.value
 
-    def take_records(self, index: int, ended: int, cycles: int, events: int, rows: int) -> None:
+    def take_counts(self, index: int, ended: int, cycles: int, events: int, rows: int) -> None:
         """The three counters of a pass that ended in cycle `ended`."""
         wrap = 1 << self.machine.counter_width
         for which, value in enumerate((cycles, events, rows)):
-            at, written = self.records.pop(4 * index + which)
+            at, written = self.counts.pop(4 * index + which)
             assert at == ended + 1 + which, f"counter {which} of pass {index}"
             assert written == value % wrap, f"counter {which} of pass {index}"
 
@@ -109,12 +109,12 @@ class _Bench:
             total += counters[0]
             assert cycle() - begin == total
             if before is not None:
-                self.take_records(index - 1, *before)
+                self.take_counts(index - 1, *before)
             before = (cycle(), *counters)
         self.dut.go.value = 0
         await self.quiet(3)
         await RisingEdge(self.dut.clk)
-        self.take_records(len(lengths) - 1, *before)
+        self.take_counts(len(lengths) - 1, *before)
         return total
 
 
@@ -137,7 +137,7 @@ async def programs(dut):
         assert int(dut.fetch_address.value) == 0
         dut.go.value = generator.randint(0, 1) if length > 1 else 0  # not looked at again before the end
         await bench.program_run([generator.choice([2, 3, 300 if i == 0 else 25]) for i in range(length)])
-        assert not bench.records
+        assert not bench.counts
 
 
 @cocotb.test()
@@ -157,7 +157,7 @@ async def samples_back_to_back(dut):
         for index in range(3):
             counters = await bench.run_pass(index, bench.generator.randint(2, 9))
             if before is not None:
-                bench.take_records(*before)
+                bench.take_counts(*before)
             before = (index, cycle(), *counters)
 
 
@@ -178,7 +178,7 @@ async def reset_in_a_pass(dut):
         await RisingEdge(dut.clk)
         dut.rst.value, dut.done.value = 0, 0
         await bench.quiet(3)
-        bench.records.clear()
+        bench.counts.clear()
         dut.go.value = 1
         await RisingEdge(dut.clk)
         await bench.program_run([4, 4, 4])

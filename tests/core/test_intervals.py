@@ -206,22 +206,22 @@ def test_everything_the_slow_model_computes_lies_inside(model: IntegerModel):
     assert list(layers) == list(model.synapses)
     assert len(attentions) == model.network.depth
     for sample in (*model.samples, np.zeros_like(model.samples[0])):
-        taps = slow.run(model, sample, inner=True)
+        trace = slow.run(model, sample, inner=True)
         for name, bound in layers.items():
-            P = taps[f"{name}.sum"]
+            P = trace[f"{name}.sum"]
             assert P.min() in bound.partial
             assert P.max() in bound.partial
             if name == "head":
-                assert taps["logits"].min() in bound.logit
-                assert taps["logits"].max() in bound.logit
+                assert trace["logits"].min() in bound.logit
+                assert trace["logits"].max() in bound.logit
             else:
-                assert taps[f"{name}.membrane"].min() in bound.membrane
-                assert taps[f"{name}.membrane"].max() in bound.membrane
+                assert trace[f"{name}.membrane"].min() in bound.membrane
+                assert trace[f"{name}.membrane"].max() in bound.membrane
         for name, bound in attentions.items():
-            assert taps[f"{name}.sum"].max() in bound.sums
-            assert taps[f"{name}.membrane"].max() in bound.membrane
+            assert trace[f"{name}.sum"].max() in bound.sums
+            assert trace[f"{name}.membrane"].max() in bound.membrane
         end = f"block.{model.network.depth - 1}.x2" if model.network.depth else "embed"
-        assert int(taps[end].max()).bit_length() <= found.planes
+        assert int(trace[end].max()).bit_length() <= found.planes
 
 
 def test_activation_ranges_follow_the_residual_stream():

@@ -33,9 +33,9 @@ def test_documented_writer_makes_a_model_that_runs(example: Path):
     assert model.provenance == provenance
     assert np.array_equal(model.synapses["block.0.fc1"].weight, tensors["block.0.fc1.weight"])
     assert np.array_equal(model.denoisers[0], tensors["block.0.denoiser"])
-    taps = slow.run(model, model.samples[0])
-    assert taps["logits"].shape == (3,)
-    assert taps["stem.0"].any()
+    trace = slow.run(model, model.samples[0])
+    assert trace["logits"].shape == (3,)
+    assert trace["stem.0"].any()
 
 
 def test_documented_script_runs_as_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -54,7 +54,7 @@ def test_python_blocks_run(page, source, tmp_path):
             model = load_model(model_path("digits-tiny"))
             machine = fit(model, **MACHINES["digits-tiny"] | ICE40 | {"tables": "ram"})
             board = stack.enter_context(VirtualBoard(machine, model, clock_hz=24_000_000))
-            source = source.replace(DEVICE, board.device) + "print([a.class_index for a in answers])\n"
+            source = source.replace(DEVICE, board.device) + "print([a.class_index for a in results])\n"
         printed = run(source, tmp_path)
     if page == "README.md":
         assert printed == "[2, 7, 8]\n"

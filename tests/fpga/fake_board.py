@@ -15,7 +15,7 @@ from ds2ta.gateware.cycles import predict
 from ds2ta.gateware.stores import store_shapes
 from ds2ta.golden import slow
 
-OK, OPCODE, LENGTH, ADDRESS, BUSY, OFFSET, STALLED = range(7)
+OK, UNKNOWN, LENGTH, ADDRESS, BUSY, OFFSET, STALLED = range(7)
 _WORK = 2  # reads of the status until a result is there
 
 
@@ -45,7 +45,7 @@ def cobs_encode(body: bytes) -> bytes:
 
 
 class FakeBoard:
-    """`models`: those whose samples it can answer, found by their digest."""
+    """`models`: those whose samples it can response, found by their digest."""
 
     def __init__(self, machine, models: dict[str, object], *, clock_hz: int = 24_000_000):
         self.machine, self.models = machine, models
@@ -60,7 +60,7 @@ class FakeBoard:
         self.memory: list[dict[tuple[int, int], int]] = [{} for _ in self.shapes]
         self.frames_good = self.frames_dropped = 0
         self.received = b""
-        self.log: list[tuple[int, int]] = []  # opcode and status of every request that was acted upon
+        self.log: list[tuple[int, int]] = []  # kind and status of every request that was acted upon
         self.stalls = False  # the core takes no byte
         self.hangs = False  # the core gives no result
         self.reset_core()
@@ -71,7 +71,7 @@ class FakeBoard:
     def feed(self, data: bytes) -> list[bytes]:
         """Answers to the frames that these bytes complete, each on the wire."""
         *frames, self.received = (self.received + data).split(b"\0")
-        return [answer for frame in frames if frame and (answer := self._frame(frame))]
+        return [response for frame in frames if frame and (response := self._frame(frame))]
 
     def _frame(self, frame: bytes) -> bytes | None:
         body = cobs_decode(frame)
@@ -83,11 +83,11 @@ class FakeBoard:
             self.frames_dropped += 1
             return None
         self.frames_good += 1
-        sequence, opcode, payload = body[0], body[1], body[2:-4]
-        act = {1: self._read, 2: self._write, 3: self._load, 4: self._sample}.get(opcode)
-        status, answer = act(payload) if act else (OPCODE, b"")
-        self.log.append((opcode, status))
-        body = bytes([sequence, opcode | 0x80, status]) + answer
+        sequence, kind, payload = body[0], body[1], body[2:-4]
+        act = {1: self._read, 2: self._write, 3: self._load, 4: self._sample}.get(kind)
+        status, response = act(payload) if act else (UNKNOWN, b"")
+        self.log.append((kind, status))
+        body = bytes([sequence, kind | 0x80, status]) + response
         return cobs_encode(body + zlib.crc32(body).to_bytes(4, "little")) + b"\0"
 
     # ---- requests
@@ -188,12 +188,12 @@ class FakeBoard:
         model = self.models[digest]
         height, width, channels = (getattr(model.network.input, key) for key in ("height", "width", "channels"))
         image = slow.np.frombuffer(self.sample, slow.np.uint8).reshape(height, width, channels).transpose(2, 0, 1)
-        taps = slow.run(model, image)
-        self.logits = [int(value) for value in taps["logits"]]
+        trace = slow.run(model, image)
+        self.logits = [int(value) for value in trace["logits"]]
         if any(self.crc(store) != self.settings[0x014 + store] for store in range(len(self.shapes))):
             self.logits = [-value for value in self.logits]
         self.class_index = self.logits.index(max(self.logits))
-        self.counters = predict(compile_model(model, self.machine), self.machine, image, taps)
+        self.counters = predict(compile_model(model, self.machine), self.machine, image, trace)
         self.sample, self.working, self.valid, self.number = b"", 0, True, self.number + 1
         self.trusted = self.good_from_start and self.good()
 
@@ -237,7 +237,7 @@ class FakeBoard:
 
 class FakePort:
     """What the driver takes for a `serial.Serial`, with a `FakeBoard` behind it. `fault(direction, wire)` is given
-    every write ("to") and every answer ("from") and returns the pieces that pass."""
+    every write ("to") and every response ("from") and returns the pieces that pass."""
 
     def __init__(self, board: FakeBoard, fault: Callable[[str, bytes], list[bytes]] | None = None):
         self.board, self.fault = board, fault or (lambda direction, wire: [wire])
@@ -252,8 +252,8 @@ class FakePort:
         if self.gone:
             raise OSError(5, "Input/output error")
         for piece in self.fault("to", data):
-            for answer in self.board.feed(piece):
-                self.buffer += b"".join(self.fault("from", answer))
+            for response in self.board.feed(piece):
+                self.buffer += b"".join(self.fault("from", response))
         return len(data)
 
     def read(self, size: int) -> bytes:

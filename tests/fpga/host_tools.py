@@ -3,7 +3,7 @@
 import numpy as np
 from fake_board import FakeBoard, FakePort
 
-from ds2ta.fpga.host import Answer, Board
+from ds2ta.fpga.host import Board, BoardResult
 from ds2ta.gateware.compiler import compile_model
 from ds2ta.gateware.cycles import predict
 from ds2ta.gateware.machine import Machine
@@ -18,21 +18,21 @@ def board_on(fake: FakeBoard, fault=None, **options) -> Board:
 
 
 def check(
-    model: IntegerModel, machine: Machine, images: np.ndarray, answers: list[Answer], *, waits: int = 0
+    model: IntegerModel, machine: Machine, images: np.ndarray, results: list[BoardResult], *, waits: int = 0
 ) -> None:
-    """All that the answers hold, against golden and the cycle model. `waits`: cycles that the first pass may wait
+    """All that the results hold, against golden and the cycle model. `waits`: cycles that the first pass may wait
     for the line; no other pass may."""
     program = compile_model(model, machine)
-    assert len(answers) == len(images)
-    for image, answer in zip(images, answers, strict=True):
-        taps = slow.run(model, image)
-        counters = predict(program, machine, image, taps)
-        assert answer.logits == tuple(taps["logits"].tolist())
-        assert answer.class_index == int(np.argmax(taps["logits"]))
-        assert answer.counters[1:] == counters[1:]
-        assert 0 <= answer.counters[0].cycles - counters[0].cycles <= waits
-        assert answer.cycles == 1 + answer.counters[0].cycles + sum(one.cycles for one in counters[1:])
-        assert answer.trusted
+    assert len(results) == len(images)
+    for image, result in zip(images, results, strict=True):
+        trace = slow.run(model, image)
+        counters = predict(program, machine, image, trace)
+        assert result.logits == tuple(trace["logits"].tolist())
+        assert result.class_index == int(np.argmax(trace["logits"]))
+        assert result.counters[1:] == counters[1:]
+        assert 0 <= result.counters[0].cycles - counters[0].cycles <= waits
+        assert result.cycles == 1 + result.counters[0].cycles + sum(one.cycles for one in counters[1:])
+        assert result.trusted
 
 
 def one_line(error) -> str:

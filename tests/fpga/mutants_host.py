@@ -3,8 +3,8 @@
 MUTANTS = [
     {
         "file": "fpga/exchange.py",
-        "old": "if (answer.sequence, answer.opcode) != (self._sequence, opcode):",
-        "new": "if answer.opcode != opcode:",
+        "old": "if (response.sequence, response.kind) != (self._sequence, kind):",
+        "new": "if response.kind != kind:",
         "test": "tests/fpga/test_host.py::test_faults",
         "why": "an answer to an older question is taken",
     },
@@ -38,8 +38,8 @@ MUTANTS = [
     },
     {
         "file": "fpga/host.py",
-        "old": 'if answers and (state := self._check_again())["memory_error"]:',
-        "new": 'if answers and (state := self.status())["memory_error"]:',
+        "old": 'if results and (state := self._check_again())["memory_error"]:',
+        "new": 'if results and (state := self.status())["memory_error"]:',
         "test": "tests/fpga/test_host_errors.py::test_a_flip_in_the_last_sample",
         "why": "nobody looks at the memories after the last sample",
     },

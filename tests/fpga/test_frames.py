@@ -16,32 +16,32 @@ PAYLOAD = st.binary(max_size=frames.MAX_PAYLOAD) | st.builds(
 
 
 @given(BYTE, BYTE, PAYLOAD)
-def test_requests(sequence, opcode, payload):
-    wire = frames.encode_request(sequence, opcode, payload)
+def test_requests(sequence, kind, payload):
+    wire = frames.encode_request(sequence, kind, payload)
     assert wire.count(0) == 1
     assert wire.endswith(b"\0")
     assert len(wire) <= frames.MAX_WIRE
     body = cobs_decode(wire[:-1])
-    assert body[:-4] == bytes([sequence, opcode]) + payload
+    assert body[:-4] == bytes([sequence, kind]) + payload
     assert int.from_bytes(body[-4:], "little") == zlib.crc32(body[:-4])
-    assert frames.decode_request(wire[:-1]) == frames.RequestFrame(sequence, opcode, payload)
-    assert frames.decode_request(cobs_encode(body)) == frames.RequestFrame(sequence, opcode, payload)
+    assert frames.decode_request(wire[:-1]) == frames.RequestFrame(sequence, kind, payload)
+    assert frames.decode_request(cobs_encode(body)) == frames.RequestFrame(sequence, kind, payload)
 
 
 @given(BYTE, st.integers(0, 127), BYTE, PAYLOAD)
-def test_answers(sequence, opcode, status, payload):
-    wire = frames.encode_answer(sequence, opcode, status, payload)
+def test_answers(sequence, kind, status, payload):
+    wire = frames.encode_response(sequence, kind, status, payload)
     assert len(wire) <= frames.MAX_WIRE
-    assert cobs_decode(wire[:-1])[:-4] == bytes([sequence, opcode | 0x80, status]) + payload
-    assert frames.decode_answer(wire[:-1]) == frames.AnswerFrame(sequence, opcode, status, payload)
+    assert cobs_decode(wire[:-1])[:-4] == bytes([sequence, kind | 0x80, status]) + payload
+    assert frames.decode_response(wire[:-1]) == frames.ResponseFrame(sequence, kind, status, payload)
 
 
 def test_worked_example():
-    """Reading `status` (word 3) with sequence number 1, and its answer: result there and trusted, memories good."""
-    request = frames.encode_request(1, frames.Opcode.READ, frames.read_payload(3, 1))
+    """Reading `status` (word 3) with sequence number 1, and the response: a trusted result, memories good."""
+    request = frames.encode_request(1, frames.Request.READ, frames.read_payload(3, 1))
     assert request.hex(" ") == "04 01 01 03 06 01 07 37 bf 36 00"
-    answer = frames.encode_answer(1, frames.Opcode.READ, frames.Answer.OK, bytes([0x1C, 0, 0, 0]))
-    assert answer.hex(" ") == "03 01 81 02 1c 01 01 05 90 fb 38 f4 00"
+    response = frames.encode_response(1, frames.Request.READ, frames.Status.OK, bytes([0x1C, 0, 0, 0]))
+    assert response.hex(" ") == "03 01 81 02 1c 01 01 05 90 fb 38 f4 00"
 
 
 def test_payloads():
@@ -68,12 +68,12 @@ def test_no_words(data):
 def test_longest_payload():
     payload = bytes(frames.MAX_PAYLOAD)
     assert frames.decode_request(frames.encode_request(0, 1, payload)[:-1]).payload == payload
-    assert frames.decode_answer(frames.encode_answer(0, 1, 0, payload)[:-1]).payload == payload
-    for encode in (lambda p: frames.encode_request(0, 1, p), lambda p: frames.encode_answer(0, 1, 0, p)):
+    assert frames.decode_response(frames.encode_response(0, 1, 0, payload)[:-1]).payload == payload
+    for encode in (lambda p: frames.encode_request(0, 1, p), lambda p: frames.encode_response(0, 1, 0, p)):
         with pytest.raises(frames.FrameError, match="payload of 257 bytes, the limit is 256"):
             encode(payload + b"\0")
     # and a body that is one byte too long, although everything else about it is right
-    for decode, head in ((frames.decode_request, 2), (frames.decode_answer, 3)):
+    for decode, head in ((frames.decode_request, 2), (frames.decode_response, 3)):
         body = bytes([0, 0x81, 0][:head]) + payload + b"\0"
         with pytest.raises(frames.FrameError, match="frame body of"):
             decode(cobs_encode(body + zlib.crc32(body).to_bytes(4, "little")))
@@ -82,7 +82,7 @@ def test_longest_payload():
 @given(st.binary(max_size=300))
 def test_random_bytes_are_no_frame(frame):
     """Random bytes hold a right CRC-32 once in 2**32 times."""
-    for decode in (frames.decode_request, frames.decode_answer):
+    for decode in (frames.decode_request, frames.decode_response):
         with pytest.raises(frames.FrameError):
             decode(frame)
 
@@ -91,7 +91,7 @@ def test_random_bytes_are_no_frame(frame):
 def test_damage(payload, data):
     """One to three bits turned, or cut, or lengthened: the CRC has a distance of at least 4 at this length; a bit
     that makes a COBS code byte wrong shifts everything behind it."""
-    wire = frames.encode_answer(7, frames.Opcode.LOAD, 0, payload)[:-1]
+    wire = frames.encode_response(7, frames.Request.LOAD, 0, payload)[:-1]
     if data.draw(st.booleans()):
         damaged = bytearray(wire)
         bits = data.draw(st.sets(st.integers(0, 8 * len(wire) - 1), min_size=1, max_size=3))
@@ -102,9 +102,9 @@ def test_damage(payload, data):
         if cobs_decode(damaged) == cobs_decode(wire):  # the same, or another spelling of the same
             return
     with pytest.raises(frames.FrameError):
-        frames.decode_answer(bytes(damaged))
+        frames.decode_response(bytes(damaged))
 
 
 def test_a_request_is_no_answer():
-    with pytest.raises(frames.FrameError, match="no answer"):
-        frames.decode_answer(frames.encode_request(1, frames.Opcode.READ, frames.read_payload(3, 1))[:-1])
+    with pytest.raises(frames.FrameError, match="no response"):
+        frames.decode_response(frames.encode_request(1, frames.Request.READ, frames.read_payload(3, 1))[:-1])

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ds2ta.fpga.exchange import LinkError
-from ds2ta.fpga.frames import encode_answer
+from ds2ta.fpga.frames import encode_response
 from ds2ta.fpga.host import Board
 from ds2ta.modelfile import model_digest
 
@@ -35,9 +35,9 @@ def test_load_and_infer(fake, tiny, machine):
     with board_on(fake) as board:
         assert board.load(tiny, progress=lambda *state: told.append(state)) is True
         images = tiny.samples[:3]
-        answers = board.infer(images, each=lambda *pair: heard.append(pair))
-        check(tiny, machine, images, answers)
-        assert heard == list(enumerate(answers))
+        results = board.infer(images, each=lambda *pair: heard.append(pair))
+        check(tiny, machine, images, results)
+        assert heard == list(enumerate(results))
         assert board.identify().digest == model_digest(tiny)
         assert board.traffic.repeats == board.traffic.bad_frames == board.traffic.strays == 0
     assert {stage for stage, _, _ in told} == {"loading", "checking memories"}
@@ -61,10 +61,10 @@ def test_a_model_is_not_loaded_twice(fake, tiny, machine):
     fake.log.clear()
     with board_on(fake) as again:
         assert again.load(tiny) is False
-        assert LOAD not in {opcode for opcode, _ in fake.log}
+        assert LOAD not in {kind for kind, _ in fake.log}
         check(tiny, machine, tiny.samples[:1], again.infer(tiny.samples[:1]))
         assert again.load(tiny, force=True) is True
-    assert LOAD in {opcode for opcode, _ in fake.log}
+    assert LOAD in {kind for kind, _ in fake.log}
 
 
 def test_a_large_sample_takes_several_requests(fake, tiny, machine, monkeypatch):
@@ -72,7 +72,7 @@ def test_a_large_sample_takes_several_requests(fake, tiny, machine, monkeypatch)
     with board_on(fake) as board:
         board.load(tiny)
         check(tiny, machine, tiny.samples[:2], board.infer(tiny.samples[:2]))
-    assert sum(opcode == SAMPLE for opcode, _ in fake.log) == 6
+    assert sum(kind == SAMPLE for kind, _ in fake.log) == 6
 
 
 def test_registers(fake, tiny):
@@ -80,10 +80,10 @@ def test_registers(fake, tiny):
         board.write("check_rows", [1, 2], index=1)
         assert board.read("check_rows", count=4) == [0, 1, 2, 0]
         board.load(tiny)
-        (answer,) = board.infer(tiny.samples[:1])
-        assert board.read("logits", 3, 2) == list(answer.logits[3:5]), "negative numbers"
+        (result,) = board.infer(tiny.samples[:1])
+        assert board.read("logits", 3, 2) == list(result.logits[3:5]), "negative numbers"
         words = board.read("counters", count=40)  # more than one request carries
-        counted = [word for one in answer.counters for word in (one.cycles, one.events, one.rows, 0)]
+        counted = [word for one in result.counters for word in (one.cycles, one.events, one.rows, 0)]
         assert words == counted[:40]
 
 
@@ -151,11 +151,11 @@ def test_the_answer_to_the_last_bytes_is_lost(size, fake, tiny, machine, monkeyp
 
 
 def test_a_stale_answer_of_a_former_driver(fake, monkeypatch):
-    """It has the very number and opcode of the first request."""
+    """It has the very number and kind of the first request."""
     monkeypatch.setattr("random.randrange", lambda _: 41)
     fake.constants[0x002] = 7
     port = FakePort(fake)
-    port.buffer = encode_answer(42, READ, OK, bytes(4))
+    port.buffer = encode_response(42, READ, OK, bytes(4))
     assert Board(port, name="here", timeout=TIMEOUT).read("clock_hz") == [7]
 
 
@@ -177,8 +177,8 @@ def terminal(fake):
             seen += len(data)
             if state["cut"] is not None and seen > state["cut"]:
                 break
-            for answer in fake.feed(data):
-                os.write(master, answer)
+            for response in fake.feed(data):
+                os.write(master, response)
         os.close(slave)
         os.close(master)
 

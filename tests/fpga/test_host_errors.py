@@ -7,8 +7,8 @@ from host_tools import TIMEOUT, board_on, check, one_line
 
 from ds2ta.errors import Ds2taError, FitError
 from ds2ta.fpga.device import RefusedError, StalledError
-from ds2ta.fpga.exchange import LinkError, NoAnswerError
-from ds2ta.fpga.frames import decode_request, encode_answer, encode_request
+from ds2ta.fpga.exchange import LinkError, NoResponseError
+from ds2ta.fpga.frames import decode_request, encode_request, encode_response
 from ds2ta.fpga.host import Board, MemoryCheckError, UntrustedError
 
 READ, WRITE, SAMPLE = 1, 2, 4
@@ -33,9 +33,9 @@ def test_no_such_port(tmp_path):
 
 def test_a_silent_device(fake):
     board = board_on(fake, lambda *_: [], attempts=3)
-    with pytest.raises(NoAnswerError) as error:
+    with pytest.raises(NoResponseError) as error:
         board.identify()
-    assert "no answer to READ in 3 attempts of 0.01 s" in one_line(error)
+    assert "no response to READ in 3 attempts of 0.01 s" in one_line(error)
     assert board.traffic.repeats == 2
 
 
@@ -45,7 +45,7 @@ def test_a_device_that_talks_without_end(fake):
     monkey = type("Noisy", (), {"in_waiting": 4096, "write": port.write, "close": port.close})()
     monkey.read = lambda size: b"\x55" * size
     board = Board(monkey, name="here", timeout=TIMEOUT, attempts=2)
-    with pytest.raises(NoAnswerError):
+    with pytest.raises(NoResponseError):
         board.identify()
     assert len(board._exchange._received) < 5000
 
@@ -71,7 +71,7 @@ def test_a_model_that_does_not_fit(tiny, machine):
     with pytest.raises(FitError) as error:
         board_on(small).load(tiny)
     assert "weight_rows must be" in one_line(error)
-    assert WRITE not in {opcode for opcode, _ in small.log}, "nothing was changed"
+    assert WRITE not in {kind for kind, _ in small.log}, "nothing was changed"
 
 
 def test_memory_check_fails(fake, tiny, monkeypatch):
@@ -109,7 +109,7 @@ def test_untrusted(fake, tiny):
     with pytest.raises(UntrustedError) as error:
         board.infer(tiny.samples[:2])
     assert "result of sample 0 cannot be trusted: memory weights changed" in one_line(error)
-    assert [answer.trusted for answer in board.infer(tiny.samples[:2], allow_untrusted=True)] == [False, False]
+    assert [result.trusted for result in board.infer(tiny.samples[:2], allow_untrusted=True)] == [False, False]
     assert board.load(tiny) is True, "a bad memory is loaded again"
     assert board.infer(tiny.samples[:1])[0].trusted
 
@@ -128,8 +128,8 @@ def test_a_flip_in_the_last_sample(fake, tiny):
     with pytest.raises(UntrustedError, match="results of 2 samples cannot be trusted: memory program changed"):
         board.infer(tiny.samples[:2], each=flip)
     board.load(tiny)
-    answers = board.infer(tiny.samples[:2], each=flip, allow_untrusted=True)
-    assert [answer.trusted for answer in answers] == [False, False]
+    results = board.infer(tiny.samples[:2], each=flip, allow_untrusted=True)
+    assert [result.trusted for result in results] == [False, False]
 
 
 def test_not_checked(fake, tiny):
@@ -197,7 +197,7 @@ def test_refused(fake):
     assert "writing clock_hz = 5: refused by the board: ADDRESS" in one_line(error)
     assert error.value.status == ADDRESS
     odd = board_on(fake)
-    fake.feed = lambda data: [encode_answer(sequence_of(data), READ, 99)]
+    fake.feed = lambda data: [encode_response(sequence_of(data), READ, 99)]
     odd._exchange._begun, odd._exchange._sequence = True, 4
     with pytest.raises(RefusedError, match="unknown status 99"):
         odd.read("id")
@@ -208,7 +208,7 @@ def test_an_answer_of_another_length(fake, before):
     board = board_on(fake)
     board.read("id")
     board._exchange._sequence = before
-    fake.feed = lambda data: [encode_answer(sequence_of(data), READ, OK, bytes(8))]
+    fake.feed = lambda data: [encode_response(sequence_of(data), READ, OK, bytes(8))]
     with pytest.raises(LinkError, match="reading id: 8 bytes came, not 4"):
         board.read("id")
 

@@ -14,7 +14,7 @@ from ds2ta.sim.rtl import Rtl
 from ds2ta.sim.stream import unpack
 
 READ, WRITE, LOAD, SAMPLE = 1, 2, 3, 4
-OK, OPCODE, LENGTH, ADDRESS, BUSY, OFFSET, STALLED = range(7)
+OK, UNKNOWN, LENGTH, ADDRESS, BUSY, OFFSET, STALLED = range(7)
 BAD = 1 << 8  # of a byte from the line
 
 # The row numbers of the first machine fill their bits, so running on past the last row wraps; those of the second
@@ -45,10 +45,10 @@ class Bench:
         self.rtl.send("i", list(symbols), limit=200_000)
 
     def feed(self, symbols) -> int:
-        """Send symbols (bytes, with BAD or without), frame by frame as a host does that waits for each answer.
-        Returns how many answers came; each was the right one, and what had to happen, happened."""
+        """Send symbols (bytes, with BAD or without), frame by frame as a host does that waits for each response.
+        Returns how many responses came; each was the right one, and what had to happen, happened."""
         waiting: list[int] = []
-        answers = 0
+        responses = 0
         frame: list[int] = []
         for symbol in symbols:
             waiting.append(symbol)
@@ -56,26 +56,26 @@ class Bench:
                 frame.append(symbol)
                 continue
             spoiled = any(item & BAD for item in frame)
-            answer = self.model.take(bytes(item & 255 for item in frame), spoiled=spoiled)
+            response = self.model.take(bytes(item & 255 for item in frame), spoiled=spoiled)
             frame = []
-            if answer is not None:
+            if response is not None:
                 self.send(waiting)
                 waiting = []
-                self.check(answer)
-                answers += 1
+                self.check(response)
+                responses += 1
         self.send(waiting)
         assert not frame, "a frame without its end"
-        return answers
+        return responses
 
-    def check(self, *answers: bytes, limit: int = 400_000) -> None:
-        """Run until so many answers came, then compare everything since the last check."""
+    def check(self, *responses: bytes, limit: int = 400_000) -> None:
+        """Run until so many responses came, then compare everything since the last check."""
         seen: dict[str, list[int]] = {}
-        for _ in answers:
+        for _ in responses:
             self.rtl.run("o", limit=limit)
-            for records in self.rtl.collect().values():
-                for port, values in records.values.items():
+            for beats in self.rtl.collect().values():
+                for port, values in beats.values.items():
                     seen.setdefault(port, []).extend(values)
-        assert bytes(word & 255 for word in seen["o__payload"]) == b"".join(wire(answer) for answer in answers)
+        assert bytes(word & 255 for word in seen["o__payload"]) == b"".join(map(wire, responses))
         self.compare(seen)
 
     def compare(self, seen: dict[str, list[int]]) -> None:
@@ -89,8 +89,8 @@ class Bench:
     def quiet(self) -> None:
         """Nothing more comes, and the counts are right."""
         self.rtl.advance(20_000)
-        for name, records in self.rtl.collect().items():
-            assert len(records) == 0, name
+        for name, beats in self.rtl.collect().items():
+            assert len(beats) == 0, name
         assert self.rtl.get("frames_good") == self.model.good
         assert self.rtl.get("frames_dropped") == self.model.dropped
 
@@ -110,8 +110,8 @@ def fresh(request):
         found.set(sample_bytes=0, sample_length=64, busy=0, sample_full=0, stuck=0, stall=0)
 
 
-def request(opcode: int, payload: bytes = b"", sequence: int = 0x5A) -> bytes:
-    return bytes([sequence, opcode]) + payload
+def request(kind: int, payload: bytes = b"", sequence: int = 0x5A) -> bytes:
+    return bytes([sequence, kind]) + payload
 
 
 def load_request(store: int, chunk: int, row: int, count: int) -> bytes:
@@ -124,15 +124,15 @@ def sample_request(offset: int, content: bytes) -> bytes:
 
 
 def status(bench: Bench, body: bytes) -> int:
-    """Ask, have the answer compared with the model's, return its status."""
+    """Ask, have the response compared with the model's, return its status."""
     frame = wire(body)
     before = (bench.model.good, bench.model.dropped)
-    answer = bench.model.take(frame[:-1])
-    assert answer is not None, "a good frame"
+    response = bench.model.take(frame[:-1])
+    assert response is not None, "a good frame"
     bench.send(frame)
-    bench.check(answer)
+    bench.check(response)
     assert (bench.model.good, bench.model.dropped) == (before[0] + 1, before[1])
-    return answer[2]
+    return response[2]
 
 
 def test_reads(bench):
@@ -247,8 +247,8 @@ def test_a_core_that_takes_nothing(bench):
 
 
 def test_every_opcode(bench):
-    for opcode in (0, *range(5, 256)):
-        assert status(bench, request(opcode, b"\0\0\1", sequence=opcode)) == OPCODE
+    for kind in (0, *range(5, 256)):
+        assert status(bench, request(kind, b"\0\0\1", sequence=kind)) == UNKNOWN
     bench.quiet()
 
 
@@ -273,26 +273,26 @@ def test_sizes(bench):
 def test_lost_frames(bench):
     """Frames that come while one is acted upon are lost, whole or in part, each counted once."""
     good = wire(request(READ, b"\0\0\x20"))
-    answer = bench.model.take(good[:-1])
+    response = bench.model.take(good[:-1])
     for _ in range(3):
         bench.model.lose()
     bench.send(good + good + b"\5\0" + b"\0\0" + good)  # whole frames, and delimiters alone
-    bench.check(answer)
+    bench.check(response)
     for cut in range(1, len(good) - 1):
         bench.model.take(good[:-1])
         bench.model.lose()
-        bench.send(good + good[:cut])  # its end comes after the answer
-        bench.check(answer)
+        bench.send(good + good[:cut])  # its end comes after the response
+        bench.check(response)
         bench.send(good[cut:])
         assert bench.feed(good) == 1
-    # what comes of a lost frame after the answer is no frame either, even where it looks like one
+    # what comes of a lost frame after the response is no frame either, even where it looks like one
     inside = cobs.decode(wire(request(WRITE, b"\0\1" + bytes(4)))[:-1])
     for junk in (b"\1", b"abc", bytes(range(1, 40))):
         bench.model.take(good[:-1])
         bench.model.lose()
         outside = cobs.encode(junk + inside) + b"\0"
         bench.send(good + outside[: 1 + len(junk)])
-        bench.check(answer)
+        bench.check(response)
         bench.send(outside[1 + len(junk) :])
         assert bench.feed(good) == 1
     bench.quiet()
@@ -357,7 +357,7 @@ def test_fuzz(bench, stall):
     """Runs of damaged frames without a pause, each behind the last, then a good one, which must be answered."""
     generator = bench.random
     bench.set(stall=stall)
-    answers = 0
+    responses = 0
     for _ in range(600 if stall == 0 else 150):
         bench.set(
             sample_bytes=generator.choice([0, 0, 5, 64]),
@@ -367,8 +367,8 @@ def test_fuzz(bench, stall):
         symbols: list[int] = []
         for _ in range(generator.randrange(6)):
             symbols += _spoil(bench, _good(bench))
-        answers += bench.feed([*symbols, *_good(bench)])
-    assert answers >= (600 if stall == 0 else 150)
+        responses += bench.feed([*symbols, *_good(bench)])
+    assert responses >= (600 if stall == 0 else 150)
     bench.quiet()
 
 

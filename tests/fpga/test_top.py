@@ -10,13 +10,13 @@ import pytest
 from cobs import cobs
 
 from ds2ta.errors import FitError
-from ds2ta.fpga.frames import Answer as Status
 from ds2ta.fpga.frames import (
-    Opcode,
-    decode_answer,
+    Request,
+    Status,
     decode_request,
-    encode_answer,
+    decode_response,
     encode_request,
+    encode_response,
     load_payload,
     read_payload,
     sample_payload,
@@ -88,7 +88,7 @@ class Pins:
         found = b""
         while not found.endswith(b"\0"):
             byte = self.read(1)
-            assert byte, f"no answer, or a part of one: {found.hex(' ')}"
+            assert byte, f"no response, or a part of one: {found.hex(' ')}"
             found += byte
         return found
 
@@ -107,35 +107,35 @@ def pins(tiny):
 
 
 def _exchanges() -> list[tuple[bytes, bytes, bytes, bytes]]:
-    """(body, wire) of each request and of its answer, from the page."""
+    """(body, wire) of each request and of its response, from the page."""
     page = (TOP / "docs" / "host-link.md").read_text()
     rows = re.findall(r"^\| ([^|]+) \| ([0-9a-f]{2}(?: [0-9a-f]{2})+) \| ([0-9a-f ]+) \|$", page, re.M)
     frames = [(bytes.fromhex(body), bytes.fromhex(line)) for _, body, line in rows]
-    assert [text.startswith("its answer") for text, _, _ in rows] == [False, True] * (len(rows) // 2)
+    assert [text.startswith("its response") for text, _, _ in rows] == [False, True] * (len(rows) // 2)
     return [(*frames[at], *frames[at + 1]) for at in range(0, len(frames), 2)]
 
 
 def test_the_page_has_every_kind():
-    kinds = {(request[1], answer[2]) for request, _, answer, _ in _exchanges()}
+    kinds = {(request[1], response[2]) for request, _, response, _ in _exchanges()}
     assert kinds == {(1, 0), (2, 0), (3, 0), (4, 5), (9, 1)}
 
 
 @pytest.mark.parametrize("exchange", _exchanges(), ids=lambda exchange: exchange[0].hex())
 def test_the_page_by_other_means(exchange):
     """The bytes of the page are what the `cobs` package, zlib, and the host's codec make of the bodies."""
-    request, request_wire, answer, answer_wire = exchange
-    for body, line in ((request, request_wire), (answer, answer_wire)):
+    request, request_wire, response, answer_wire = exchange
+    for body, line in ((request, request_wire), (response, answer_wire)):
         assert line == cobs.encode(body + zlib.crc32(body).to_bytes(4, "little")) + b"\0"
     assert encode_request(request[0], request[1], request[2:]) == request_wire
-    assert encode_answer(request[0], request[1], answer[2], answer[3:]) == answer_wire
+    assert encode_response(request[0], request[1], response[2], response[3:]) == answer_wire
     found = decode_request(request_wire[:-1])
-    assert (found.sequence, found.opcode, found.payload) == (request[0], request[1], request[2:])
-    found = decode_answer(answer_wire[:-1])
-    assert (found.sequence, found.opcode, found.status, found.payload) == (
+    assert (found.sequence, found.kind, found.payload) == (request[0], request[1], request[2:])
+    found = decode_response(answer_wire[:-1])
+    assert (found.sequence, found.kind, found.status, found.payload) == (
         request[0],
         request[1],
-        answer[2],
-        answer[3:],
+        response[2],
+        response[3:],
     )
 
 
@@ -143,26 +143,26 @@ def test_the_page_by_other_means(exchange):
 def test_the_page_on_the_board(pins, bit):
     pins.bit = bit
     pins.write(b"\0")
-    for _, request, _, answer in _exchanges():
+    for _, request, _, response in _exchanges():
         pins.write(request)
-        assert pins.frame() == answer
+        assert pins.frame() == response
     assert pins.read(1, patience=40 * DIVISOR) == b""
 
 
 def _counts(pins: Pins) -> tuple[int, int]:
     """frames_good, with the one that asks, and frames_dropped."""
-    pins.write(encode_request(0, Opcode.READ, read_payload(REGISTERS["frames_good"].address, 2)))
-    answer = decode_answer(pins.frame()[:-1])
-    assert answer.status == 0
-    return int.from_bytes(answer.payload[:4], "little"), int.from_bytes(answer.payload[4:], "little")
+    pins.write(encode_request(0, Request.READ, read_payload(REGISTERS["frames_good"].address, 2)))
+    response = decode_response(pins.frame()[:-1])
+    assert response.status == 0
+    return int.from_bytes(response.payload[:4], "little"), int.from_bytes(response.payload[4:], "little")
 
 
 def test_a_noisy_line(pins):
     """Bad stop bits, bad bits, cut frames, breaks, glitches, a mistuned sender: each costs the frame that it hits
     and no other, and the counts are exact."""
     generator = random.Random(5)
-    question = encode_request(7, Opcode.READ, read_payload(0, 1))
-    answer = wire(b"\x07\x81\0D2TA")
+    question = encode_request(7, Request.READ, read_payload(0, 1))
+    response = wire(b"\x07\x81\0D2TA")
     good, dropped = _counts(pins)
     for turn in range(40):
         pins.bit = generator.choice([DIVISOR - 1, DIVISOR, DIVISOR + 1])
@@ -193,19 +193,19 @@ def test_a_noisy_line(pins):
             pins.write(b"\0\0\0")
             lost = 0
         pins.write(question)
-        assert pins.frame() == answer
+        assert pins.frame() == response
         good, dropped = good + 1, dropped + lost
         assert _counts(pins) == (good + 1, dropped), kind
         good += 1
 
 
 def test_requests_without_a_pause(pins):
-    """A request behind another, before its answer: lost and counted. The line is clean again behind it."""
+    """A request behind another, before its response: lost and counted. The line is clean again behind it."""
     pins.bit = DIVISOR
-    question = encode_request(9, Opcode.READ, read_payload(REGISTERS["machine"].address, 32))
+    question = encode_request(9, Request.READ, read_payload(REGISTERS["machine"].address, 32))
     good, dropped = _counts(pins)
     pins.write(question + question)
-    pins.rtl.advance(200 * 10 * DIVISOR)  # the answer goes by, most of it already has
+    pins.rtl.advance(200 * 10 * DIVISOR)  # the response goes by, most of it already has
     assert _counts(pins) == (good + 2, dropped + 1)
 
 
@@ -220,11 +220,11 @@ def board(pins, tiny):
 def test_images(board, pins, tiny):
     """A network, loaded and run: logits and classes."""
     images = tiny.samples[:3]
-    for image, answer in zip(images, board.infer(images), strict=True):
+    for image, result in zip(images, board.infer(images), strict=True):
         logits = slow.run(tiny, image)["logits"]
-        assert list(answer.logits) == logits.tolist()
-        assert answer.class_index == int(logits.argmax())
-        assert answer.trusted
+        assert list(result.logits) == logits.tolist()
+        assert result.class_index == int(logits.argmax())
+        assert result.trusted
     assert not pins.rtl.get("busy")
     assert not pins.rtl.get("error")
 
@@ -234,16 +234,16 @@ def test_a_sample_in_parts(board, tiny):
     data = sample_bytes(tiny, tiny.samples[4]).tobytes()
 
     def sample(offset: int, content: bytes) -> Status:
-        return board.ask(Opcode.SAMPLE, sample_payload(offset, content), "sample", accept=tuple(Status)).status
+        return board.ask(Request.SAMPLE, sample_payload(offset, content), "sample", accept=tuple(Status)).status
 
     (before,) = board.read("result_number")
     assert sample(0, data[:20]) == Status.OK
-    assert sample(0, data[:20]) == Status.OK  # its answer was lost
+    assert sample(0, data[:20]) == Status.OK  # its response was lost
     assert board.read("sample_bytes") == [20]
     assert sample(19, data[19:40]) == Status.OFFSET
     assert sample(21, data[21:40]) == Status.OFFSET
     assert sample(20, data[20:] + b"\0") == Status.OFFSET
-    refused = board.ask(Opcode.LOAD, load_payload(0, 0, 0, b"\0\0"), "loading", accept=(Status.BUSY,))
+    refused = board.ask(Request.LOAD, load_payload(0, 0, 0, b"\0\0"), "loading", accept=(Status.BUSY,))
     assert refused.status == Status.BUSY
     assert sample(20, data[20:]) == Status.OK
     board.wait(lambda now: now["result_valid"] and not now["busy"], "the result")

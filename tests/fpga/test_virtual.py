@@ -19,8 +19,8 @@ from host_tools import check
 from ds2ta.commands import main as cli
 from ds2ta.errors import FitError
 from ds2ta.files import model_path
-from ds2ta.fpga.exchange import NoAnswerError
-from ds2ta.fpga.frames import Opcode, sample_payload
+from ds2ta.fpga.exchange import NoResponseError
+from ds2ta.fpga.frames import Request, sample_payload
 from ds2ta.fpga.host import Board, UntrustedError
 from ds2ta.gateware.samples import sample_bytes
 from ds2ta.golden import slow
@@ -125,7 +125,7 @@ def test_garbage(board, virtual, tiny, machine):
 def test_wrong_baud_rate(virtual, tiny, machine):
     with (
         Board.open(virtual.device, baud=115_200, timeout=0.2, attempts=2) as board,
-        pytest.raises(NoAnswerError, match="is the baud rate that of its build"),
+        pytest.raises(NoResponseError, match="is the baud rate that of its build"),
     ):
         board.identify()
     with Board.open(virtual.device, timeout=5) as board:
@@ -138,7 +138,7 @@ def test_a_sample_left_in_the_middle(reset, board, tiny, machine):
     """By a driver that resets, and by one that simply goes."""
     board.load(tiny)
     data = sample_bytes(tiny, tiny.samples[3]).tobytes()
-    board.ask(Opcode.SAMPLE, sample_payload(0, data[:30]), "half a sample")
+    board.ask(Request.SAMPLE, sample_payload(0, data[:30]), "half a sample")
     assert board.status()["sample_open"]
     assert board.read("sample_bytes") == [30]
     if reset:
@@ -294,9 +294,9 @@ def test_demo(ds2ta, monkeypatch):
 
     def other(model, sample):
         """Golden itself is wrong about one logit of the second image."""
-        taps = honest(model, sample)
-        taps["logits"][9] += bool(np.array_equal(sample, model.samples[1]))
-        return taps
+        trace = honest(model, sample)
+        trace["logits"][9] += bool(np.array_equal(sample, model.samples[1]))
+        return trace
 
     monkeypatch.setattr(slow, "run", other)
     code, out, _ = ds2ta("demo", "--images", 3)

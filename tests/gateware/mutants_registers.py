@@ -80,7 +80,7 @@ MUTANTS = [
     },
     {
         "file": "gateware/register_file.py",
-        "old": "with m.Elif(~record.enable):",
+        "old": "with m.Elif(~keep.enable):",
         "new": "with m.Else():",
         "test": "tests/gateware/test_register_file.py::test_bench[2-8-32-32-6-1-300]",
         "why": "a write is lost to a logit in the same cycle",

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ds2ta.gateware.machine import Machine
-from ds2ta.gateware.program import Instruction, Opcode, Residual
+from ds2ta.gateware.program import Instruction, Opcode
+from ds2ta.hw.residual import ResidualMode
 from ds2ta.network import Network
 
 __all__ = ["Pass", "ShadowBanks", "expected_passes"]
@@ -214,7 +215,7 @@ class ShadowBanks:
         machine = self.machine
         rows = 1 if wanted.opcode == Opcode.POOL else -(-i.drain_groups * machine.drain_lanes // machine.row_lanes)
         tile_groups = 1 if wanted.opcode == Opcode.POOL else machine.lanes // machine.row_lanes
-        mode = Residual.STORE if not wanted.joins else Residual[self.network.residual.upper()]
+        mode = ResidualMode.STORE if not wanted.joins else ResidualMode[self.network.residual.upper()]
         assert i.residual == mode
         if wanted.joins:  # the residual unit has the read port of bank B, so the pass itself reads bank A
             assert (i.source_bank, i.target_bank, i.mirror) == (0, 1, False)
@@ -224,7 +225,7 @@ class ShadowBanks:
                 for row in range(rows):
                     at = (i.target + position * i.target_pitch + tile * i.tile_pitch + row) % self.space
                     group = tile * tile_groups + row
-                    for plane in range(i.planes_out if mode == Residual.ADD else 1):
+                    for plane in range(i.planes_out if mode == ResidualMode.ADD else 1):
                         address = (at + plane * i.plane_pitch) % self.space
                         if wanted.joins and plane < i.planes_in:
                             self._read(i.target_bank, address, (wanted.joins, position, plane, group), wanted.name)

@@ -52,6 +52,6 @@ def test_loadable_stores():
     with RtlNetwork(model, machine) as rtl:
         for sample in model.samples[:3]:
             wanted = slow.run(model, sample)
-            found = rtl.run(sample, taps=True)
-            assert first_difference(model, wanted, found.taps | {"logits": found.logits}) is None
+            found = rtl.run(sample, trace=True)
+            assert first_difference(model, wanted, found.trace | {"logits": found.logits}) is None
             assert found.passes == predict(rtl.program, machine, sample, wanted)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ds2ta.gateware.attention_cycles import attention_cycles
 from ds2ta.golden import slow
 from ds2ta.hw.attention import AttentionUnit
-from ds2ta.sim.rows import plane_rows, row_bits
+from ds2ta.sim.spike_rows import plane_rows, row_bits
 
 ROW = {"row_lanes": 8, "channels": 8}
 

@@ -10,7 +10,8 @@ import pytest
 from amaranth.utils import ceil_log2
 
 from ds2ta.gateware.machine import Machine
-from ds2ta.gateware.program import Instruction, Opcode, Residual, instruction_layout
+from ds2ta.gateware.program import Instruction, Opcode, instruction_layout
+from ds2ta.hw.residual import ResidualMode
 
 PAGE = (Path(__file__).parents[2] / "docs" / "layer-program.md").read_text()
 FIELDS = re.findall(r"^\| `(\w+)` \| `(.*?)` \| .+ \|$", PAGE, re.M)
@@ -52,7 +53,7 @@ def test_opcodes_and_modes():
     assert {name: int(code) for name, code in opcodes} == {code.name: code.value for code in Opcode}
     residual = next(line for line in PAGE.splitlines() if line.startswith("| `residual` "))
     modes = re.findall(r"(\d) `([A-Z]+)`", residual)
-    assert {name: int(code) for code, name in modes} == {mode.name: mode.value for mode in Residual}
+    assert {name: int(code) for code, name in modes} == {mode.name: mode.value for mode in ResidualMode}
 
 
 def test_example():

@@ -17,8 +17,8 @@ MUTANTS = [
     },
     {
         "file": "golden/operations.py",
-        "old": 'kept[:, block] = np.count_nonzero(taps[f"block.{block}.denoised"], axis=(1, 2, 3, 4))',
-        "new": 'kept[:, block] = np.count_nonzero(taps[f"block.{block}.score"], axis=(1, 2, 3, 4))',
+        "old": 'kept[:, block] = np.count_nonzero(trace[f"block.{block}.denoised"], axis=(1, 2, 3, 4))',
+        "new": 'kept[:, block] = np.count_nonzero(trace[f"block.{block}.score"], axis=(1, 2, 3, 4))',
         "test": "tests/golden/test_sparsity.py::test_counts_are_those_of_the_slow_model",
         "why": "the map after NSAD is that before it",
     },

@@ -188,7 +188,7 @@ def test_attention_threshold_folds_the_scale():
 
 def test_labels_of_taps_are_those_of_the_integer_model():
     model = random_model.random_model(np.random.default_rng(0), depth=2, max_dim=16)
-    integer = IntegerNetwork(model).run(model.samples, taps=True)
+    integer = IntegerNetwork(model).run(model.samples, trace=True)
     taps = {}
     network = FloatNetwork(network=model.network, config=TrainingConfig())
     network.eval()(torch.from_numpy(model.samples), taps=taps)

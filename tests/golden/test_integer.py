@@ -1,4 +1,4 @@
-"""golden/integer.py equals golden/slow.py at every tap, and refuses what is no sample."""
+"""golden/integer.py equals golden/slow.py in every tensor, and refuses what is no sample."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ SMALL = {"max_dim": 16, "max_hidden": 24, "max_positions": 64, "samples": 2}
 
 
 def assert_equal_to_slow(model) -> None:
-    found = IntegerNetwork(model).run(model.samples, taps=True, inner=True)
+    found = IntegerNetwork(model).run(model.samples, trace=True, inner=True)
     for index, sample in enumerate(model.samples):
         wanted = slow.run(model, sample, inner=True)
         assert set(found) == set(wanted)
@@ -78,15 +78,15 @@ def test_reduced_matmul_precision_is_not_trusted():
 
 
 def test_batches_do_not_mix():
-    """More samples than one chunk holds, in two orders: every sample keeps its own logits and taps."""
+    """More samples than one chunk holds, in two orders: every sample keeps its own logits and trace."""
     model = random_model.random_model(np.random.default_rng(11), kind="image", **SMALL)
     rng = np.random.default_rng(0)
     shape = (CHUNK + 7, *model.network.sample_shape)
     samples = rng.integers(0, 1 << model.network.input.bits, shape).astype(np.uint8)
     network = IntegerNetwork(model)
-    together = network.run(samples, taps=True)
+    together = network.run(samples, trace=True)
     order = rng.permutation(len(samples))
-    shuffled = network.run(torch.from_numpy(samples[order]), taps=True)
+    shuffled = network.run(torch.from_numpy(samples[order]), trace=True)
     for name, value in together.items():
         np.testing.assert_array_equal(value[order].numpy(), shuffled[name].numpy(), err_msg=name)
     alone = network.run(samples[5:6])

@@ -1,4 +1,4 @@
-"""Operations and events of every layer against a count in plain Python over the slow model's taps."""
+"""Operations and events of every layer against a count in plain Python over the slow model's trace."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ SHAPES = {
 
 
 def sources(network: Network) -> dict[str, str]:
-    """Layer -> the tap that feeds it, from the paper's figure and not from the code."""
+    """Layer -> the tensor that feeds it, from the paper's figure and not from the code."""
     found, at = {}, "input"
     for i, conv in enumerate(network.stem):
         found[f"stem.{i}"] = at
@@ -71,20 +71,20 @@ def test_every_layer(shape):
     model = random_model(np.random.default_rng(7), max_dim=16, max_positions=64, **SHAPES[shape])
     network, activity = model.network, measure(model, model.samples)
     for number, sample in enumerate(model.samples):
-        taps = slow.run(model, sample) | {"input": slow.encode(model, sample)}
+        trace = slow.run(model, sample) | {"input": slow.encode(model, sample)}
         for spec in network.layers():
             found = (activity.operations[spec.name][number], activity.events[spec.name][number])
-            wanted = brute(model, taps[sources(network)[spec.name]], spec, limit(model, spec.name))
+            wanted = brute(model, trace[sources(network)[spec.name]], spec, limit(model, spec.name))
             assert (*found, activity.dense[spec.name]) == wanted, spec.name
         for block in range(network.depth):
             at = f"block.{block}"
-            kept = int(np.count_nonzero(taps[f"{at}.denoised"]))
+            kept = int(np.count_nonzero(trace[f"{at}.denoised"]))
             every = network.time_steps * network.tokens**2 * network.embed_dim
             assert activity.events[f"{at}.attn"][number] == kept
             assert activity.operations[f"{at}.attn"][number] == kept * network.head_dim
             assert activity.operations[f"{at}.score"][number] == every
             assert activity.dense[f"{at}.attn"] == activity.dense[f"{at}.score"] == every
-        np.testing.assert_array_equal(activity.logits[number], taps["logits"])
+        np.testing.assert_array_equal(activity.logits[number], trace["logits"])
 
 
 def test_chunks_and_other_samples_change_nothing(monkeypatch):

@@ -81,12 +81,12 @@ def test_another_process_and_another_taste_give_the_same_bytes(kind, tmp_path):
 
 def test_maps_are_those_of_the_slow_model(events):
     network, sample = events.network, events.samples[1]
-    taps = slow.run(events, sample)
-    found = head_maps(network, {name: value[None] for name, value in taps.items()}, 1)
+    trace = slow.run(events, sample)
+    found = head_maps(network, {name: value[None] for name, value in trace.items()}, 1)
     height, width = network.grid
     for head, maps in enumerate(found):
         for name in ("score", "denoised"):
-            whole = taps[f"block.1.{name}"]
+            whole = trace[f"block.1.{name}"]
             for y in range(height):
                 for x in range(width):
                     column = [
@@ -95,8 +95,8 @@ def test_maps_are_those_of_the_slow_model(events):
                         for query in range(network.tokens)
                     ]
                     assert getattr(maps, name)[y, x] == pytest.approx(sum(column) / len(column))
-        assert maps.score_zeros == pytest.approx(np.mean(taps["block.1.score"][:, head] == 0))
-        assert maps.denoised_zeros == pytest.approx(np.mean(taps["block.1.denoised"][:, head] == 0))
+        assert maps.score_zeros == pytest.approx(np.mean(trace["block.1.score"][:, head] == 0))
+        assert maps.denoised_zeros == pytest.approx(np.mean(trace["block.1.denoised"][:, head] == 0))
 
 
 def test_shares_of_scores_are_those_of_the_slow_model(events):

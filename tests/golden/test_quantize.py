@@ -37,15 +37,15 @@ def lively(seed: int, config: dict | None = None, **changes) -> FloatNetwork:
 
 def assert_same_spikes(network: FloatNetwork, samples: torch.Tensor) -> None:
     model = quantize(network, samples=samples.numpy(), labels=labels(samples))
-    integer = IntegerNetwork(model).run(samples, taps=True)
-    taps = {}
+    integer = IntegerNetwork(model).run(samples, trace=True)
+    trace = {}
     with torch.no_grad():
-        logits = network(samples, taps=taps)
-    for name, value in taps.items():
+        logits = network(samples, trace=trace)
+    for name, value in trace.items():
         np.testing.assert_array_equal(value.numpy(), integer[name].numpy(), err_msg=name)
     assert (logits.argmax(1) == integer["logits"].argmax(1)).all()
     assert all(
-        0 < taps[name].mean() < 1 for name in ("stem.0", "stem.1", "block.0.q", "block.0.attn", "block.1.fc1")
+        0 < trace[name].mean() < 1 for name in ("stem.0", "stem.1", "block.0.q", "block.0.attn", "block.1.fc1")
     )
 
 
@@ -61,7 +61,7 @@ def assert_same_spikes(network: FloatNetwork, samples: torch.Tensor) -> None:
     ],
 )
 def test_quantized_forward_is_the_integer_model(changes, config, seed):
-    """Quantization-aware evaluation (float64) and the exported integers: equal at every tap."""
+    """Quantization-aware evaluation (float64) and the exported integers: equal in every tensor."""
     network = lively(seed, config={"initial_tau": seed * 1.7, **config}, **changes)
     assert_same_spikes(network.double().eval().quantize(True), batch(network, 40, seed=9))
 
@@ -160,7 +160,7 @@ NARROW = {"max_dim": 16, "max_hidden": 16, "samples": 3, "bits": 4, "tau": (0, 2
 
 
 def test_settled_channels_change_nothing_but_numbers():
-    """Channels that can never or must always fire are rewritten; every tap stays, on random models made extreme."""
+    """Channels that can never or must always fire are rewritten; no tensor changes, on random extreme models."""
     rewritten = 0
     for seed in range(8):
         model = random_model.random_model(np.random.default_rng(seed), **NARROW)
@@ -169,7 +169,7 @@ def test_settled_channels_change_nothing_but_numbers():
                 layer.threshold[0] = 10**9 if index % 2 else 1
                 layer.bias[0] = 0 if index % 2 else 10**9
         settled = settle_channels(model)
-        found, wanted = (IntegerNetwork(m).run(model.samples, taps=True) for m in (settled, model))
+        found, wanted = (IntegerNetwork(m).run(model.samples, trace=True) for m in (settled, model))
         for name, value in wanted.items():
             assert torch.equal(found[name], value), name
         for name, layer in settled.synapses.items():

@@ -1,4 +1,4 @@
-"""The slow golden model's whole network: plain-Python neurons from the taps, metamorphoses, refusals."""
+"""The slow golden model's whole network: plain-Python neurons from the trace, metamorphoses, refusals."""
 
 import dataclasses
 
@@ -18,7 +18,7 @@ sums = st.lists(st.integers(-3000, 3000), min_size=1, max_size=12)
 
 
 def sources(model: IntegerModel) -> dict[str, str]:
-    """Layer -> the tap that feeds it, from the paper's figure and not from the code."""
+    """Layer -> the tensor that feeds it, from the paper's figure and not from the code."""
     found, at = {}, "input"
     for i, conv in enumerate(model.network.stem):
         found[f"stem.{i}"] = at
@@ -35,14 +35,14 @@ def sources(model: IntegerModel) -> dict[str, str]:
 @QUICK
 @given(models(), st.integers(0, 2**32 - 1))
 def test_single_neurons_recomputed_in_plain_python(model: IntegerModel, seed: int):
-    """One random neuron of every layer, from the tap that feeds it, with Python integers and no array operation."""
+    """One random neuron of every layer, from the tensor that feeds it, with Python integers alone."""
     rng, network = np.random.default_rng(seed), model.network
-    taps = slow.run(model, model.samples[0], inner=True)
-    taps["input"] = slow.encode(model, model.samples[0])
+    trace = slow.run(model, model.samples[0], inner=True)
+    trace["input"] = slow.encode(model, model.samples[0])
     for name, source in sources(model).items():
         if name == "head":
             continue
-        layer, x = model.synapses[name], taps[source]
+        layer, x = model.synapses[name], trace[source]
         k = int(rng.integers(0, layer.spec.outputs))
         y, z = int(rng.integers(0, layer.spec.height)), int(rng.integers(0, layer.spec.width))
         token, width = y * layer.spec.width + z, layer.spec.width
@@ -65,49 +65,49 @@ def test_single_neurons_recomputed_in_plain_python(model: IntegerModel, seed: in
             U = V - -(-V // 2**network.leak_shift) + current + int(layer.bias[k])
             spike = int(layer.threshold[k]) <= U
             V = 0 if spike else U
-            assert taps[f"{name}.sum"][t][at] == sums[t]
-            assert taps[f"{name}.membrane"][t][at] == U
-            assert taps[name][t][at] == spike
+            assert trace[f"{name}.sum"][t][at] == sums[t]
+            assert trace[f"{name}.membrane"][t][at] == U
+            assert trace[name][t][at] == spike
 
 
 @QUICK
 @given(models())
 def test_joins_attention_and_logits_follow_from_the_taps(model: IntegerModel):
     network = model.network
-    taps = slow.run(model, model.samples[-1], inner=True)
+    trace = slow.run(model, model.samples[-1], inner=True)
     last_conv = sources(model)["rpe"]
-    stream = taps[last_conv].reshape(network.time_steps, network.embed_dim, -1).swapaxes(1, 2)
+    stream = trace[last_conv].reshape(network.time_steps, network.embed_dim, -1).swapaxes(1, 2)
 
     def joined(x: np.ndarray, s: np.ndarray) -> np.ndarray:
         return np.where((x > 0) | (s > 0), 1, 0) if network.residual == "or" else x.astype(int) + s
 
-    assert np.array_equal(taps["embed"], joined(stream, taps["rpe"]))
-    x = taps["embed"]
+    assert np.array_equal(trace["embed"], joined(stream, trace["rpe"]))
+    x = trace["embed"]
     for b in range(network.depth):
         at = f"block.{b}."
-        assert np.array_equal(taps[at + "x1"], joined(x, taps[at + "proj"]))
-        assert np.array_equal(taps[at + "x2"], joined(taps[at + "x1"], taps[at + "fc2"]))
-        x = taps[at + "x2"]
-        q, k, v = (taps[at + part].astype(int) for part in "qkv")
+        assert np.array_equal(trace[at + "x1"], joined(x, trace[at + "proj"]))
+        assert np.array_equal(trace[at + "x2"], joined(trace[at + "x1"], trace[at + "fc2"]))
+        x = trace[at + "x2"]
+        q, k, v = (trace[at + part].astype(int) for part in "qkv")
         grouped = (network.time_steps, network.tokens, network.heads, network.head_dim)
         S = np.einsum("tihc,tjhc->thij", q.reshape(grouped), k.reshape(grouped))
-        assert np.array_equal(taps[at + "score"], S)
+        assert np.array_equal(trace[at + "score"], S)
         A = np.zeros_like(S)
         for h in range(network.heads):
             for s in range(1, network.head_dim + 1):
                 A[:, h][S[:, h] == s] = model.denoisers[b][h, s - 1]
-        assert np.array_equal(taps[at + "denoised"], A)
+        assert np.array_equal(trace[at + "denoised"], A)
         Y = np.einsum("thij,tjhc->tihc", A, v.reshape(grouped)).reshape(v.shape)
-        assert np.array_equal(taps[at + "attn.sum"], Y)
-        fired = taps[at + "attn.membrane"] >= model.attention_threshold[b]
-        assert np.array_equal(taps[at + "attn"], fired)
-        assert np.array_equal(taps[at + "attn.membrane"][0], Y[0])
+        assert np.array_equal(trace[at + "attn.sum"], Y)
+        fired = trace[at + "attn.membrane"] >= model.attention_threshold[b]
+        assert np.array_equal(trace[at + "attn"], fired)
+        assert np.array_equal(trace[at + "attn.membrane"][0], Y[0])
     head = model.synapses["head"]
     counts = [int(x[:, :, c].sum(dtype=int)) for c in range(network.embed_dim)]
     for o in range(network.classes):
         expected = int(head.bias[o]) + sum(int(w) * n for w, n in zip(head.weight[o], counts, strict=True))
-        assert taps["logits"][o] == expected
-    assert np.array_equal(taps["head.sum"].sum(axis=(0, 1)) + head.bias, taps["logits"])
+        assert trace["logits"][o] == expected
+    assert np.array_equal(trace["head.sum"].sum(axis=(0, 1)) + head.bias, trace["logits"])
 
 
 @QUICK
@@ -129,17 +129,17 @@ def test_taps_have_their_names_shapes_and_types(model: IntegerModel):
         shapes |= {f"block.{b}.fc1": (T, N, network.hidden_dim)}
         shapes |= {f"block.{b}.{part}": (T, N, D) for part in ("fc2", "x2")}
     shapes["logits"] = (network.classes,)
-    taps = slow.run(model, model.samples[0])
-    assert list(taps) == list(shapes)
+    trace = slow.run(model, model.samples[0])
+    assert list(trace) == list(shapes)
     for name, shape in shapes.items():
-        assert taps[name].shape == shape, name
+        assert trace[name].shape == shape, name
         wide = name.rsplit(".", 1)[-1] in ("score", "denoised", "logits")
-        assert taps[name].dtype == (np.int64 if wide else np.uint8), name
+        assert trace[name].dtype == (np.int64 if wide else np.uint8), name
     inner = slow.run(model, model.samples[0], inner=True)
     layers = [*model.synapses, *(f"block.{b}.attn" for b in range(network.depth))]
     extra = {f"{name}.sum" for name in layers} | {f"{name}.membrane" for name in layers if name != "head"}
-    assert set(inner) == set(taps) | extra
-    assert all(np.array_equal(inner[name], taps[name]) for name in taps)
+    assert set(inner) == set(trace) | extra
+    assert all(np.array_equal(inner[name], trace[name]) for name in trace)
 
 
 # metamorphoses
@@ -155,9 +155,9 @@ def changed(model: IntegerModel, name: str, **fields: object) -> IntegerModel:
 def test_zero_input_without_positive_bias_is_silence(model: IntegerModel):
     for name in [name for name in model.synapses if name != "head"]:
         model = changed(model, name, bias=np.minimum(model.synapses[name].bias, 0))
-    taps = slow.run(model, np.zeros_like(model.samples[0]))
-    assert not any(value.any() for name, value in taps.items() if name != "logits")
-    assert np.array_equal(taps["logits"], model.synapses["head"].bias)
+    trace = slow.run(model, np.zeros_like(model.samples[0]))
+    assert not any(value.any() for name, value in trace.items() if name != "logits")
+    assert np.array_equal(trace["logits"], model.synapses["head"].bias)
 
 
 @QUICK
@@ -205,15 +205,15 @@ def test_permuted_heads_give_the_same_network(model: IntegerModel, random: objec
 @QUICK
 @given(models(depth=(1, 2), nsad=False))
 def test_identity_tables_leave_the_map_as_it_is(model: IntegerModel):
-    taps = slow.run(model, model.samples[0])
+    trace = slow.run(model, model.samples[0])
     for b in range(model.network.depth):
-        assert np.array_equal(taps[f"block.{b}.score"], taps[f"block.{b}.denoised"])
+        assert np.array_equal(trace[f"block.{b}.score"], trace[f"block.{b}.denoised"])
 
 
 @QUICK
 @given(models(time_steps=(2, 8)))
 def test_fewer_steps_see_a_prefix(model: IntegerModel):
-    """Everything is causal: the same network run for fewer steps has the same taps up to there."""
+    """Everything is causal: the same network run for fewer steps has the same trace up to there."""
     network, steps = model.network, model.network.time_steps - 1
     shorter = dataclasses.replace(model, network=network.model_copy(update={"time_steps": steps}))
     sample = model.samples[0]

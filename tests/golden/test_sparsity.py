@@ -15,10 +15,10 @@ def test_counts_are_those_of_the_slow_model(seed):
     model = random_model(np.random.default_rng(seed), depth=2, time_steps=3, nsad=True)
     network = model.network
     activity = measure(model, model.samples)
-    taps = [slow.run(model, sample) for sample in model.samples]
+    trace = [slow.run(model, sample) for sample in model.samples]
     for row in attention_sparsity(network, activity):
         for name, counts in (("score", activity.scored), ("denoised", activity.kept)):
-            maps = [found[f"block.{row.block}.{name}"] for found in taps]
+            maps = [found[f"block.{row.block}.{name}"] for found in trace]
             assert counts[:, row.block].tolist() == [sum(value != 0 for value in m.ravel()) for m in maps]
             assert getattr(row, name) == pytest.approx(np.mean([(m == 0).mean() for m in maps]))
         assert row.denoised >= row.score > 0  # a score of 0 stays 0

@@ -141,26 +141,26 @@ def test_threads_and_determinism_are_restored():
     assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before
 
 
-def word_ratios(model, taps) -> dict[str, float]:
+def word_ratios(model, trace) -> dict[str, float]:
     """Share of non-zero spike words at the input of each layer that is fed by spikes, over all bit planes that the
-    hardware keeps of an `add` residual. `taps` are those of the integer model: uint8, time second."""
+    hardware keeps of an `add` residual. `trace` is that of the integer model: uint8, time second."""
     fed, found = layer_inputs(model.network), {}
     for layer in widths(model).layers:
         if layer.name in fed:
-            value = taps[fed[layer.name]].numpy()
+            value = trace[fed[layer.name]].numpy()
             planes = [np.bitwise_or.reduce(value >> plane & 1, axis=1) for plane in range(layer.shift + 1)]
             found[layer.name] = float(np.mean(planes))
     return found
 
 
 def test_work_share_and_word_ratios_agree_on_binary_spikes(whole):
-    """Two counts of the same thing, one differentiable and one on integer taps (`or`: no bit planes)."""
+    """Two counts of the same thing, one differentiable and one on an integer trace (`or`: no bit planes)."""
     network = NETWORK.model_copy(update={"residual": "or"})
     done = train(network, CONFIG.model_copy(update={"epochs_float": 1}), stop_after=1)
     data = load_data("digits")
     model = quantize(done.network, samples=data.test_samples[:64], labels=data.test_labels[:64])
-    taps = IntegerNetwork(model).run(model.samples, taps=True)
-    ratios = word_ratios(model, taps)
+    trace = IntegerNetwork(model).run(model.samples, trace=True)
+    ratios = word_ratios(model, trace)
     assert set(ratios) == set(layer_inputs(network)) == {layer.name for layer in network.layers()[1:-1]}
     specs = {spec.name: spec for spec in network.layers()}
     costs = {
@@ -173,19 +173,19 @@ def test_work_share_and_word_ratios_agree_on_binary_spikes(whole):
     }
     costs = {name: cost for name, cost in costs.items() if not name.endswith(".proj")}
     wanted = sum(ratios[name] * costs[name] for name in costs) / sum(costs.values())
-    share = work_share(network, {name: tap.double() for name, tap in taps.items()})
+    share = work_share(network, {name: value.double() for name, value in trace.items()})
     assert share.item() == pytest.approx(wanted)
     assert 0 < share.item() < 1
 
 
 def test_work_share_counts_words_not_steps():
-    taps = {name: torch.zeros(1, 2, 16, 16) for name in ("embed", "block.0.attn", "block.0.x1", "block.0.fc1")}
-    taps |= {"stem.0.pool": torch.zeros(1, 2, 8, 4, 4), "stem.1.pool": torch.zeros(1, 2, 16, 2, 2)}
-    assert work_share(NETWORK, taps).item() == 0
-    taps["embed"][0, 0, 3, 5] = 1.0
-    once = work_share(NETWORK, taps).item()
-    taps["embed"][0, 1, 3, 5] = 2.0
-    assert work_share(NETWORK, taps).item() == once > 0
+    trace = {name: torch.zeros(1, 2, 16, 16) for name in ("embed", "block.0.attn", "block.0.x1", "block.0.fc1")}
+    trace |= {"stem.0.pool": torch.zeros(1, 2, 8, 4, 4), "stem.1.pool": torch.zeros(1, 2, 16, 2, 2)}
+    assert work_share(NETWORK, trace).item() == 0
+    trace["embed"][0, 0, 3, 5] = 1.0
+    once = work_share(NETWORK, trace).item()
+    trace["embed"][0, 1, 3, 5] = 2.0
+    assert work_share(NETWORK, trace).item() == once > 0
 
 
 @pytest.mark.parametrize("name", ["digits-tiny", "digits-small"])

@@ -6,6 +6,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from ds2ta.computer import computer
 from ds2ta.errors import DataError, Ds2taError, NetworkError
 from ds2ta.golden.data.sets import load_data
 from ds2ta.golden.training import release
@@ -13,7 +14,6 @@ from ds2ta.golden.training.checkpoint import load_checkpoint
 from ds2ta.golden.training.recipe import Preset, TrainingConfig
 from ds2ta.golden.training.release import integer_accuracy, quantize_file, train_preset
 from ds2ta.golden.training.train import train
-from ds2ta.host import hardware
 from ds2ta.modelfile import load_model, model_digest
 from ds2ta.network import network_from_dict
 
@@ -43,7 +43,7 @@ def test_train_preset_and_quantize_file(tmp_path, monkeypatch):
     model = load_model(path)
     about, data = model.provenance, load_data("digits")
     assert about["command"] == "ds2ta train spark --out FOLDER"
-    assert about["hardware"] == f"{hardware()}, 1 thread"
+    assert about["hardware"] == f"{computer()}, 1 thread"
     assert about["date"] == load_checkpoint(checkpoint).progress["date"]
     assert about["integer_accuracy"] == integer_accuracy(model, data.test_samples, data.test_labels)
     assert "held-out accuracy" in screen.getvalue()

@@ -33,7 +33,7 @@ class MemoryShape:
 
     @property
     def contents(self) -> list[int]:
-        """At power-up: the first two thirds of the rows are preset."""
+        """At power-up: the first two thirds of the rows are initialized."""
         generator = random.Random(self.name)
         return [generator.getrandbits(self.width) for _ in range(self.depth * 2 // 3)]
 

@@ -27,7 +27,7 @@ MUTANTS = [
         "old": "if (width < 9 && address[2]) place = place + 4;",
         "new": "if (width < 9 && address[2]) place = place + 3;",
         "test": "tests/sim/test_gates.py::test_memories[ecp5]",
-        "why": "nibbles lie elsewhere than their preset",
+        "why": "nibbles lie elsewhere than their initial values",
     },
     {
         "file": "sim/cells/ecp5.v",

@@ -17,7 +17,7 @@ MUTANTS = [
     },
     {
         "file": "sim/verify.py",
-        "old": "if (first := first_difference(model, wanted, taps)) is not None:",
+        "old": "if (first := first_difference(model, wanted, trace)) is not None:",
         "new": "if (first := first_difference(model, wanted, wanted)) is not None:",
         "test": "tests/sim/test_verify.py::test_a_wrong_spike_is_named",
         "why": "golden is compared with itself",

@@ -27,11 +27,11 @@ def test_the_rtl_counts_kept_entries(run):
     """Against the slow model's maps, entry by entry."""
     model, _, _, rtl = run
     for number, sample in enumerate(model.samples):
-        taps = slow.run(model, sample)
+        trace = slow.run(model, sample)
         for block in range(2):
-            kept = sum(value != 0 for value in taps[f"block.{block}.denoised"].ravel())
+            kept = sum(value != 0 for value in trace[f"block.{block}.denoised"].ravel())
             assert rtl.kept(2)[number, block] == kept
-        assert rtl.logits[number].tolist() == taps["logits"].tolist()
+        assert rtl.logits[number].tolist() == trace["logits"].tolist()
     assert rtl.kept(2).sum() > 0
     assert (rtl.cycles > 0).all()
 

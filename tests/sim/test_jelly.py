@@ -51,18 +51,18 @@ def alive(arithmetic: Arithmetic | None = None) -> FloatNetwork:
     return network
 
 
-def lively(taps: dict) -> None:
-    assert all(0.02 < taps[name].mean() < 0.9 for name in ("stem.1", "block.0.attn", "block.1.q", "block.1.fc2"))
+def lively(trace: dict) -> None:
+    assert all(0.02 < trace[name].mean() < 0.9 for name in ("stem.1", "block.0.attn", "block.1.q", "block.1.fc2"))
 
 
 def test_logits_and_spikes_are_equal():
     ours = alive().double().eval()
-    peer, taps, last = JellySpikformer(ours).double().eval(), {}, []
+    peer, trace, last = JellySpikformer(ours).double().eval(), {}, []
     peer.blocks[-1].register_forward_hook(lambda _module, _inputs, output: last.append(output))
     with torch.no_grad():
-        wanted, found = ours(pictures(), taps=taps), peer(pictures())
-    lively(taps)
-    assert torch.equal(last[0].permute(1, 0, 3, 2), taps["block.1.x2"])
+        wanted, found = ours(pictures(), trace=trace), peer(pictures())
+    lively(trace)
+    assert torch.equal(last[0].permute(1, 0, 3, 2), trace["block.1.x2"])
     torch.testing.assert_close(found, wanted)
 
 
@@ -70,9 +70,9 @@ def test_a_training_step_is_the_same():
     """Fused neurons in float32 beside the peer's registered operation: the pair that is timed."""
     ours = alive(EXACT).train()
     peer = JellySpikformer(ours).train()
-    labels, taps = torch.arange(8) % 7, {}
-    wanted = ours(pictures(), taps=taps)
-    lively(taps)
+    labels, trace = torch.arange(8) % 7, {}
+    wanted = ours(pictures(), trace=trace)
+    lively(trace)
     found = peer(pictures())
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
     for logits in (wanted, found):

@@ -107,16 +107,16 @@ def test_random_networks(named_rtl):
     @given(model=_models(name))
     def agree(model):
         rtl.load(model, waiting=model.samples[0])
-        fast = IntegerNetwork(model).run(model.samples, taps=True)
+        fast = IntegerNetwork(model).run(model.samples, trace=True)
         for number, sample in enumerate(model.samples):
             wanted = slow.run(model, sample)
-            golden = {tap: np.asarray(values)[number] for tap, values in fast.items()}
+            golden = {key: np.asarray(values)[number] for key, values in fast.items()}
             assert set(golden) == set(wanted)
             assert first_difference(model, wanted, golden) is None
-            found = rtl.run(sample, taps=True, limit=1_000_000)
-            taps = found.taps | {"logits": found.logits}
-            assert set(wanted) - set(taps) <= {f"block.{block}.denoised" for block in range(2)}
-            assert first_difference(model, wanted, taps) is None
+            found = rtl.run(sample, trace=True, limit=1_000_000)
+            trace = found.trace | {"logits": found.logits}
+            assert set(wanted) - set(trace) <= {f"block.{block}.denoised" for block in range(2)}
+            assert first_difference(model, wanted, trace) is None
             assert found.class_index == int(np.argmax(wanted["logits"]))
             for block, entries in found.entries.items():
                 assert entries == expected_entries(wanted[f"block.{block}.denoised"])
@@ -140,5 +140,5 @@ def test_one_token_and_one_time_step(pipeline):
     assert (machine.time_steps, machine.max_tokens, machine.bank_rows) == (1, 1, 9)
     for seen in verify(model, machine, model.samples):
         assert seen.difference is None
-    shown = IntegerNetwork(model).run(model.samples, taps=True)
+    shown = IntegerNetwork(model).run(model.samples, trace=True)
     assert len(np.unique(shown["logits"].numpy(), axis=0)) > 1

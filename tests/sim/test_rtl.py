@@ -81,7 +81,7 @@ def test_collect_forgets_and_run_remembers():
         rtl.run("o")  # the last beat has been seen already
         assert rtl.cycle == cycle
         assert len(rtl.collect()["o"]) == 10
-        assert {len(records) for records in rtl.collect().values()} == {0}
+        assert {len(beats) for beats in rtl.collect().values()} == {0}
         with pytest.raises(RtlError, match="stream o: no last beat within 50 cycles"):
             rtl.run("o", limit=50)
         assert rtl.cycle == cycle + 50

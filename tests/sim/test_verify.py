@@ -32,15 +32,15 @@ def test_shipped(name):
     machine = fit(model, **MACHINES[name])
     samples = model.samples[:SAMPLES]
     assert len(samples) == SAMPLES
-    fast = IntegerNetwork(model).run(samples, taps=True)
+    fast = IntegerNetwork(model).run(samples, trace=True)
     recorded = rtl_runs.read_runs().get(name)
     with RtlNetwork(model, machine) as network:
         for number, sample in enumerate(samples):
             wanted = slow.run(model, sample)
-            golden = {tap: np.asarray(values)[number] for tap, values in fast.items()}
+            golden = {key: np.asarray(values)[number] for key, values in fast.items()}
             assert set(golden) == set(wanted)
             assert first_difference(model, wanted, golden) is None
-            found = network.run(sample, taps=True)
+            found = network.run(sample, trace=True)
             assert verify.difference(network, sample, wanted, found) is None
             kept = verify.kept_scores(found.passes)
             for block in range(model.network.depth):
@@ -59,10 +59,10 @@ def tiny():
 
 @pytest.fixture(scope="module")
 def one_run(tiny):
-    """A network with one sample that it has run: (network, sample, golden taps, result)."""
+    """A network with one sample that it has run: (network, sample, golden trace, result)."""
     with RtlNetwork(tiny, fit(tiny, **MACHINES["digits-tiny"])) as network:
         sample = tiny.samples[0]
-        yield network, sample, slow.run(tiny, sample), network.run(sample, taps=True)
+        yield network, sample, slow.run(tiny, sample), network.run(sample, trace=True)
 
 
 def test_equal(one_run):
@@ -70,11 +70,11 @@ def test_equal(one_run):
 
 
 def _flipped(found, name):
-    """The result with one spike of a tap turned round."""
-    tap = found.taps[name].copy()
-    at = tuple(size // 2 for size in tap.shape)
-    tap[at] ^= 1
-    return replace(found, taps=found.taps | {name: tap}), at
+    """The result with one spike of a tensor turned round."""
+    tensor = found.trace[name].copy()
+    at = tuple(size // 2 for size in tensor.shape)
+    tensor[at] ^= 1
+    return replace(found, trace=found.trace | {name: tensor}), at
 
 
 @pytest.mark.parametrize("name", ["stem.0", "stem.2.pool", "block.0.q", "block.0.x2"])
@@ -85,13 +85,13 @@ def test_a_wrong_spike_is_named(one_run, name):
     place = ", ".join(f"{axis} {index}" for axis, index in zip(axes, at, strict=True))
     golden = int(wanted[name][at])
     told = verify.difference(network, sample, wanted, wrong)
-    assert told == f"{name} differs first, at {place}: golden {golden}, rtl {int(wrong.taps[name][at])}"
+    assert told == f"{name} differs first, at {place}: golden {golden}, rtl {int(wrong.trace[name][at])}"
 
 
 def test_a_missing_layer_is_named(one_run):
     network, sample, wanted, found = one_run
-    taps = {name: tap for name, tap in found.taps.items() if name != "rpe"}
-    assert verify.difference(network, sample, wanted, replace(found, taps=taps)).startswith("rpe: ")
+    trace = {name: tensor for name, tensor in found.trace.items() if name != "rpe"}
+    assert verify.difference(network, sample, wanted, replace(found, trace=trace)).startswith("rpe: ")
 
 
 def test_wrong_entries_and_counts_are_named(one_run):
@@ -160,10 +160,10 @@ def test_command_records_what_golden_says(ds2ta, tiny):
     (entry,) = json.loads(rtl_runs.RECORD.read_text())
     machine = fit(tiny, **MACHINES["digits-tiny"])
     program = compile_model(tiny, machine)
-    taps = [slow.run(tiny, sample) for sample in tiny.samples[:4]]  # the first held-out digits
-    passes = [predict(program, machine, sample, tap) for sample, tap in zip(tiny.samples, taps, strict=False)]
+    traces = [slow.run(tiny, sample) for sample in tiny.samples[:4]]  # the first held-out digits
+    passes = [predict(program, machine, sample, trace) for sample, trace in zip(tiny.samples, traces, strict=False)]
     cycles = [total_cycles(item) for item in passes]
-    classes = [int(np.argmax(tap["logits"])) for tap in taps]
+    classes = [int(np.argmax(trace["logits"])) for trace in traces]
     assert (entry["cycles_each"], entry["classes"]) == (cycles, classes)
     assert entry["cycles"] == {"mean": sum(cycles) / 4, "min": min(cycles), "max": max(cycles)}
     assert entry["accuracy"] == 100 * np.mean(classes == tiny.labels[:4])
@@ -172,11 +172,12 @@ def test_command_records_what_golden_says(ds2ta, tiny):
     assert entry["command"] == "ds2ta verify models/digits-tiny.safetensors --samples 4 --record"
     (block,) = entry["blocks"]
     counted = {
-        part: sum(int(np.count_nonzero(tap[f"block.0.{part}"])) for tap in taps) for part in ("score", "denoised")
+        part: sum(int(np.count_nonzero(trace[f"block.0.{part}"])) for trace in traces)
+        for part in ("score", "denoised")
     }
     assert block == {
         "block": 0,
-        "entries": sum(tap["block.0.score"].size for tap in taps),
+        "entries": sum(trace["block.0.score"].size for trace in traces),
         "scores": counted["score"],
         "kept": counted["denoised"],
     }

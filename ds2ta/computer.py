@@ -4,11 +4,11 @@ import os
 import platform
 from pathlib import Path
 
-__all__ = ["hardware"]
+__all__ = ["computer"]
 
 
-def hardware() -> str:
-    """The machine at hand: kind of processor, and how many cores."""
+def computer() -> str:
+    """The computer at hand: kind of processor, and how many cores."""
     kind = platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
