@@ -62,7 +62,7 @@ speed: $(VENV)/test.stamp  ## time training and evaluation side by side with Spi
 	$(BIN)/ds2ta bench-training --threads 1 --threads 2
 
 gatesim: $(VENV)/test.stamp  ## simulate the mapped netlists of the boards' accelerators, record it in docs/gates.json
-	$(BIN)/python -m ds2ta.sim.gatesim
+	$(BIN)/python -m ds2ta.records.gate_runs
 
 docs: $(VENV)/docs.stamp  ## build the documents as pages in build/site/, warnings as errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet

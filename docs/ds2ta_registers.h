@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
 /* Registers of a DS2TA accelerator: word addresses, fields, machine parameters; see registers.md.
-   Written by `python -m ds2ta.gateware.registers docs` from gateware/registers.py: do not edit. */
+   Written by `python -m ds2ta.gateware.register_pages docs` from gateware/registers.py: do not edit. */
 #ifndef DS2TA_REGISTERS_H
 #define DS2TA_REGISTERS_H
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the ds2ta authors
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""From a trained checkpoint to Verilog and its answer: python checkpoint_to_verilog.py [CHECKPOINT] [FOLDER]
+"""From a trained checkpoint to Verilog and its result: python checkpoint_to_verilog.py [CHECKPOINT] [FOLDER]
 
 Without arguments it takes the float checkpoint of `cifar-ecp5` and puts it on a small machine of 16 lanes.
 """
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from ds2ta.files import MODELS, model_path
-from ds2ta.gateware.compiler import compile_model, fit
+from ds2ta.gateware.compiler import fit
 from ds2ta.gateware.cycles import predict, total_cycles
 from ds2ta.gateware.export import export
 from ds2ta.golden import slow
@@ -36,18 +36,17 @@ model = quantize(
 )
 
 # The smallest machine of so many lanes that holds this model, with the model in its RAMs; the program for it.
-machine = fit(model, lanes=16, row_lanes=8, drain_lanes=4, weights="ram", tables="ram")
-program = compile_model(model, machine)
+machine, program = fit(model, lanes=16, row_lanes=8, drain_lanes=4, weights="ram", tables="ram")
 wanted = slow.run(model, samples[0])
 cycles = total_cycles(predict(program, machine, samples[0], wanted))
 sidecar = export(model, machine, program, folder, predicted=[cycles])
 print(f"{folder}: {len(sidecar['files'])} files, top {sidecar['top']}, SHA-256 {sidecar['sha256'][:16]}")
 
 # The same Verilog in a simulator, behind a small C++ program.
-with RtlNetwork(model, machine) as rtl:
-    answer = rtl.run(samples[0])
-print(f"class {answer.class_index}, label {labels[0]}, {answer.cycles} cycles, {cycles} predicted")
-print(f"logits of the Verilog {answer.logits.tolist()}")
+with RtlNetwork(model, machine, program=program) as rtl:
+    result = rtl.run(samples[0])
+print(f"class {result.class_index}, label {labels[0]}, {result.cycles} cycles, {cycles} predicted")
+print(f"logits of the Verilog {result.logits.tolist()}")
 print(f"logits of golden      {wanted['logits'].tolist()}")
-if answer.logits.tolist() != wanted["logits"].tolist() or answer.cycles != cycles:
+if result.logits.tolist() != wanted["logits"].tolist() or result.cycles != cycles:
     sys.exit("the Verilog differs from golden")

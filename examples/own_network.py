@@ -53,8 +53,8 @@ right = classify(IntegerNetwork(model).run(data.test_samples)) == data.test_labe
 print(f"{100 * right.mean():.1f} % of {len(right)} held-out digits, as integers of {recipe.bits} bits")
 
 # A machine that holds it, and its Verilog in a simulator: every layer that it shows must be golden's.
-machine = fit(model, lanes=8, row_lanes=8, drain_lanes=4)
-with RtlNetwork(model, machine) as rtl:
+machine, program = fit(model, lanes=8, row_lanes=8, drain_lanes=4)
+with RtlNetwork(model, machine, program=program) as rtl:
     for number, sample in enumerate(model.samples[:2]):
         result, wanted = rtl.run(sample, trace=True), slow.run(model, sample)
         differ = [name for name, spikes in result.trace.items() if (spikes != wanted[name]).any()]

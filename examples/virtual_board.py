@@ -25,7 +25,7 @@ with contextlib.ExitStack() as stack:
     if len(sys.argv) > 1:
         device = sys.argv[1]
     else:
-        machine = fit(model, **MACHINES["digits-tiny"] | ICE40 | {"tables": "ram"})
+        machine, _ = fit(model, **MACHINES["digits-tiny"] | ICE40 | {"tables": "ram"})
         device = stack.enter_context(VirtualBoard(machine, model, clock_hz=24_000_000, baud=DEFAULT_BAUD)).device
     board = stack.enter_context(Board.open(device))
 

@@ -20,6 +20,7 @@ from ds2ta.files import BUILD
 from ds2ta.fpga.boards import Board
 from ds2ta.fpga.design import TIMING, TOP, Design, design
 from ds2ta.fpga.report import RESOURCES, Blocks, critical_path, packed, resources, timing
+from ds2ta.gateware.compiler import Program
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.synthesis import synthesize_rtlil
 from ds2ta.model import IntegerModel
@@ -156,7 +157,7 @@ def build(
 def build_board(
     board: Board,
     *,
-    cycles: Callable[[IntegerModel, Machine], Sequence[int]],
+    cycles: Callable[[IntegerModel, Machine, Program], Sequence[int]],
     model: Path | None = None,
     choices: Mapping[str, int | str] | None = None,
     clock_hz: float | None = None,
@@ -166,13 +167,15 @@ def build_board(
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict:
     """`build` for a board and a model file (default: the board's), with up to `tries` seeds, from `seed` upwards,
-    until one reaches the clock. `cycles` gives the exact cycles of some images of a model on a machine."""
+    until one reaches the clock. `cycles` gives the exact cycles of some images of a model on a machine, from its
+    program there."""
     loaded = load_model(model or board.model_path)
     first = board.seed if seed is None else seed
     for number in range(first, first + tries):
         wanted = design(board, model=loaded, choices=choices, clock_hz=clock_hz, seed=number)
         try:
-            return build(wanted, cycles=cycles(loaded, wanted.machine), folder=folder, progress=progress)
+            counted = cycles(loaded, wanted.machine, wanted.program)
+            return build(wanted, cycles=counted, folder=folder, progress=progress)
         except TimingError as error:
             if number == first + tries - 1:
                 raise

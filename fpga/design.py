@@ -19,7 +19,7 @@ from ds2ta.fpga.boards import Board, Pin
 from ds2ta.fpga.clocks import ClockGenerator, find_pll
 from ds2ta.fpga.report import RESOURCES
 from ds2ta.fpga.top import BoardTop
-from ds2ta.gateware.compiler import fit
+from ds2ta.gateware.compiler import Program, fit
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.synthesis import TARGETS, synthesize_rtlil
 from ds2ta.hw.store import without_collision_logic
@@ -81,6 +81,7 @@ class Design:
     board: Board
     model: IntegerModel
     machine: Machine
+    program: Program  # of the model, which a host loads
     clock_hz: float
     seed: int
     rtlil: str
@@ -117,7 +118,7 @@ def design(
     `clock_hz` that its PLL reaches. `choices` change the board's, and `clock_hz` and `seed` are the board's by
     default. Raises `FitError` for what cannot fit."""
     model = model or load_model(board.model_path)
-    machine = fit(model, **{**board.choices, **(choices or {})})
+    machine, program = fit(model, **{**board.choices, **(choices or {})})
     _check_memories(board, machine)
     wanted_hz = board.core_hz if clock_hz is None else clock_hz
     pll = find_pll(board.family, board.crystal_hz, wanted_hz)
@@ -134,6 +135,7 @@ def design(
         board=board,
         model=model,
         machine=machine,
+        program=program,
         clock_hz=clock_hz,
         seed=seed,
         rtlil=_with_blocks(plan.files[f"{TOP}.il"]),

@@ -37,7 +37,7 @@ def store_contents(machine: Machine, program: Program) -> list[StoreContents]:
     """All stores, in the order of their numbers."""
     images, found = store_images(program), []
     for name, shape in store_shapes(machine).items():
-        data = b"".join(row.to_bytes(shape.chunks * _WORD, "little") for row in images[name])
+        data = shape.to_bytes(images[name])
         found.append(StoreContents(name, shape.number, len(images[name]), shape.chunks, shape.loadable, data))
     return found
 

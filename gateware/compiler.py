@@ -19,6 +19,7 @@ from ds2ta.model import IntegerModel
 __all__ = ["Program", "compile_model", "fit"]
 
 _COUNTS = ("width_last", "height_last", "tiles_last", "rows_last", "positions_last")
+_WRAPPING = ("source", "source_line", "tile_pitch")  # addresses and distances that stand modulo the address space
 _FOREVER = 10**9  # a pass behind all others
 ADDRESS_A, ADDRESS_B = 0, 1  # bank A: activations of the layer at hand; bank B: residual stream and V
 
@@ -34,7 +35,6 @@ class Program:
     parameter_image: list[int]
     denoiser_image: list[int]
     bank_rows: int  # rows that the banks need
-    max_count: int  # largest loop count
 
 
 class _Compiler:
@@ -124,16 +124,15 @@ class _Compiler:
                 "plane_pitch": target.groups,
             }
         )
-        address_space = 1 << ceil_log2(machine.bank_rows)
         self.emit(
             name=name,
             reads=source.name,
             writes=target.name if target else "logits",
             opcode=Opcode.HEAD if target is None else Opcode.SYNAPSE,
-            source=(source.base - (line + source.pitch if kernel3 else 0)) % address_space,
+            source=source.base - (line + source.pitch if kernel3 else 0),
             source_bank=source.banks[0],
             source_pitch=source.pitch,
-            source_line=line % address_space,
+            source_line=line,
             kernel3=kernel3,
             pad_right=True,
             pad_bottom=True,
@@ -149,7 +148,7 @@ class _Compiler:
             window=layer.window,
             drain_groups=drain_groups,
             parameters=self.images.parameters(layer, drain_groups),
-            tile_pitch=machine.lanes // machine.row_lanes % address_space,
+            tile_pitch=machine.lanes // machine.row_lanes,
             positions_last=width * height - 1,
             residual=residual,
             planes_in=planes_in,
@@ -162,16 +161,15 @@ class _Compiler:
         """3x3 stride 2 max-pool with padding 1 of spikes."""
         out_height, out_width = (height + 1) // 2, (width + 1) // 2
         line = width * source.pitch
-        address_space = 1 << ceil_log2(self.machine.bank_rows)
         self.emit(
             name=name,
             reads=source.name,
             writes=target.name,
             opcode=Opcode.POOL,
-            source=(source.base - line - source.pitch) % address_space,
+            source=source.base - line - source.pitch,
             source_bank=source.banks[0],
             source_pitch=source.pitch,
-            source_line=line % address_space,
+            source_line=line,
             kernel3=True,
             stride2=True,
             pad_right=bool(width % 2),
@@ -328,7 +326,7 @@ class _Compiler:
         self.synapse(f"{at}.fc1", x, x.planes, hidden)
         return self.join(f"{at}.fc2", hidden, stream, 2 + 2 * number, f"{at}.x2")
 
-    def run(self) -> Program:
+    def run(self) -> None:
         """All passes of the network, in order."""
         stream = self.place_stream()
         here = self.stem(self.input(), stream)
@@ -338,37 +336,53 @@ class _Compiler:
             x = self.block(number, x, stream)
         self.synapse("head", x, x.planes, None)
         self.instructions[-1] = replace(self.instructions[-1], final=True)
-        return self.finish()
 
-    def finish(self) -> Program:
-        machine, network = self.machine, self.network
-        if self.allocator.rows > machine.bank_rows:
-            largest = max(self.regions.values(), key=lambda region: region.rows)
-            raise FitError(
-                f"model {network.name}: its tensors need {self.allocator.rows} rows in a spike bank, the machine's "
-                f"bank_rows is {machine.bank_rows} (largest: {largest.name}, {largest.rows} rows)"
-            )
-        sizes = {
+    # results
+
+    @property
+    def bank_rows(self) -> int:
+        """Rows that the banks need: a tensor of one position may be no longer than its pitch, which is a number of
+        the program too."""
+        return max(self.allocator.rows, *(region.pitch + 1 for region in self.regions.values()))
+
+    def depths(self) -> dict[str, int]:
+        """What the program needs of each store, and the largest of its counts, by the machine's names."""
+        return {
             "weight_rows": len(self.images.weight_image),
             "parameter_rows": len(self.images.parameter_image),
             "instructions": len(self.instructions),
             "max_count": max(getattr(item, name) + 1 for item in self.instructions for name in _COUNTS),
         }
-        for key, need in sizes.items():
+
+    def refuse_unless_held(self, machine: Machine) -> None:
+        """Raise `FitError` where the machine's banks or stores are too small."""
+        if self.allocator.rows > machine.bank_rows:
+            largest = max(self.regions.values(), key=lambda region: region.rows)
+            raise FitError(
+                f"model {self.network.name}: its tensors need {self.allocator.rows} rows in a spike bank, the "
+                f"machine's bank_rows is {machine.bank_rows} (largest: {largest.name}, {largest.rows} rows)"
+            )
+        for key, need in self.depths().items():
             if need > getattr(machine, key):
                 raise FitError(
-                    f"model {network.name}: {key} must be {need}, the machine has {getattr(machine, key)}"
+                    f"model {self.network.name}: {key} must be {need}, the machine has {getattr(machine, key)}"
                 )
+
+    def program(self, machine: Machine) -> Program:
+        """The program for `machine`, which is the compiler's but for the depths of banks and stores."""
+        self.refuse_unless_held(machine)
+        space = 1 << ceil_log2(machine.bank_rows)
+        instructions = [
+            replace(item, **{name: getattr(item, name) % space for name in _WRAPPING}) for item in self.instructions
+        ]
         return Program(
-            instructions=tuple(self.instructions),
+            instructions=tuple(instructions),
             regions=self.regions,
-            program_image=program_words(self.instructions, machine),
+            program_image=program_words(instructions, machine),
             weight_image=self.images.weight_image,
             parameter_image=self.images.parameter_image,
             denoiser_image=[int(value) for table in self.model.denoisers for value in table.reshape(-1)] or [0],
-            # a tensor of one position may be no longer than its pitch, which is a number of the program too
-            bank_rows=max(self.allocator.rows, *(region.pitch + 1 for region in self.regions.values())),
-            max_count=sizes["max_count"],
+            bank_rows=self.bank_rows,
         )
 
 
@@ -376,11 +390,14 @@ def compile_model(model: IntegerModel, machine: Machine) -> Program:
     """Program and store images of `model` on `machine`. Raises `FitError` naming what does not fit, the need and
     the limit."""
     refuse(model, machine)
-    return _Compiler(model, machine).run()
+    compiler = _Compiler(model, machine)
+    compiler.run()
+    return compiler.program(machine)
 
 
-def fit(model: IntegerModel, **choices) -> Machine:
-    """The smallest machine with the given choices (`lanes`, `row_lanes`, `weights`, ...) that holds `model`."""
+def fit(model: IntegerModel, **choices) -> tuple[Machine, Program]:
+    """The smallest machine with the given choices (`lanes`, `row_lanes`, `weights`, ...) that holds `model`, and
+    the model's program for it. Raises `FitError` like `compile_model`, and for choices that are out of range."""
     asked = {
         **needs(model, choices.get("time_steps")),
         "leak_shift": model.network.leak_shift,
@@ -389,15 +406,12 @@ def fit(model: IntegerModel, **choices) -> Machine:
     # a head that is not whole rows is refused as such, not as a number of the machine
     sizes = ("bank_rows", "weight_rows", "parameter_rows", "instructions", "max_count", "max_head_dim")
     large = {key: highest(key) for key in sizes}
-    machine = machine_from_dict({**asked, **large, **choices})
-    program = compile_model(model, machine)
-    tight = {
-        "bank_rows": max(4, program.bank_rows),
-        "weight_rows": len(program.weight_image),
-        "parameter_rows": len(program.parameter_image),
-        "instructions": len(program.instructions),
-        "max_count": max(4, program.max_count),
-    }
+    roomy = machine_from_dict({**asked, **large, **choices})
+    refuse(model, roomy)
+    compiler = _Compiler(model, roomy)
+    compiler.run()
+    compiler.refuse_unless_held(roomy)
+    depths = compiler.depths()
+    tight = {**depths, "bank_rows": max(4, compiler.bank_rows), "max_count": max(4, depths["max_count"])}
     machine = machine_from_dict({**asked, **tight, **choices})
-    compile_model(model, machine)
-    return machine
+    return machine, compiler.program(machine)

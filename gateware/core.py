@@ -5,7 +5,6 @@ bus <----> register file <-- logits, events -- accelerator <== load, sample
                 '-- settings, CRC -- checker -- scan
 """
 
-import zlib
 from collections.abc import Mapping
 
 from amaranth.hdl import (
@@ -35,7 +34,7 @@ from ds2ta.gateware.sequencer import COUNTERS
 from ds2ta.gateware.stores import load_layout, store_images, store_shapes
 from ds2ta.hw.head import logit_layout
 
-__all__ = ["Core", "count_width", "sample_length", "store_crc"]
+__all__ = ["Core", "count_width", "sample_length"]
 
 _DIGEST_BYTES = 32
 
@@ -51,11 +50,6 @@ def sample_length(program: Program) -> int:
     """Bytes of one sample of the compiled model."""
     first = program.instructions[0]
     return (first.positions_last + 1) * first.channels * (first.steps if first.frames else 1)
-
-
-def store_crc(rows: list[int], chunks: int) -> int:
-    """CRC-32 of the rows of a store, each as `chunks` little-endian 16-bit words, least significant first."""
-    return zlib.crc32(b"".join(row.to_bytes(2 * chunks, "little") for row in rows))
 
 
 def _contents(machine: Machine, program: Program | None, clock_hz: int, digest: bytes) -> Mapping[int, int]:
@@ -76,7 +70,7 @@ def _contents(machine: Machine, program: Program | None, clock_hz: int, digest: 
             words["classes"] = [program.instructions[-1].classes_last + 1]
         built_in = {name: [] if shapes[name].loadable else image for name, image in store_images(program).items()}
         words["check_rows"] = [len(built_in[name]) for name in STORES]
-        words["check_expected"] = [store_crc(built_in[name], shapes[name].chunks) for name in STORES]
+        words["check_expected"] = [shapes[name].crc(built_in[name]) for name in STORES]
     return {REGISTERS[name].at(index): word for name, some in words.items() for index, word in enumerate(some)}
 
 

@@ -1,5 +1,7 @@
 """The four stores of a machine as its users see them: shapes, contents, how they are loaded and read back."""
 
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from amaranth.lib import data, wiring
@@ -30,6 +32,18 @@ class StoreShape:
     @property
     def chunks(self) -> int:
         return -(-self.width // CHUNK)
+
+    def split(self, row: int) -> list[int]:
+        """A row in its chunks, the least significant first."""
+        return [row >> CHUNK * index & (1 << CHUNK) - 1 for index in range(self.chunks)]
+
+    def to_bytes(self, rows: Sequence[int]) -> bytes:
+        """Rows as the checker reads them and hosts send them: each in its chunks, little endian."""
+        return b"".join(row.to_bytes(self.chunks * CHUNK // 8, "little") for row in rows)
+
+    def crc(self, rows: Sequence[int]) -> int:
+        """CRC-32 of rows as the checker computes it; 0 for no rows."""
+        return zlib.crc32(self.to_bytes(rows))
 
 
 def store_shapes(machine: Machine) -> dict[str, StoreShape]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ds2ta.errors import FitError
+from ds2ta.gateware.compiler import Program
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.program import Opcode
 from ds2ta.golden.operations import Activity
@@ -36,12 +37,13 @@ class Counted:
 def count(
     model: IntegerModel,
     machine: Machine,
+    program: Program,
     samples: np.ndarray,
     *,
     progress: Callable[[np.ndarray], Iterable] = iter,
 ) -> Counted:
     """Run `samples` through the emitted Verilog and read its counters after each."""
-    with RtlNetwork(model, machine) as rtl:
+    with RtlNetwork(model, machine, program=program) as rtl:
         tiles = {
             item.name: 1 if item.opcode == Opcode.ATTENTION else item.tiles_last + 1
             for item in rtl.program.instructions

@@ -5,7 +5,6 @@ result.
 
 import logging
 import random
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,12 +18,12 @@ from ds2ta.gateware.compiler import compile_model
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.registers import REGISTERS
 from ds2ta.gateware.samples import sample_bytes
-from ds2ta.gateware.stores import CHUNK, store_images, store_shapes
+from ds2ta.gateware.stores import store_images, store_shapes
 from ds2ta.model import IntegerModel
 from ds2ta.modelfile import model_digest
 from ds2ta.sim.stream import unpack
 
-__all__ = ["AxiError", "AxiHost", "ResultPacket", "chunks", "store_words"]
+__all__ = ["AxiError", "AxiHost", "ResultPacket", "store_words"]
 
 _PERIOD = 10  # ns
 _AT_ONCE = 8  # writes in flight
@@ -43,16 +42,11 @@ class ResultPacket:
     closing: Mapping[str, int]
 
 
-def chunks(row: int, count: int) -> list[int]:
-    """A row of a store in words of the load register, first the least significant."""
-    return [row >> CHUNK * index & (1 << CHUNK) - 1 for index in range(count)]
-
-
 def store_words(model: IntegerModel, machine: Machine) -> dict[str, list[int]]:
     """Store -> the words that load a model into it from row 0 on; loadable stores alone."""
     images = store_images(compile_model(model, machine))
     return {
-        name: [word for row in images[name] for word in chunks(row, shape.chunks)]
+        name: [word for row in images[name] for word in shape.split(row)]
         for name, shape in store_shapes(machine).items()
         if shape.loadable
     }
@@ -163,11 +157,8 @@ class AxiHost:
         """What a reset forgets, but not the stores."""
         images, shapes = store_images(compile_model(self.model, self.machine)), store_shapes(self.machine)
         for number, (name, shape) in enumerate(shapes.items()):
-            data = b"".join(
-                word.to_bytes(2, "little") for row in images[name] for word in chunks(row, shape.chunks)
-            )
             await self.write("check_rows", len(images[name]), number)
-            await self.write("check_expected", zlib.crc32(data), number)
+            await self.write("check_expected", shape.crc(images[name]), number)
         digest = bytes.fromhex(model_digest(self.model))
         for number in range(len(digest) // 4):
             await self.write("model_digest", int.from_bytes(digest[4 * number :][:4], "little"), number)

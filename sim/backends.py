@@ -7,7 +7,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from ds2ta.errors import ImageError
+from ds2ta.errors import FitError, ImageError
+from ds2ta.gateware.compiler import Program
 from ds2ta.gateware.machine import Machine
 from ds2ta.model import IntegerModel
 
@@ -68,11 +69,11 @@ def run_samples(
     images: np.ndarray,
     backend: str,
     *,
-    machine: Machine | None = None,
+    fitted: tuple[Machine, Program] | None = None,
     trace: bool = False,
     waves: Path | None = None,
 ) -> Iterator[Result]:
-    """Results in order, one at a time. `machine` is needed by the RTL; `waves` names a VCD file for it."""
+    """Results in order, one at a time. The RTL needs `fitted`, what `fit` gives, and `waves` names a VCD for it."""
     if backend == "golden":
         from ds2ta.golden.integer import IntegerNetwork
 
@@ -89,7 +90,10 @@ def run_samples(
     elif backend == "rtl":
         from ds2ta.sim.network import RtlNetwork
 
-        with RtlNetwork(model, machine, waves=waves) as network:
+        if fitted is None:
+            raise FitError(f"backend rtl: needs a machine and a program for model {model.network.name}")
+        machine, program = fitted
+        with RtlNetwork(model, machine, program=program, waves=waves) as network:
             for image in images:
                 result = network.run(image, trace=trace)
                 found = {**result.trace, "logits": result.logits}

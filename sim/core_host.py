@@ -1,20 +1,17 @@
 """What a host does with a Core, for its benches: identify, load, classify, read."""
 
-import zlib
-
 import numpy as np
 from cocotb.triggers import RisingEdge
 
 from ds2ta.gateware.compiler import compile_model
-from ds2ta.gateware.cycles import predict
 from ds2ta.gateware.machine import machine_from_dict
 from ds2ta.gateware.registers import REGISTERS, STORES
 from ds2ta.gateware.samples import sample_bytes
-from ds2ta.gateware.stores import CHUNK, load_layout, store_images, store_shapes
-from ds2ta.golden import slow
+from ds2ta.gateware.stores import load_layout, store_images, store_shapes
 from ds2ta.modelfile import load_model
 from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.bus import Bus
+from ds2ta.sim.expected import Expected, expect
 from ds2ta.sim.network import load_words
 from ds2ta.sim.stream import StreamSource, reset
 
@@ -39,15 +36,14 @@ class Host:
         self.length = len(self.sample(0))
         for port in ("sample__valid", "frame_good", "frame_dropped", *(() if self.built_in else ("load__valid",))):
             getattr(dut, port).value = 0
-        self._wanted: dict[int, tuple] = {}
+        self._wanted: dict[int, Expected] = {}
 
     def sample(self, number: int) -> list[int]:
         return [int(value) for value in sample_bytes(self.model, self.samples[number])]
 
     def crc(self, name: str, rows: list[int] | None = None) -> int:
         image = self.images[name] if rows is None else rows
-        size = 2 * self.shapes[name].chunks
-        return zlib.crc32(b"".join(row.to_bytes(size, "little") for row in image))
+        return self.shapes[name].crc(image)
 
     async def start(self) -> None:
         """Reset; the built-in model is there, another is loaded as a host does it."""
@@ -67,9 +63,8 @@ class Host:
     async def put(self, name: str, row: int, value: int) -> None:
         """Load one row of a store."""
         layout = load_layout(self.machine)
-        for chunk in range(self.shapes[name].chunks):
-            word = {"store": self.shapes[name].number, "row": row, "chunk": chunk}
-            word["data"] = value >> CHUNK * chunk & (1 << CHUNK) - 1
+        for chunk, data in enumerate(self.shapes[name].split(value)):
+            word = {"store": self.shapes[name].number, "row": row, "chunk": chunk, "data": data}
             await self.words.send([layout.const(word).as_value().value])
 
     async def until(self, **wanted: int) -> dict[str, int]:
@@ -85,25 +80,23 @@ class Host:
         assert not status["memory_error"]
         assert not status["bad_stores"]
 
-    def wanted(self, number: int) -> tuple:
-        """Logits and counters of a sample, from the slow golden model and the cycle model."""
+    def wanted(self, number: int) -> Expected:
+        """What the core must make of a sample."""
         if number not in self._wanted:
-            trace = slow.run(self.model, self.samples[number])
-            passes = predict(self.program, self.machine, self.samples[number], trace)
-            self._wanted[number] = trace["logits"].tolist(), passes
+            self._wanted[number] = expect(self.model, self.machine, self.program, self.samples[number])
         return self._wanted[number]
 
     async def check(self, number: int, *, count: int, trusted: int = 1, counters: bool = True) -> None:
         """The registers hold the result of a sample, the `count`-th since the reset."""
-        logits, passes = self.wanted(number)
+        wanted = self.wanted(number)
         status = await self.bus.fields("status")
         assert (status["result_valid"], status["result_trusted"]) == (1, trusted)
         assert await self.bus.read("result_number") == count
-        assert await self.bus.read("result_class") == int(np.argmax(logits))
-        for index, logit in enumerate(logits):
+        assert await self.bus.read("result_class") == wanted.class_index
+        for index, logit in enumerate(wanted.logits):
             assert REGISTERS["logits"].decode(await self.bus.read("logits", index))["logits"] == logit
         if counters:
-            for index, expected in enumerate(passes):
+            for index, expected in enumerate(wanted.passes):
                 found = [await self.bus.read("counters", 4 * index + place) for place in range(4)]
                 assert found == [expected.cycles, expected.events, expected.rows, 0], expected
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ds2ta.gateware.accelerator import Accelerator
 from ds2ta.gateware.compiler import Program, compile_model
+from ds2ta.gateware.cycles import total_cycles
 from ds2ta.gateware.layout import tensor_from_rows
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.program import Opcode
@@ -47,8 +48,7 @@ def load_words(machine: Machine, program: Program) -> Iterable[int]:
         if not shape.loadable:
             continue
         for address, row in enumerate(images[name]):
-            for chunk in range(shape.chunks):  # all of them: the row may hold an older program's bits
-                data = row >> (chunk * CHUNK) & ((1 << CHUNK) - 1)
+            for chunk, data in enumerate(shape.split(row)):  # all of them: the row may hold an older program's bits
                 yield shape.number << at["store"] | address << at["row"] | chunk << at["chunk"] | data << at["data"]
 
 
@@ -62,8 +62,9 @@ class RtlNetwork:
     """A simulated machine with a model on it; a context manager.
 
     `machine` with ROM stores is built for this model; with RAM stores the same simulator serves any model that
-    fits, through `load`; its first model may then be None. `gates` simulates the netlist for that family in place
-    of the Verilog: the same results and counters, no trace; `faults` and `packed` as `Gates` has them.
+    fits, through `load`; its first model may then be None. `program`: the model's, where it is compiled already.
+    `gates` simulates the netlist for that family in place of the Verilog: the same results and counters, no trace;
+    `faults` and `packed` as `Gates` has them.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class RtlNetwork:
         model: IntegerModel | None,
         machine: Machine,
         *,
+        program: Program | None = None,
         waves: Path | str | None = None,
         gates: str | None = None,
         faults: int = 0,
@@ -80,14 +82,16 @@ class RtlNetwork:
         self._loadable = machine.weights != "rom" or machine.tables != "rom"
         # a machine of RAM stores alone is the same for every model
         every = machine.weights != "rom" and machine.tables != "rom"
-        component = Accelerator(machine, None if every else compile_model(model, machine), trace=gates is None)
+        if model is not None and program is None:
+            program = compile_model(model, machine)
+        component = Accelerator(machine, None if every else program, trace=gates is None)
         if gates:
             self._rtl = Gates(component, gates, name="accelerator", waves=waves, faults=faults, packed=packed)
             self.netlist = self._rtl.netlist
         else:
             self._rtl = Rtl(component, name="accelerator", waves=waves)
         if model is not None:
-            self.load(model)
+            self._load(model, program)
 
     def __enter__(self) -> "RtlNetwork":
         return self
@@ -99,8 +103,10 @@ class RtlNetwork:
         """Put a model's program and tables into the machine's RAM stores. A sample may be `waiting` with its first
         byte all the while (`run` with the same one must follow; tables must be loadable). Another opcode then
         stands where the program begins, until the last word puts it right: an early start runs something else."""
-        self.model = model
-        self.program = compile_model(model, self.machine)
+        self._load(model, compile_model(model, self.machine), waiting)
+
+    def _load(self, model: IntegerModel, program: Program, waiting: np.ndarray | None = None) -> None:
+        self.model, self.program = model, program
         if not self._loadable:
             return
         words = list(load_words(self.machine, self.program))
@@ -163,7 +169,7 @@ class RtlNetwork:
         found = RtlResult(
             logits=logits,
             class_index=class_index,
-            cycles=1 + sum(item.cycles for item in passes),
+            cycles=total_cycles(passes),
             passes=passes,
         )
         return replace(found, trace=decoder.trace(beats), entries=decoder.entries(beats)) if trace else found

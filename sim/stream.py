@@ -19,7 +19,7 @@ from cocotb.utils import get_sim_time
 
 __all__ = [
     *("Background", "MemoryModel", "StreamSink", "StreamSource"),
-    *("cycle", "in_background", "next_cycle", "pack", "packer", "reset", "unpack", "unpacker"),
+    *("break_off", "cycle", "in_background", "next_cycle", "pack", "packer", "reset", "unpack", "unpacker"),
 ]
 
 PERIOD = 10  # ns
@@ -200,6 +200,21 @@ async def reset(dut, *, limit: int = 1_000_000, clock: bool = True) -> None:
         )
 
     cocotb.start_soon(watchdog())
+
+
+async def break_off(dut, sending: Background, *sinks: "StreamSink", offered: bool = False, rest: int = 1) -> None:
+    """Stop what goes into stream `i` (or leave it `offered`), reset for a cycle, wait for `rest` cycles, and forget
+    what the sinks have received."""
+    sending.cancel()
+    dut.i__valid.value = offered
+    dut.rst.value = 1
+    await RisingEdge(dut.clk)
+    dut.rst.value = 0
+    dut.i__valid.value = 0
+    for _ in range(rest):
+        await RisingEdge(dut.clk)
+    for sink in sinks:
+        sink.received.clear()
 
 
 class _End:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ds2ta.errors import DataError
+from ds2ta.gateware.compiler import Program
 from ds2ta.gateware.cycles import predict
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.program import Opcode
@@ -88,10 +89,11 @@ def difference(
     return None
 
 
-def verify(model: IntegerModel, machine: Machine, samples: np.ndarray) -> Iterator[Seen]:
-    """Run every sample, one at a time; the simulator is built before the first."""
+def verify(model: IntegerModel, machine: Machine, program: Program, samples: np.ndarray) -> Iterator[Seen]:
+    """Run every sample, one at a time, on a machine with the model's program; the simulator is built before the
+    first."""
     golden = IntegerNetwork(model)
-    with RtlNetwork(model, machine) as network:
+    with RtlNetwork(model, machine, program=program) as network:
         for sample in samples:
             trace = golden.run(sample[None], trace=True)
             wanted = {name: np.asarray(value)[0] for name, value in trace.items()}

@@ -8,7 +8,7 @@ import pytest
 
 from ds2ta.commands import main as cli
 from ds2ta.files import model_path
-from ds2ta.gateware.compiler import compile_model, fit
+from ds2ta.gateware.compiler import fit
 from ds2ta.gateware.cycles import predict, total_cycles
 from ds2ta.gateware.export import SIDECAR
 from ds2ta.gateware.fusesoc import CORE_FILE
@@ -53,8 +53,7 @@ def test_backends_agree(ds2ta, images, tiny):
         code, out, _ = ds2ta("run", TINY, images, "--backend", backend, "--json")
         assert code == 0
         found[backend] = [json.loads(line) for line in out.splitlines()]
-    machine = fit(tiny, **MACHINES[tiny.network.name])
-    program = compile_model(tiny, machine)
+    machine, program = fit(tiny, **MACHINES[tiny.network.name])
     for number, sample in enumerate(tiny.samples[:2]):
         trace = slow.run(tiny, sample)
         wanted = {
@@ -103,7 +102,7 @@ def test_verilog_folder(ds2ta, tmp_path, tiny):
     assert "digits-tiny" in text
     folder = out / "digits-tiny"
     sidecar = json.loads((folder / SIDECAR).read_text())
-    assert sidecar["machine"] == fit(tiny, **MACHINES["digits-tiny"]).model_dump()
+    assert sidecar["machine"] == fit(tiny, **MACHINES["digits-tiny"])[0].model_dump()
     names = (folder / "files.f").read_text().split()
     assert names[0] == "accelerator.v"
     assert set(names) == {path.name for path in folder.glob("*.v")} == set(sidecar["files"]) - {CORE_FILE}
@@ -122,7 +121,7 @@ def test_waves(ds2ta, images, tiny, tmp_path):
     assert code == 0
     assert "$enddefinitions" in waves.read_text()[:200_000]
     with pytest.raises(RtlError, match="has ended"):  # the folder went after the command had looked at it
-        RtlNetwork(tiny, fit(tiny, **MACHINES[tiny.network.name]), waves=tmp_path / "lost" / "run.vcd")
+        RtlNetwork(tiny, fit(tiny, **MACHINES[tiny.network.name])[0], waves=tmp_path / "lost" / "run.vcd")
 
 
 def test_info(ds2ta, tiny):

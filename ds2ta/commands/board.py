@@ -40,10 +40,11 @@ def _machine(model, settings: list[str] | None):
     from ds2ta.gateware.compiler import fit
     from ds2ta.gateware.machines import ICE40, machine_choices
 
-    return fit(
+    machine, _ = fit(
         model,
         **machine_choices(model.network.name, None) | ICE40 | {"tables": "ram"} | machine_choices(None, settings),
     )
+    return machine
 
 
 @app.command()

@@ -89,12 +89,11 @@ def verilog(
     clock_hz: Annotated[int, typer.Option(help="Frequency of the shell's clock, for its register.")] = 100_000_000,
 ) -> None:
     """Write the Verilog of accelerators, of their blocks, a FuseSoC core file and a JSON sidecar for each."""
-    from ds2ta.gateware.compiler import compile_model, fit
-    from ds2ta.gateware.cycles import predict, total_cycles
+    from ds2ta.gateware.compiler import fit
     from ds2ta.gateware.export import export
     from ds2ta.gateware.machines import machine_choices
-    from ds2ta.golden import slow
     from ds2ta.modelfile import load_model
+    from ds2ta.sim.expected import predicted_cycles
 
     if shell not in (None, "axi"):
         raise FitError(f"--shell {shell}: must be axi, or leave it out for the bare accelerator")
@@ -107,14 +106,10 @@ def verilog(
         raise FitError(
             f"--model {twice[-1]}: two models of one name would go into one folder; export one at a time"
         )
-    machines = [fit(loaded, **machine_choices(loaded.network.name, settings)) for _, loaded in models]
-    for (_, loaded), machine in zip(models, machines, strict=True):
+    fitted = [fit(loaded, **machine_choices(loaded.network.name, settings)) for _, loaded in models]
+    for (_, loaded), (machine, program) in zip(models, fitted, strict=True):
         name = loaded.network.name
-        program = compile_model(loaded, machine)
-        samples = loaded.samples[:_PREDICTED_SAMPLES]
-        predicted = [
-            total_cycles(predict(program, machine, sample, slow.run(loaded, sample))) for sample in samples
-        ]
+        predicted = predicted_cycles(loaded, machine, program, loaded.samples[:_PREDICTED_SAMPLES])
         axi_hz = clock_hz if shell else None
         sidecar = export(loaded, machine, program, out / name, predicted=predicted, axi_hz=axi_hz)
         bits = {kind: f"{count / 1000:.1f} kbit" for kind, count in sidecar["bits"].items()}
@@ -163,7 +158,7 @@ def run(
     if device is not None:
         found = board.infer_on_device(loaded, samples, device, baud, hidden=as_json)
     else:
-        found = run_samples(loaded, samples, backend, machine=_machine(loaded, backend, settings), waves=waves)
+        found = run_samples(loaded, samples, backend, fitted=_fitted(loaded, backend, settings), waves=waves)
     table = Table()
     for column in ("sample", "class", "cycles", "logits"):
         table.add_column(column)
@@ -179,7 +174,7 @@ def run(
         _console.print(table)
 
 
-def _machine(model, backend: str, settings: list[str] | None):
+def _fitted(model, backend: str, settings: list[str] | None):
     if backend != "rtl":
         return None
     from ds2ta.gateware.compiler import fit
@@ -215,8 +210,8 @@ def diff(
         raise ModelFileError(f"{against}: its network is not that of {model}; only models of one shape compare")
     samples = load_images(images, ours)
     pairs = zip(
-        run_samples(ours, samples, left, machine=_machine(ours, left, settings), trace=True),
-        run_samples(other, samples, right, machine=_machine(other, right, settings), trace=True),
+        run_samples(ours, samples, left, fitted=_fitted(ours, left, settings), trace=True),
+        run_samples(other, samples, right, fitted=_fitted(other, right, settings), trace=True),
         strict=True,
     )
     for number, (one, two) in enumerate(pairs):
@@ -310,16 +305,10 @@ def build(
 def _built(board, **options) -> dict:
     """Report of a board's build, made now where it is not there already."""
     from ds2ta.fpga.build import build_board
+    from ds2ta.sim.expected import predicted_cycles
 
-    def cycles(model, machine) -> list[int]:
-        from ds2ta.gateware.compiler import compile_model
-        from ds2ta.gateware.cycles import predict, total_cycles
-        from ds2ta.golden import slow
-
-        program = compile_model(model, machine)
-        return [
-            total_cycles(predict(program, machine, sample, slow.run(model, sample))) for sample in model.samples
-        ]
+    def cycles(model, machine, program) -> list[int]:
+        return predicted_cycles(model, machine, program, model.samples)
 
     return build_board(
         board, cycles=cycles, progress=lambda stage: print(f"{board.name}: {stage}", file=sys.stderr), **options

@@ -50,11 +50,11 @@ def verify(
         shipped = name in SHIPPED and model_path(name).is_file()
         if settings or not shipped or model_digest(load_model(model_path(name))) != model_digest(loaded):
             raise FitError("--record: shipped models are recorded, on their own machines; leave it out for others")
-    machine = fit(loaded, **machine_choices(name, settings))
+    machine, program = fit(loaded, **machine_choices(name, settings))
     inputs, labels = held_out(loaded, data, samples)
     seen, started = [], time.perf_counter()
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        checked = run(loaded, machine, inputs)
+        checked = run(loaded, machine, program, inputs)
         for number, item in enumerate(progress.track(checked, total=samples, description=f"{name} on Verilog")):
             seen.append(item)
             if item.difference and sum(other.difference is not None for other in seen) <= _SHOWN:

@@ -7,7 +7,7 @@ from amaranth.back import rtlil
 
 from ds2ta.files import DIGITS, model_path
 from ds2ta.gateware.accelerator import Accelerator
-from ds2ta.gateware.compiler import compile_model, fit
+from ds2ta.gateware.compiler import fit
 from ds2ta.gateware.machines import MACHINES
 from ds2ta.gateware.stores import store_images, store_shapes
 from ds2ta.gateware.verilog import signature_ports
@@ -20,8 +20,7 @@ __all__ = ["design_text", "source_digest"]
 def design_text(model: IntegerModel) -> str:
     """All that decides about the shipped machine of a model and its program: the netlist, which holds the contents
     of ROM stores, and the contents of those that are loaded."""
-    machine = fit(model, **MACHINES[model.network.name])
-    program = compile_model(model, machine)
+    machine, program = fit(model, **MACHINES[model.network.name])
     component = Accelerator(machine, program)
     text = rtlil.convert(component, name="accelerator", ports=signature_ports(component), emit_src=False)
     loaded = {name: store_images(program)[name] for name, shape in store_shapes(machine).items() if shape.loadable}

@@ -14,13 +14,12 @@ from rich.table import Table
 
 from ds2ta.extras import require
 from ds2ta.gateware.compiler import compile_model, fit
-from ds2ta.gateware.cycles import predict
 from ds2ta.gateware.machines import ECP5, ICE40, MACHINES
 from ds2ta.gateware.program import Opcode
 from ds2ta.gateware.sequencer import PassCounters
-from ds2ta.golden import slow
 from ds2ta.model import IntegerModel
 from ds2ta.modelfile import load_model
+from ds2ta.sim.expected import expect
 from ds2ta.sim.network import RtlNetwork
 
 __all__ = ["PEERS", "SECTIONS", "bench", "dense_model"]
@@ -141,18 +140,16 @@ def _cycles(models: Sequence[IntegerModel], console: Console) -> list[dict]:
     """Cycles and useful events of every pass, counted by the RTL; the cycle model beside them."""
     found = []
     for model in models:
-        machine = fit(model, **MACHINES[model.network.name])
+        machine, program = fit(model, **MACHINES[model.network.name])
         samples = model.samples[:_IMAGES]
-        with RtlNetwork(model, machine) as rtl:
+        with RtlNetwork(model, machine, program=program) as rtl:
             measured = [rtl.run(sample).passes for sample in samples]
-            predicted = [predict(rtl.program, machine, sample, slow.run(model, sample)) for sample in samples]
+            predicted = [expect(model, machine, program, sample).passes for sample in samples]
         synaptic = [item for run in measured for item in run if item.opcode in (Opcode.SYNAPSE, Opcode.HEAD)]
         useful = sum(item.events for item in synaptic) / sum(item.cycles for item in synaptic)
         dense = dense_model(model)
-        dense_passes = predict(
-            compile_model(dense, machine), machine, dense.samples[0], slow.run(dense, dense.samples[0])
-        )
-        layers = [item for item in dense_passes if item.opcode in (Opcode.SYNAPSE, Opcode.HEAD)]
+        dense_run = expect(dense, machine, compile_model(dense, machine), dense.samples[0])
+        layers = [item for item in dense_run.passes if item.opcode in (Opcode.SYNAPSE, Opcode.HEAD)]
         peak = sum(item.cycles for item in layers) * machine.lanes * machine.time_steps
         rows = []
         for place, item in enumerate(measured[0]):
@@ -201,10 +198,10 @@ def _speed(models: Sequence[IntegerModel], console: Console) -> list[dict]:
     """Build and run time of the RTL simulation, and its accuracy on all held-out images."""
     found = []
     for model in models:
-        machine = fit(model, **MACHINES[model.network.name])
+        machine, program = fit(model, **MACHINES[model.network.name])
         samples, labels = _held_out(model)
         started = time.perf_counter()
-        with RtlNetwork(model, machine) as rtl:
+        with RtlNetwork(model, machine, program=program) as rtl:
             built = time.perf_counter() - started
             started = time.perf_counter()
             classes = [rtl.run(sample).class_index for sample in samples]
@@ -233,8 +230,8 @@ def _area(models: Sequence[IntegerModel], console: Console) -> list[dict]:
     for model in models:
         for target in ("ice40", "ecp5"):
             own = ICE40 if target == "ice40" else ECP5.get(model.network.name, {})
-            machine = fit(model, **MACHINES[model.network.name] | own)
-            cells = area(Accelerator(machine, compile_model(model, machine)), target)
+            machine, program = fit(model, **MACHINES[model.network.name] | own)
+            cells = area(Accelerator(machine, program), target)
             operations = machine.lanes * machine.time_steps
             found.append(
                 {
@@ -262,9 +259,9 @@ def _blocks(models: Sequence[IntegerModel], console: Console) -> list[dict]:
     from ds2ta.gateware.synthesis import area
 
     model = models[0]
-    machine = fit(model, **MACHINES[model.network.name] | ICE40)
+    machine, program = fit(model, **MACHINES[model.network.name] | ICE40)
     found = []
-    every = blocks(machine, compile_model(model, machine))
+    every = blocks(machine, program)
     every |= {f"attention/{name}": part for name, part in every["attention"].parts.items()}
     every["attention/denoiser/table"] = every["attention/denoiser"].table
     for name, block in every.items():

@@ -28,7 +28,8 @@ MAPS = ("cifar-ecp5", 3, 1)
 
 def blocks() -> str:
     """The block diagram, of the machine of the smallest model."""
-    return block_diagram(fit(load_model(model_path(SHIPPED[0])), **MACHINES[SHIPPED[0]]))
+    machine, _ = fit(load_model(model_path(SHIPPED[0])), **MACHINES[SHIPPED[0]])
+    return block_diagram(machine)
 
 
 def cycles() -> str:

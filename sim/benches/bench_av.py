@@ -8,7 +8,7 @@ from ds2ta.golden import slow
 from ds2ta.hw.av import attended_layout, term_layout
 from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.spike_rows import plane_rows
-from ds2ta.sim.stream import StreamSink, StreamSource, in_background, next_cycle, reset
+from ds2ta.sim.stream import StreamSink, StreamSource, break_off, in_background, next_cycle, reset
 
 TAG_WIDTH = 7
 STALLS = ["never", "random:0.3", "random:0.8", "bursts"]
@@ -242,13 +242,7 @@ async def reset_at_any_cycle(dut):
         sending = source.start(_random(generator, 1, 1, limit).terms() * 2)
         for _ in range(cut):
             await RisingEdge(dut.clk)
-        sending.cancel()
-        dut.i__valid.value = 0
-        dut.rst.value = 1
-        await RisingEdge(dut.clk)
-        dut.rst.value = 0
-        await RisingEdge(dut.clk)
+        await break_off(dut, sending, sink)
         assert not dut.o__valid.value
-        sink.received.clear()
         membranes.seen.clear()
         await _compare(dut, source, sink, membranes, [_random(generator, 2, 0.3, limit)], top)

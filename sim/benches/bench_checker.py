@@ -30,6 +30,7 @@ class _Bench:
 
     def crc(self, store: int) -> int:
         shape = self.shapes[store]
+        # written out, and not `shape.crc`: the bench of the CRC must not take it from where the design's users do
         rows = self.stores[store][: self.rows[store]]
         return zlib.crc32(b"".join(row.to_bytes(shape.chunks * 2, "little") for row in rows))
 

@@ -12,7 +12,7 @@ from cocotb.triggers import RisingEdge
 from ds2ta.hw.cobs import decoded_layout, plain_layout
 from ds2ta.hw.uart import received_layout
 from ds2ta.sim.build import bench_parameters
-from ds2ta.sim.stream import StreamSink, StreamSource, reset
+from ds2ta.sim.stream import StreamSink, StreamSource, break_off, reset
 
 STALLS = [("never", "never"), ("random:0.4", "never"), ("never", "random:0.6"), ("bursts", "bursts")]
 _VALUE = data.StructLayout({"value": 8})
@@ -216,13 +216,7 @@ async def encoder_reset(dut):
         sending = source.start(_plain(frame) * 2)
         for _ in range(cut):
             await RisingEdge(dut.clk)
-        sending.cancel()
-        dut.i__valid.value = 0
-        dut.rst.value = 1
-        await RisingEdge(dut.clk)
-        dut.rst.value = 0
-        await RisingEdge(dut.clk)
-        sink.received.clear()
+        await break_off(dut, sending, sink)
         source.start(_plain(frame))
         expected = cobs.encode(frame) + b"\0"
         assert bytes(beat["value"] for beat in await sink.take(len(expected))) == expected

@@ -9,7 +9,17 @@ from cocotb.triggers import RisingEdge
 from ds2ta.golden import slow
 from ds2ta.hw.payloads import drain_layout, event_layout
 from ds2ta.sim.build import bench_parameters
-from ds2ta.sim.stream import MemoryModel, StreamSink, StreamSource, cycle, in_background, next_cycle, pack, reset
+from ds2ta.sim.stream import (
+    MemoryModel,
+    StreamSink,
+    StreamSource,
+    break_off,
+    cycle,
+    in_background,
+    next_cycle,
+    pack,
+    reset,
+)
 
 STALLS = ["never", "random:0.3", "random:0.7", "bursts"]
 FLUSH = {"flush": 1}
@@ -258,13 +268,7 @@ async def reset_forgets(dut):
         sending = machine.source.start([event for token in tokens for event in token])
         while len(machine.source.cycles) < begin + cut:
             await RisingEdge(dut.clk)
-        sending.cancel()
-        dut.i__valid.value = 0
-        dut.rst.value = 1
-        await RisingEdge(dut.clk)
-        dut.rst.value = 0
-        await RisingEdge(dut.clk)
+        await break_off(dut, sending, machine.sink)
         assert not dut.o__valid.value
         assert not dut.busy.value
-        machine.sink.received.clear()
         await machine.compare([*machine.token(generator, 4), *machine.token(generator, 1), FLUSH])

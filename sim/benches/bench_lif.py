@@ -9,7 +9,7 @@ from cocotb.triggers import RisingEdge
 from ds2ta.golden import slow
 from ds2ta.hw.lif import neuron_layout, spike_layout
 from ds2ta.sim.build import bench_parameters
-from ds2ta.sim.stream import StreamSink, StreamSource, reset
+from ds2ta.sim.stream import StreamSink, StreamSource, break_off, reset
 
 STALLS = ["never", "random:0.3", "random:0.7", "bursts"]
 
@@ -189,13 +189,6 @@ async def reset_clears_the_membrane(dut):
             sending = source.start(_beats(*_constant(-1, low, high)) * 4)
             while len(source.cycles) < begin + cut:
                 await RisingEdge(dut.clk)
-            sending.cancel()
-            dut.i__valid.value = offered
-            dut.rst.value = 1
-            await RisingEdge(dut.clk)
-            dut.rst.value = 0
-            dut.i__valid.value = 0
-            await RisingEdge(dut.clk)
+            await break_off(dut, sending, sink, offered=offered)
             assert not dut.o__valid.value
-            sink.received.clear()
             await _compare(source, sink, *_steered(generator, 3))

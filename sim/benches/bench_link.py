@@ -13,7 +13,17 @@ from ds2ta.gateware.stores import load_layout, store_shapes
 from ds2ta.hw.uart import received_layout
 from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.link_model import CoreRules, LinkModel, wire
-from ds2ta.sim.stream import Background, StreamSink, StreamSource, cycle, in_background, next_cycle, reset, unpacker
+from ds2ta.sim.stream import (
+    Background,
+    StreamSink,
+    StreamSource,
+    break_off,
+    cycle,
+    in_background,
+    next_cycle,
+    reset,
+    unpacker,
+)
 
 STALLS = ["never", "random:0.5", "bursts"]
 _VALUE = data.StructLayout({"value": 8})
@@ -179,14 +189,7 @@ async def reset_at_any_moment(dut):
             sending = bench.begin(wire(body[:130]))
             for _ in range(bench.random.randint(1, 900)):
                 await RisingEdge(dut.clk)
-            sending.cancel()
-            dut.i__valid.value = 0
-            dut.rst.value = 1
-            await RisingEdge(dut.clk)
-            dut.rst.value = 0
-            for _ in range(12):  # an access of before the reset ends
-                await RisingEdge(dut.clk)
-            for end in (bench.sink, bench.load, bench.sample):
-                end.received.clear()
+            # until an access of before the reset ends
+            await break_off(dut, sending, bench.sink, bench.load, bench.sample, rest=12)
             bench.writes.clear()
             await bench.ask(b"\x2a\x01\x00\x01\x02")

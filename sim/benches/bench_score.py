@@ -8,7 +8,7 @@ from ds2ta.golden import slow
 from ds2ta.hw.score import pair_layout, score_layout
 from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.spike_rows import plane_rows
-from ds2ta.sim.stream import StreamSink, StreamSource, reset
+from ds2ta.sim.stream import StreamSink, StreamSource, break_off, reset
 
 TAG_WIDTH = 5
 
@@ -140,12 +140,6 @@ async def reset_at_any_cycle(dut):
         sending = source.start(_rows(ones, ones, 1) * 3)
         for _ in range(cut):
             await RisingEdge(dut.clk)
-        sending.cancel()
-        dut.i__valid.value = 0
-        dut.rst.value = 1
-        await RisingEdge(dut.clk)
-        dut.rst.value = 0
-        await RisingEdge(dut.clk)
+        await break_off(dut, sending, sink)
         assert not dut.o__valid.value
-        sink.received.clear()
         await _compare(source, sink, [_random(generator, largest // lanes)])

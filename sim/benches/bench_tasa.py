@@ -8,7 +8,7 @@ from ds2ta.golden import slow
 from ds2ta.hw.payloads import drain_layout
 from ds2ta.hw.tasa import current_layout
 from ds2ta.sim.build import bench_parameters
-from ds2ta.sim.stream import StreamSink, StreamSource, reset
+from ds2ta.sim.stream import StreamSink, StreamSource, break_off, reset
 
 STALLS = ["never", "random:0.3", "random:0.7", "bursts"]
 
@@ -147,12 +147,6 @@ async def reset_empties_the_window(dut):
         sending = source.start(_beats(_sums(generator, tau, window, 7)[:, 1:], "value"))
         while len(source.cycles) < begin + cut:
             await RisingEdge(dut.clk)
-        sending.cancel()
-        dut.i__valid.value = 0
-        dut.rst.value = 1
-        await RisingEdge(dut.clk)
-        dut.rst.value = 0
-        await RisingEdge(dut.clk)
+        await break_off(dut, sending, sink)
         assert not dut.o__valid.value
-        sink.received.clear()
         await _compare(dut, source, sink, _sums(generator, tau, window, 7), tau, window)

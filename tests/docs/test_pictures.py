@@ -78,7 +78,7 @@ def test_demo_is_what_the_board_answers():
         for name, rule in (("class", r"class (\d)"), ("margin", r"margin (\d+)"), ("cycles", r"(\d+) cycles "))
     }
     model = load_model(model_path("digits-tiny"))
-    machine = fit(model, **MACHINES["digits-tiny"] | ICE40 | {"tables": "ram"})
+    machine, _ = fit(model, **MACHINES["digits-tiny"] | ICE40 | {"tables": "ram"})
     program, count = compile_model(model, machine), len(words["class"])
     taps = [slow.run(model, sample) for sample in model.samples[:count]]
     logits = [sorted(own["logits"].tolist()) for own in taps]

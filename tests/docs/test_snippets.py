@@ -52,7 +52,7 @@ def test_python_blocks_run(page, source, tmp_path):
     with contextlib.ExitStack() as stack:
         if DEVICE in source:
             model = load_model(model_path("digits-tiny"))
-            machine = fit(model, **MACHINES["digits-tiny"] | ICE40 | {"tables": "ram"})
+            machine, _ = fit(model, **MACHINES["digits-tiny"] | ICE40 | {"tables": "ram"})
             board = stack.enter_context(VirtualBoard(machine, model, clock_hz=24_000_000))
             source = source.replace(DEVICE, board.device) + "print([a.class_index for a in results])\n"
         printed = run(source, tmp_path)

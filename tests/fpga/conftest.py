@@ -16,7 +16,7 @@ def tiny():
 
 @pytest.fixture(scope="session")
 def machine(tiny):
-    return fit(tiny, **MACHINES["digits-tiny"] | ICE40 | {"tables": "ram"})
+    return fit(tiny, **MACHINES["digits-tiny"] | ICE40 | {"tables": "ram"})[0]
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def test_limits_are_those_of_the_device(name, tmp_path):
 
 @pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
 def test_everything_is_loaded_by_the_host(board):
-    machine = fit(load_model(board.model_path), **board.choices)
+    machine, _ = fit(load_model(board.model_path), **board.choices)
     assert machine.weights != "rom"
     assert machine.tables == "ram"
     assert board.bitstream.startswith(board.name)
@@ -68,7 +68,7 @@ def test_everything_is_loaded_by_the_host(board):
 
 def test_icebreaker_does_32_operations_a_cycle():
     board = find_board("icebreaker")
-    machine = fit(load_model(board.model_path), **board.choices)
+    machine, _ = fit(load_model(board.model_path), **board.choices)
     assert machine.lanes * machine.time_steps >= 32
     assert machine.weights == "spram"
     assert board.core_hz >= 21e6

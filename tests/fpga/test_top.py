@@ -23,7 +23,7 @@ from ds2ta.fpga.frames import (
 )
 from ds2ta.fpga.host import Board
 from ds2ta.fpga.top import BoardTop
-from ds2ta.gateware.compiler import compile_model, fit
+from ds2ta.gateware.compiler import fit
 from ds2ta.gateware.machines import ICE40, MACHINES
 from ds2ta.gateware.registers import REGISTERS
 from ds2ta.gateware.samples import sample_bytes
@@ -100,7 +100,7 @@ def tiny():
 
 @pytest.fixture(scope="module")
 def pins(tiny):
-    machine = fit(tiny, **MACHINES["digits-tiny"] | ICE40 | {"tables": "ram"})
+    machine, _ = fit(tiny, **MACHINES["digits-tiny"] | ICE40 | {"tables": "ram"})
     found = Pins(BoardTop(machine, clock_hz=CLOCK_HZ))
     yield found
     found.close()
@@ -252,7 +252,7 @@ def test_a_sample_in_parts(board, tiny):
 
 
 def test_a_baud_rate_that_the_clock_misses(tiny):
-    machine = fit(tiny, **MACHINES["digits-tiny"] | ICE40 | {"tables": "ram"})
+    machine, _ = fit(tiny, **MACHINES["digits-tiny"] | ICE40 | {"tables": "ram"})
     with pytest.raises(FitError, match="Baud rate must be at most 1/4 of the clock, 3000000, not 4000000"):
         BoardTop(machine, clock_hz=12_000_000, baud=4_000_000)
     assert BoardTop(machine, clock_hz=12_000_000, baud=3_000_000).divisor == 4
@@ -260,6 +260,6 @@ def test_a_baud_rate_that_the_clock_misses(tiny):
 
 def test_a_machine_with_its_model_built_in(tiny):
     """No store to load, so no LOAD: the rest is there."""
-    machine = fit(tiny, **MACHINES["digits-tiny"])
-    top = BoardTop(machine, compile_model(tiny, machine), clock_hz=CLOCK_HZ)
+    machine, program = fit(tiny, **MACHINES["digits-tiny"])
+    top = BoardTop(machine, program, clock_hz=CLOCK_HZ)
     assert "load" not in top._link.signature.members

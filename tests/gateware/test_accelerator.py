@@ -8,7 +8,7 @@ import pytest
 
 from ds2ta.files import DIGITS, model_path
 from ds2ta.gateware.accelerator import Accelerator
-from ds2ta.gateware.compiler import compile_model, fit
+from ds2ta.gateware.compiler import fit
 from ds2ta.gateware.cycles import predict
 from ds2ta.gateware.machines import ICE40, MACHINES
 from ds2ta.golden import slow
@@ -26,11 +26,11 @@ IMAGES_UNDER_COCOTB = 8
 def test_bench(name, tmp_path):
     path = model_path(name)
     model = load_model(path)
-    machine = fit(model, **MACHINES[name])
+    machine, program = fit(model, **MACHINES[name])
     samples = tmp_path / "samples.npy"
     np.save(samples, model.samples[:IMAGES_UNDER_COCOTB])
     run_bench(
-        Accelerator(machine, compile_model(model, machine), trace=True),
+        Accelerator(machine, program, trace=True),
         name="accelerator",
         module="ds2ta.sim.benches.bench_accelerator",
         parameters={"model": str(path), "machine": machine.model_dump(), "samples": str(samples)},
@@ -48,8 +48,8 @@ def test_images(name):
 def test_loadable_stores():
     """digits-tiny as an iCE40 UP5K would hold it: weights loaded into single-port RAM, tables into block RAM."""
     model = load_model(model_path("digits-tiny"))
-    machine = fit(model, **MACHINES["digits-tiny"] | ICE40 | {"tables": "ram"})
-    with RtlNetwork(model, machine) as rtl:
+    machine, program = fit(model, **MACHINES["digits-tiny"] | ICE40 | {"tables": "ram"})
+    with RtlNetwork(model, machine, program=program) as rtl:
         for sample in model.samples[:3]:
             wanted = slow.run(model, sample)
             found = rtl.run(sample, trace=True)

@@ -12,7 +12,7 @@ from ds2ta.files import ROOT
 from ds2ta.gateware.axi.registers import AxiRegisters
 from ds2ta.gateware.axi.shell import AxiAccelerator
 from ds2ta.gateware.axi.stream import PacketStreams
-from ds2ta.gateware.compiler import compile_model, fit
+from ds2ta.gateware.compiler import fit
 from ds2ta.gateware.machines import MACHINES
 from ds2ta.gateware.verilog import emit, port_widths
 from ds2ta.modelfile import load_model, model_digest
@@ -35,16 +35,15 @@ def tiny():
     return load_model(axi_example.MODEL)
 
 
-def shell_of_rom(machine) -> AxiAccelerator:
+def shell_of_rom(machine, program) -> AxiAccelerator:
     digest = bytes.fromhex(model_digest(tiny()))
-    return AxiAccelerator(machine, compile_model(tiny(), machine), clock_hz=CLOCK_HZ, digest=digest)
+    return AxiAccelerator(machine, program, clock_hz=CLOCK_HZ, digest=digest)
 
 
 @functools.cache
 def built_in() -> str:
     """Verilog of a shell whose model is in ROM."""
-    machine = fit(tiny(), **MACHINES["digits-tiny"])
-    return emit(shell_of_rom(machine))
+    return emit(shell_of_rom(*fit(tiny(), **MACHINES["digits-tiny"])))
 
 
 def test_bench():
@@ -56,10 +55,10 @@ def test_bench():
 
 
 def test_bench_of_a_built_in_model():
-    machine = fit(tiny(), **MACHINES["digits-tiny"])
+    machine, program = fit(tiny(), **MACHINES["digits-tiny"])
     parameters = {"machine": machine.model_dump(), "clock_hz": CLOCK_HZ}
     bench = {"module": "ds2ta.sim.benches.bench_axi", "testcase": "built_in"}
-    run_bench(shell_of_rom(machine), **bench, parameters=parameters)
+    run_bench(shell_of_rom(machine, program), **bench, parameters=parameters)
 
 
 def test_ports():
@@ -85,7 +84,7 @@ def test_icarus(tmp_path):
 
 
 def test_a_machine_of_rom_has_nothing_to_load():
-    machine = fit(tiny(), **MACHINES["digits-tiny"])
+    machine, _ = fit(tiny(), **MACHINES["digits-tiny"])
     assert not hasattr(AxiRegisters(machine), "load")
     assert hasattr(AxiRegisters(axi_example.machine(tiny())), "load")
 

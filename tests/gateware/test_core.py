@@ -47,7 +47,7 @@ MEMORIES = {
 
 def _run(model, folder, choices, *, built_in=False, samples=2, upsets=False, large=False) -> list[str]:
     """Run the bench; the answer is what it left out."""
-    machine = fit(model, **choices)
+    machine, _ = fit(model, **choices)
     path, images = folder / "model.safetensors", folder / "samples.npy"
     save_model(model, path)
     np.save(images, model.samples[:samples])

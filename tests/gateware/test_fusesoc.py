@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ds2ta.gateware.compiler import compile_model, fit
+from ds2ta.gateware.compiler import fit
 from ds2ta.gateware.export import SIDECAR, export
 from ds2ta.gateware.fusesoc import CORE_FILE, core_name
 from ds2ta.gateware.machines import ICE40, MACHINES
@@ -28,8 +28,8 @@ def tiny():
 
 
 def write(folder: Path, *, axi_hz: int | None = None, **choices) -> Path:
-    machine = fit(tiny(), **{**MACHINES[NAME], **choices})
-    export(tiny(), machine, compile_model(tiny(), machine), folder, predicted=[], axi_hz=axi_hz)
+    machine, program = fit(tiny(), **{**MACHINES[NAME], **choices})
+    export(tiny(), machine, program, folder, predicted=[], axi_hz=axi_hz)
     return folder
 
 

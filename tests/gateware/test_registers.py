@@ -11,16 +11,15 @@ from hypothesis import strategies as st
 from ds2ta.errors import Ds2taError, FitError
 from ds2ta.files import ROOT
 from ds2ta.gateware.machine import Machine, machine_from_dict
+from ds2ta.gateware.register_pages import c_header, markdown
 from ds2ta.gateware.registers import (
     ADDRESS_BITS,
     IDENTITY,
     REGISTERS,
     STORES,
     Access,
-    c_header,
     machine_from_words,
     machine_words,
-    markdown,
 )
 
 # the map as the host link's protocol promises it: a change here is a new major version
@@ -160,7 +159,7 @@ def test_words_of_no_machine(change, message):
 
 
 def test_documents_are_current():
-    """`python -m ds2ta.gateware.registers docs` mends a failure."""
+    """`python -m ds2ta.gateware.register_pages docs` mends a failure."""
     assert (ROOT / "docs" / "registers.md").read_text() == markdown()
     assert (ROOT / "docs" / "ds2ta_registers.h").read_text() == c_header()
 

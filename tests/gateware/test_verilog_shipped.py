@@ -8,7 +8,7 @@ from verilog_tools import assert_plain, icarus_accepts, needs_icarus, verilator_
 
 from ds2ta.gateware.accelerator import Accelerator
 from ds2ta.gateware.blocks import blocks
-from ds2ta.gateware.compiler import compile_model, fit
+from ds2ta.gateware.compiler import fit
 from ds2ta.gateware.machines import MACHINES
 from ds2ta.gateware.verilog import emit
 from ds2ta.modelfile import load_model
@@ -25,8 +25,7 @@ VARIANTS = {
 def machine(variant):
     name = next(name for name in MACHINES if variant.startswith(name))
     model = load_model(MODELS / f"{name}.safetensors")
-    fitted = fit(model, **{**MACHINES[name], **VARIANTS[variant]})
-    return fitted, compile_model(model, fitted)
+    return fit(model, **{**MACHINES[name], **VARIANTS[variant]})
 
 
 @functools.cache

@@ -30,7 +30,7 @@ from ds2ta.fpga.design import design
 from ds2ta.fpga.top import BoardTop
 from ds2ta.gateware.accelerator import Accelerator
 from ds2ta.gateware.axi.shell import AxiAccelerator
-from ds2ta.gateware.compiler import Program, compile_model, fit
+from ds2ta.gateware.compiler import Program, fit
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.machines import ECP5, ICE40, MACHINES
 from ds2ta.gateware.verilog import emit
@@ -55,6 +55,7 @@ _VARIANTS = {
     "nmnist-tiny": {"ram": {}, "rom": {"weights": "rom", "tables": "rom"}},
 }
 _CLOCK_HZ = 100_000_000
+_LOOPS = ("width_last", "height_last", "tiles_last", "rows_last", "positions_last")
 
 
 def designs() -> Iterator[tuple[str, Callable[[], tuple[str, str, str]]]]:
@@ -62,8 +63,7 @@ def designs() -> Iterator[tuple[str, Callable[[], tuple[str, str, str]]]]:
     for name, variants in _VARIANTS.items():
         model = load_model(_TOP / "models" / f"{name}.safetensors")
         for variant, choices in variants.items():
-            machine = fit(model, **{**MACHINES[name], **choices})
-            program = compile_model(model, machine)
+            machine, program = fit(model, **{**MACHINES[name], **choices})
             at = f"{name}/{variant}"
             yield f"{at}/store contents", partial(_of_program, program)
             yield f"{at}/accelerator", partial(_of_component, partial(Accelerator, machine, program))
@@ -90,8 +90,9 @@ def _of_program(program: Program) -> tuple[str, str, str]:
     """Everything that the compiler made of a model."""
     regions = [astuple(region) for region in program.regions.values()]
     images = (program.program_image, program.weight_image, program.parameter_image, program.denoiser_image)
-    steps = [[str(getattr(value, "value", value)) for value in astuple(step)] for step in program.instructions]
-    digest = _digest(repr((steps, regions, images, program.bank_rows, program.max_count)))
+    passes = [[str(getattr(value, "value", value)) for value in astuple(item)] for item in program.instructions]
+    longest = max(getattr(item, name) + 1 for item in program.instructions for name in _LOOPS)
+    digest = _digest(repr((passes, regions, images, program.bank_rows, longest)))
     return digest, digest, digest
 
 

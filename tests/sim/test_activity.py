@@ -19,8 +19,8 @@ def run():
     model = random_model(
         np.random.default_rng(2), depth=2, time_steps=3, residual="add", max_hidden=48, nsad=True, kind="frames"
     )
-    machine = fit(model, lanes=4, row_lanes=4, drain_lanes=2, score_channels=4)
-    return model, machine, measure(model, model.samples), count(model, machine, model.samples)
+    machine, program = fit(model, lanes=4, row_lanes=4, drain_lanes=2, score_channels=4)
+    return model, machine, measure(model, model.samples), count(model, machine, program, model.samples)
 
 
 def test_the_rtl_counts_kept_entries(run):

@@ -11,13 +11,13 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from gate_designs import MEMORIES, Memories, Multipliers, collided, traffic
 
-from ds2ta.files import ROOT
 from ds2ta.gateware.stores import store_images
 from ds2ta.golden import slow
 from ds2ta.hw.store import DualPortMemory
+from ds2ta.records.gate_runs import CASES, GATE_RUNS, GatesError, case, case_digest, compare
 from ds2ta.sim import gates
+from ds2ta.sim.expected import expect
 from ds2ta.sim.gates import Gates, gate_verilog, with_faults
-from ds2ta.sim.gatesim import CASES, GatesError, case, case_digest, compare
 from ds2ta.sim.network import RtlNetwork
 from ds2ta.sim.rtl import Rtl, RtlError
 from ds2ta.sim.verilator import ToolError
@@ -146,12 +146,12 @@ def test_faults():
 def test_network_on_ice40():
     """digits-tiny as the iCEBreaker holds it: real images, bit for bit; then broken cells, which the same
     comparison must see."""
-    model, machine, family = case("icebreaker")
-    with RtlNetwork(model, machine, gates=family, faults=FAULTS) as network:
-        expected = [slow.run(model, sample) for sample in model.samples[:IMAGES]]
+    model, machine, program, family = case("icebreaker")
+    with RtlNetwork(model, machine, program=program, gates=family, faults=FAULTS) as network:
+        expected = [expect(model, machine, program, sample) for sample in model.samples[:IMAGES]]
         for sample, wanted in zip(model.samples, expected, strict=False):
             found = network.run(sample)
-            compare(network, sample, wanted, found)
+            compare(found, wanted)
         for store, rows in store_images(network.program).items():
             for row in [*range(0, len(rows), 17), len(rows) - 1]:
                 assert network.scan(store, row) == rows[row], f"{store} row {row}"
@@ -160,25 +160,23 @@ def test_network_on_ice40():
             network.inject(fault)
             network.reset()
             try:
-                compare(
-                    network, model.samples[0], expected[0], network.run(model.samples[0], limit=3 * found.cycles)
-                )
+                compare(network.run(model.samples[0], limit=3 * found.cycles), expected[0])
             except (GatesError, RtlError):
                 seen.append(fault)
             network.inject(0)
             network.reset()
             network.load(model)
         assert len(seen) >= 2 * FAULTS / 3, f"{len(seen)} of {FAULTS} broken cells seen"
-        compare(network, model.samples[0], expected[0], network.run(model.samples[0]))
+        compare(network.run(model.samples[0]), expected[0])
 
 
 def test_record():
     """What `make gatesim` saw is what the golden model says, on the netlists that the present design gives."""
-    found = {entry["case"]: entry for entry in json.loads((ROOT / "docs" / "gates.json").read_text())}
+    found = {entry["case"]: entry for entry in json.loads(GATE_RUNS.read_text())}
     assert set(found) == set(CASES), "other cases than now: run `make gatesim`"
     for name, entry in found.items():
-        model, _, family = case(entry["board"])
-        assert (entry["board"], entry["family"]) == (CASES[name][0], family)
+        model = case(entry["board"]).model
+        assert (entry["board"], entry["family"]) == (CASES[name][0], case(entry["board"]).family)
         assert len(entry["logits"]) >= 3
         for sample, logits in zip(model.samples, entry["logits"], strict=False):
             assert slow.run(model, sample)["logits"].tolist() == logits, name

@@ -135,10 +135,10 @@ def test_one_token_and_one_time_step(pipeline):
     found = [model for model in drawn if model.network.hidden_dim == 64]
     assert len(found) > 3
     choices = {"lanes": 8, "row_lanes": 8, "drain_lanes": 2, "weights": "ram", "tables": "ram"}
-    machines = [fit(model, **choices, pipeline=pipeline) for model in found]
-    model, machine = found[0], machines[0]
+    model, fitted = found[0], [fit(model, **choices, pipeline=pipeline) for model in found]
+    machine, program = fitted[0]
     assert (machine.time_steps, machine.max_tokens, machine.bank_rows) == (1, 1, 9)
-    for seen in verify(model, machine, model.samples):
+    for seen in verify(model, machine, program, model.samples):
         assert seen.difference is None
     shown = IntegerNetwork(model).run(model.samples, trace=True)
     assert len(np.unique(shown["logits"].numpy(), axis=0)) > 1

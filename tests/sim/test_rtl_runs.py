@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 
 from ds2ta.files import FROM_FILES, SHIPPED, model_path
-from ds2ta.gateware.compiler import compile_model, fit
-from ds2ta.gateware.cycles import predict, total_cycles
+from ds2ta.gateware.compiler import fit
 from ds2ta.gateware.machines import MACHINES
-from ds2ta.golden import slow
 from ds2ta.golden.integer import IntegerNetwork, classify
 from ds2ta.modelfile import load_model, model_digest
 from ds2ta.records import designs
 from ds2ta.records.rtl_runs import read_runs, sources
+from ds2ta.sim.expected import expect
 
 LEAST = 100
 STALE = "run `ds2ta verify models/{0}.safetensors --data DIR --record`"
@@ -41,10 +40,9 @@ def test_is_what_golden_and_the_cycle_model_say(name):
     entry, model = read_runs()[name], load_model(model_path(name))
     classes = classify(IntegerNetwork(model).run(model.samples))
     assert entry["classes"][: len(classes)] == classes.tolist()
-    machine = fit(model, **MACHINES[name])
-    passes = predict(compile_model(model, machine), machine, model.samples[0], slow.run(model, model.samples[0]))
-    assert entry["cycles_each"][0] == total_cycles(passes)
-    assert [item["pass"] for item in entry["passes"]] == [item.name for item in passes]
+    wanted = expect(model, *fit(model, **MACHINES[name]), model.samples[0])
+    assert entry["cycles_each"][0] == wanted.cycles
+    assert [item["pass"] for item in entry["passes"]] == [item.name for item in wanted.passes]
     cycles = np.array(entry["cycles_each"])
     assert entry["cycles"] == {"mean": cycles.mean(), "min": cycles.min(), "max": cycles.max()}
     for block in entry["blocks"]:

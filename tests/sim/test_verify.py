@@ -10,8 +10,7 @@ import pytest
 
 from ds2ta.commands import main as cli
 from ds2ta.files import FROM_FILES, model_path
-from ds2ta.gateware.compiler import compile_model, fit
-from ds2ta.gateware.cycles import predict, total_cycles
+from ds2ta.gateware.compiler import fit
 from ds2ta.gateware.machines import MACHINES
 from ds2ta.golden import slow
 from ds2ta.golden.integer import IntegerNetwork
@@ -19,6 +18,7 @@ from ds2ta.modelfile import load_model, model_digest, save_model
 from ds2ta.records import rtl_runs
 from ds2ta.sim import verify
 from ds2ta.sim.backends import first_difference
+from ds2ta.sim.expected import expect
 from ds2ta.sim.network import RtlNetwork, expected_entries
 
 SAMPLES = 3
@@ -29,12 +29,12 @@ TINY = model_path("digits-tiny")
 def test_shipped(name):
     """Held-out samples on the accelerator: both golden models, the kept attention entries, and every counter."""
     model = load_model(model_path(name))
-    machine = fit(model, **MACHINES[name])
+    machine, program = fit(model, **MACHINES[name])
     samples = model.samples[:SAMPLES]
     assert len(samples) == SAMPLES
     fast = IntegerNetwork(model).run(samples, trace=True)
     recorded = rtl_runs.read_runs().get(name)
-    with RtlNetwork(model, machine) as network:
+    with RtlNetwork(model, machine, program=program) as network:
         for number, sample in enumerate(samples):
             wanted = slow.run(model, sample)
             golden = {key: np.asarray(values)[number] for key, values in fast.items()}
@@ -60,7 +60,8 @@ def tiny():
 @pytest.fixture(scope="module")
 def one_run(tiny):
     """A network with one sample that it has run: (network, sample, golden trace, result)."""
-    with RtlNetwork(tiny, fit(tiny, **MACHINES["digits-tiny"])) as network:
+    machine, program = fit(tiny, **MACHINES["digits-tiny"])
+    with RtlNetwork(tiny, machine, program=program) as network:
         sample = tiny.samples[0]
         yield network, sample, slow.run(tiny, sample), network.run(sample, trace=True)
 
@@ -130,11 +131,12 @@ def test_no_answer_is_a_difference(tiny, monkeypatch):
         RtlNetwork, "run", lambda self, sample, **more: run(self, sample, **more | {"limit": limits.pop(0)})
     )
     limits = [10**6, 200, 10**6]
-    seen = list(verify.verify(tiny, fit(tiny, **MACHINES["digits-tiny"]), tiny.samples[:3]))
+    machine, program = fit(tiny, **MACHINES["digits-tiny"])
+    seen = list(verify.verify(tiny, machine, program, tiny.samples[:3]))
     assert [item.difference is None for item in seen] == [True, False, True]
     assert seen[1].difference.endswith("in 200 cycles")
     assert seen[1].result is None
-    figures = verify.summary(tiny, fit(tiny, **MACHINES["digits-tiny"]), seen, tiny.labels[:3])
+    figures = verify.summary(tiny, machine, seen, tiny.labels[:3])
     assert (figures["samples"], figures["mismatches"], len(figures["cycles_each"])) == (3, 1, 2)
 
 
@@ -158,12 +160,9 @@ def test_command_records_what_golden_says(ds2ta, tiny):
     assert code == 0
     assert "4 samples of digits: 0 differ" in out
     (entry,) = json.loads(rtl_runs.RECORD.read_text())
-    machine = fit(tiny, **MACHINES["digits-tiny"])
-    program = compile_model(tiny, machine)
-    traces = [slow.run(tiny, sample) for sample in tiny.samples[:4]]  # the first held-out digits
-    passes = [predict(program, machine, sample, trace) for sample, trace in zip(tiny.samples, traces, strict=False)]
-    cycles = [total_cycles(item) for item in passes]
-    classes = [int(np.argmax(trace["logits"])) for trace in traces]
+    machine, program = fit(tiny, **MACHINES["digits-tiny"])
+    wanted = [expect(tiny, machine, program, sample) for sample in tiny.samples[:4]]  # the first held-out digits
+    cycles, classes = [item.cycles for item in wanted], [item.class_index for item in wanted]
     assert (entry["cycles_each"], entry["classes"]) == (cycles, classes)
     assert entry["cycles"] == {"mean": sum(cycles) / 4, "min": min(cycles), "max": max(cycles)}
     assert entry["accuracy"] == 100 * np.mean(classes == tiny.labels[:4])
@@ -172,17 +171,17 @@ def test_command_records_what_golden_says(ds2ta, tiny):
     assert entry["command"] == "ds2ta verify models/digits-tiny.safetensors --samples 4 --record"
     (block,) = entry["blocks"]
     counted = {
-        part: sum(int(np.count_nonzero(trace[f"block.0.{part}"])) for trace in traces)
+        part: sum(int(np.count_nonzero(item.trace[f"block.0.{part}"])) for item in wanted)
         for part in ("score", "denoised")
     }
     assert block == {
         "block": 0,
-        "entries": sum(trace["block.0.score"].size for trace in traces),
+        "entries": sum(item.trace["block.0.score"].size for item in wanted),
         "scores": counted["score"],
         "kept": counted["denoised"],
     }
     assert [item["events"] for item in entry["passes"]] == [
-        sum(item[place].events for item in passes) / 4 for place in range(len(program.instructions))
+        sum(item.passes[place].events for item in wanted) / 4 for place in range(len(program.instructions))
     ]
     ds2ta("verify", TINY, "--samples", 2, "--record")
     assert [item["samples"] for item in json.loads(rtl_runs.RECORD.read_text())] == [2], "an older entry stayed"

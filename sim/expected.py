@@ -1,0 +1,49 @@
+"""What a machine must make of a sample: the trace of the slow golden model, and the counters of the cycle model."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ds2ta.gateware.compiler import Program
+from ds2ta.gateware.cycles import predict, total_cycles
+from ds2ta.gateware.machine import Machine
+from ds2ta.gateware.sequencer import PassCounters
+from ds2ta.golden import slow
+from ds2ta.model import IntegerModel
+
+__all__ = ["Expected", "expect", "predicted_cycles"]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """One sample: every tensor of the network by name, and the counters of every pass."""
+
+    trace: dict[str, np.ndarray]
+    passes: tuple[PassCounters, ...]
+
+    @property
+    def logits(self) -> tuple[int, ...]:
+        return tuple(self.trace["logits"].tolist())
+
+    @property
+    def class_index(self) -> int:
+        return int(np.argmax(self.trace["logits"]))
+
+    @property
+    def cycles(self) -> int:
+        """From the first byte at an idle machine to the end."""
+        return total_cycles(self.passes)
+
+
+def expect(model: IntegerModel, machine: Machine, program: Program, sample: np.ndarray) -> Expected:
+    """What `program`, compiled from `model` for `machine`, must make of a sample."""
+    trace = slow.run(model, sample)
+    return Expected(trace, predict(program, machine, sample, trace))
+
+
+def predicted_cycles(
+    model: IntegerModel, machine: Machine, program: Program, samples: Iterable[np.ndarray]
+) -> list[int]:
+    """Exact cycles of each sample, without a simulation."""
+    return [expect(model, machine, program, sample).cycles for sample in samples]
