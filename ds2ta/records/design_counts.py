@@ -39,11 +39,11 @@ def design_counts(path: Path, *, lanes: int, row_lanes: int, drain_lanes: int, s
     """All layers of the model, then its convolutions again where lanes are left for more than one line."""
     model = load_model(path)
     network, chosen = model.network, model.samples[:samples]
-    taps = {name: value.numpy() for name, value in IntegerNetwork(model).run(chosen, taps=True).items()}
+    trace = {name: value.numpy() for name, value in IntegerNetwork(model).run(chosen, trace=True).items()}
     feeds = {**layer_inputs(network), "head": f"block.{network.depth - 1}.x2" if network.depth else "embed"}
     for spec in network.layers():
-        tap = chosen if spec.name == "stem.0" else taps[feeds[spec.name]]
-        live = _words(np.asarray(tap), spec)
+        tensor = chosen if spec.name == "stem.0" else trace[feeds[spec.name]]
+        live = _words(np.asarray(tensor), spec)
         tiles = -(-spec.outputs // lanes)
         drain = spec.height * spec.width * spec.outputs * network.time_steps / drain_lanes
         for lines in (1, max(1, lanes // spec.outputs) if spec.kernel == 3 else 1):
@@ -58,18 +58,18 @@ def design_counts(path: Path, *, lanes: int, row_lanes: int, drain_lanes: int, s
         yield _packed(np.asarray(chosen), network, spec, lines, row_lanes, drain_lanes)
 
 
-def _words(tap: np.ndarray, spec: LayerSpec) -> np.ndarray:
+def _words(tensor: np.ndarray, spec: LayerSpec) -> np.ndarray:
     """Whether each spike word lives, `[samples, planes, height, width, channels]`."""
     if spec.kernel == 1:
-        tap = tap[:, :, None]  # tokens in one line
+        tensor = tensor[:, :, None]  # tokens in one line
     else:
-        tap = tap[:, None] if tap.ndim == 4 else tap
-        if tap.ndim == 4 or tap.shape[2] != spec.inputs:  # [samples, T, tokens, channels]
-            tap = tap.reshape(*tap.shape[:2], spec.height, spec.width, spec.inputs)
+        tensor = tensor[:, None] if tensor.ndim == 4 else tensor
+        if tensor.ndim == 4 or tensor.shape[2] != spec.inputs:  # [samples, T, tokens, channels]
+            tensor = tensor.reshape(*tensor.shape[:2], spec.height, spec.width, spec.inputs)
         else:
-            tap = tap.transpose(0, 1, 3, 4, 2)
-    planes = int(tap.max()).bit_length()
-    return np.stack([(tap >> plane & 1).any(1) for plane in range(max(1, planes))], 1)
+            tensor = tensor.transpose(0, 1, 3, 4, 2)
+    planes = int(tensor.max()).bit_length()
+    return np.stack([(tensor >> plane & 1).any(1) for plane in range(max(1, planes))], 1)
 
 
 def _rows(live: np.ndarray, row_lanes: int) -> np.ndarray:
