@@ -149,7 +149,7 @@ def test_parameter_image(case):
 @given(fitted())
 def test_denoiser_image(case):
     """`table + head * d + score - 1` is the entry of a score."""
-    model, machine, program = case
+    model, _, program = case
     network = model.network
     passes = [instruction for instruction in program.instructions if instruction.opcode == Opcode.ATTENTION]
     assert len(passes) == network.depth
@@ -165,7 +165,7 @@ def test_denoiser_image(case):
 @given(fitted())
 def test_program_image(case):
     """Stored words give every field back; no bit is left over."""
-    model, machine, program = case
+    _, machine, program = case
     layout = instruction_layout(machine)
     count = -(-layout.size // PROGRAM_WORD)
     assert len(program.program_image) == count * len(program.instructions)
