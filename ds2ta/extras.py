@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import metadata
+from pathlib import Path
 
 from ds2ta.errors import Ds2taError
 
@@ -18,6 +19,7 @@ __all__ = [
     "extras",
     "has",
     "missing_message",
+    "package_folder",
     "require",
     "requirement",
     "smallest",
@@ -49,6 +51,14 @@ def require(*modules: str) -> None:
     """Raise `MissingPackageError`, which names what to install, unless all top-level `modules` can be imported."""
     if missing := [module for module in modules if not has(module)]:
         raise MissingPackageError(missing_message(missing))
+
+
+def package_folder(module: str) -> Path:
+    """Where an installed top-level module lies. Raises `MissingPackageError` for one that is not."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise MissingPackageError(missing_message([module]))
+    return Path(spec.origin).parent
 
 
 def has(module: str) -> bool:

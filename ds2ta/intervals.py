@@ -16,9 +16,11 @@ from ds2ta.model import IntegerModel, Synapse
 __all__ = [
     "QUANTITIES",
     "AttentionWidths",
+    "HeadWidths",
     "Interval",
     "LayerWidths",
     "ModelWidths",
+    "SynapseWidths",
     "attention_widths",
     "layer_widths",
     "refuse_unless_held",
@@ -50,21 +52,14 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class LayerWidths:
-    """One synaptic layer, hulls over all channels. `partial`: P and every prefix of its sum, in any event order.
-    `current`: I and every Horner intermediate. `drive`: J = B + I. `gap`: N = M - I with the margin M = Theta - B.
-    `membrane`: U, V and J. `param`: B and M. The head has `logit` (every prefix, bias included) instead of the
-    neuron's quantities, which are then None; its `partial` is the sum of one token at one step."""
+class SynapseWidths:
+    """One synaptic layer, hulls over all channels. `partial`: P and every prefix of its sum, in any event order (of
+    the head: the sum of one token at one step). `param`: B and the margin M = Theta - B."""
 
     name: str
     largest: int  # the largest activation that can enter
     partial: Interval
     param: Interval
-    current: Interval | None = None
-    drive: Interval | None = None
-    gap: Interval | None = None
-    membrane: Interval | None = None
-    logit: Interval | None = None
 
     @property
     def shift(self) -> int:
@@ -77,6 +72,24 @@ class LayerWidths:
             return self.shift
         found = self.partial if quantity == "acc" else getattr(self, quantity, None)
         return found.bits if isinstance(found, Interval) else 0
+
+
+@dataclass(frozen=True)
+class LayerWidths(SynapseWidths):
+    """A layer with neurons. `current`: I and every Horner intermediate. `drive`: J = B + I. `gap`: N = M - I.
+    `membrane`: U, V and J."""
+
+    current: Interval
+    drive: Interval
+    gap: Interval
+    membrane: Interval
+
+
+@dataclass(frozen=True)
+class HeadWidths(SynapseWidths):
+    """The head: `logit` is every prefix of it, bias included."""
+
+    logit: Interval
 
 
 @dataclass(frozen=True)
@@ -99,12 +112,16 @@ class ModelWidths:
     `planes`, bit planes of the residual stream at its end."""
 
     name: str
-    layers: tuple[LayerWidths, ...]
+    layers: tuple[LayerWidths | HeadWidths, ...]
     attentions: tuple[AttentionWidths, ...]
     planes: int
 
+    @property
+    def parts(self) -> tuple[LayerWidths | HeadWidths | AttentionWidths, ...]:
+        return (*self.layers, *self.attentions)
+
     def _most(self, quantity: str) -> int:
-        return max(part.need(quantity) for part in (*self.layers, *self.attentions))
+        return max(part.need(quantity) for part in self.parts)
 
     @property
     def acc(self) -> int:
@@ -151,9 +168,10 @@ def _sums(layer: Synapse, largest: int) -> tuple[np.ndarray, np.ndarray]:
     """Per output channel, the least and the greatest `sum_j W_kj x_j` over x in 0..largest; both include 0. At the
     border of a convolution fewer taps exist, and a narrow grid has no position at all that sees every tap."""
     weight = layer.weight.astype(np.int64)
+    only: tuple[int, ...] = (0,)
     if layer.spec.kernel == 1:
         weight = weight[:, :, None, None]
-        rows, columns = {(0,)}, {(0,)}
+        rows, columns = {only}, {only}
     else:
         rows, columns = (
             {tuple(tap for tap in range(3) if 0 <= place + tap - 1 < size) for place in range(size)}
@@ -171,7 +189,7 @@ def _sums(layer: Synapse, largest: int) -> tuple[np.ndarray, np.ndarray]:
 def layer_widths(layer: Synapse, *, largest: int, steps: int, leak_shift: int) -> LayerWidths:
     """Bounds of one spiking layer whose inputs lie in 0..largest, run for `steps` time steps."""
     low, high = _sums(layer, largest)
-    bias, threshold = layer.bias, layer.threshold
+    bias, threshold = layer.bias, layer.firing_threshold
     margin = threshold - bias
     rest_low = rest_high = np.zeros_like(bias)  # V[t-1]
     membranes, currents = [], []
@@ -213,10 +231,10 @@ def attention_widths(
     return AttentionWidths(name, sums=_hull(0, top), membrane=Interval(0, max(most, threshold)))
 
 
-def _head_widths(layer: Synapse, *, largest: int, tokens: int, steps: int) -> LayerWidths:
+def _head_widths(layer: Synapse, *, largest: int, tokens: int, steps: int) -> HeadWidths:
     low, high = _sums(layer, largest)
     bias, terms = layer.bias, tokens * steps
-    return LayerWidths(
+    return HeadWidths(
         name=layer.name,
         largest=largest,
         partial=_hull(low, high),
@@ -230,7 +248,9 @@ def widths(model: IntegerModel, *, time_steps: int | None = None) -> ModelWidths
     model's (its neurons then go on after the model's last step, although their spikes are dropped)."""
     network = model.network
     steps = max(network.time_steps, time_steps or 0)
-    layers, attentions, additions = [], [], 1  # the stream after the position embedding has one addition behind it
+    layers: list[LayerWidths | HeadWidths] = []
+    attentions: list[AttentionWidths] = []
+    additions = 1  # the stream after the position embedding has one addition behind it
     for name, layer in model.synapses.items():
         part = name.rsplit(".", 1)[-1]
         if name == "head":
@@ -270,7 +290,7 @@ def refuse_unless_held(
     names = names or {}
     if unknown := sorted(set(limits) - set(QUANTITIES)):
         raise FitError(f"Width limit must be one of {', '.join(QUANTITIES)}, not {unknown[0]!r}")
-    for part in (*found.layers, *found.attentions):
+    for part in found.parts:
         for quantity, limit in limits.items():
             if (need := part.need(quantity)) > limit:
                 unit = "" if quantity == "max_shift" else " bits"

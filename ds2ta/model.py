@@ -28,6 +28,13 @@ class Synapse:
         return self.spec.name
 
     @property
+    def firing_threshold(self) -> np.ndarray:
+        """The threshold of a layer with neurons, so of every one but the head."""
+        if self.threshold is None:
+            raise ValueError(f"layer {self.name} has no neurons")
+        return self.threshold
+
+    @property
     def guard_bits(self) -> int:
         """Fraction bits that keep the temporal window exact."""
         return self.tau * (self.window - 1)

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -163,7 +164,7 @@ def _json_object(text: str, where: str) -> dict:
     return found
 
 
-def _entry(values: object, key: str, where: str) -> object:
+def _entry(values: object, key: str, where: str) -> Any:  # whatever it is: `check_model` looks at it
     if not isinstance(values, dict) or key not in values:
         raise ModelFileError(f"{where}: {key} is missing")
     return values[key]

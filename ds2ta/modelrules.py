@@ -30,13 +30,15 @@ def check_model(model: IntegerModel, where: str) -> None:
             raise ModelFileError(f"{where}: {what}")
 
     def integer(value: object, low: int, high: int, what: str) -> None:
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        need(whole and low <= value <= high, f"{what} is {value!r:.40}, it must be a whole number in {low}..{high}")
+        held = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+        need(held, f"{what} is {value!r:.40}, it must be a whole number in {low}..{high}")
 
-    def array(value: object, dtype: str, shape: tuple, what: str) -> None:
-        need(isinstance(value, np.ndarray), f"tensor {what} is missing")
+    def array(value: object, dtype: str, shape: tuple, what: str) -> np.ndarray:
+        if not isinstance(value, np.ndarray):
+            raise ModelFileError(f"{where}: tensor {what} is missing")
         need(value.dtype == np.dtype(dtype), f"tensor {what} is {value.dtype}, it must be {dtype}")
         need(value.shape == shape, f"tensor {what} has shape {list(value.shape)}, it must be {list(shape)}")
+        return value
 
     network = model.network
     specs = {spec.name: spec for spec in network.layers()}
@@ -67,8 +69,8 @@ def check_model(model: IntegerModel, where: str) -> None:
             f"layer {name}: bias {low}..{high}, it must lie in -{MAX_PARAMETER}..{MAX_PARAMETER}",
         )
         if name != "head":
-            array(layer.threshold, "int64", (spec.outputs,), f"{name}.threshold")
-            low, high = int(layer.threshold.min()), int(layer.threshold.max())
+            threshold = array(layer.threshold, "int64", (spec.outputs,), f"{name}.threshold")
+            low, high = int(threshold.min()), int(threshold.max())
             need(
                 low >= 1 and high <= MAX_PARAMETER,
                 f"layer {name}: threshold {low}..{high}, it must lie in 1..{MAX_PARAMETER}",
@@ -88,8 +90,8 @@ def check_model(model: IntegerModel, where: str) -> None:
         len(model.attention_threshold) == network.depth,
         f"attention: threshold: {len(model.attention_threshold)} of them for {network.depth} blocks",
     )
-    for block, threshold in enumerate(model.attention_threshold):
-        integer(threshold, 1, MAX_ATTENTION_THRESHOLD, f"attention: threshold of block {block}")
+    for block, level in enumerate(model.attention_threshold):
+        integer(level, 1, MAX_ATTENTION_THRESHOLD, f"attention: threshold of block {block}")
     need(isinstance(model.samples, np.ndarray) and model.samples.ndim >= 1, "tensor samples is missing")
     array(model.samples, "uint8", (len(model.samples), *network.sample_shape), "samples")
     need(len(model.samples) >= 1, "samples: at least one input is needed")

@@ -7,6 +7,7 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from amaranth.build import Attrs, Resource
 from amaranth.build.plat import Platform
@@ -80,15 +81,15 @@ class Board:
 
 
 #: Everything is loaded by the host, so that one bitstream runs any model that its machine holds.
-_LOADED = {"weights": "ram", "tables": "ram"}
+_LOADED: dict[str, int | str] = {"weights": "ram", "tables": "ram"}
 #: Fits the 56 block RAMs and 28 multipliers of the smaller ECP5.
-_MEDIUM = {"lanes": 32, "row_lanes": 16, "drain_lanes": 4}
+_MEDIUM: dict[str, int | str] = {"lanes": 32, "row_lanes": 16, "drain_lanes": 4}
 #: Room for checker and host link on the UP5K: a few percent more cycles than on the model's own machine, for fewer
 #: logic cells.
-_SMALL = {"tables": "ram", "drain_lanes": 2, "counter_width": 16}
+_SMALL: dict[str, int | str] = {"tables": "ram", "drain_lanes": 2, "counter_width": 16}
 _ECP5_25 = {"luts": 24_288, "registers": 24_288, "block_rams": 56, "single_port_rams": 0, "multipliers": 28}
 _ECP5_85 = {"luts": 83_640, "registers": 83_640, "block_rams": 208, "single_port_rams": 0, "multipliers": 156}
-_ULX3S = {
+_ULX3S: dict[str, Any] = {
     "family": "ecp5",
     "crystal": Pin("clk25"),
     "crystal_hz": 25_000_000,

@@ -1,7 +1,7 @@
 """The core's clock: from the board's crystal, through a PLL where the core runs at another frequency, and the reset
 that holds the core until that clock is steady."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from amaranth.hdl import (
@@ -98,6 +98,8 @@ class Pll:
 
 
 def _settings(family: str, crystal_hz: int) -> Iterator[Pll]:
+    references: Sequence[int]
+    outputs: Sequence[int]
     if family == "ice40":
         references, feedbacks, outputs = range(1, 17), range(1, 129), [1 << q for q in range(1, 7)]
     else:
@@ -168,7 +170,7 @@ class ClockGenerator(Elaboratable):
         m.submodules.start = start = DomainRenamer("start")(self._start)
         core_clock, lock = Signal(), Signal()
         if self._pll is None:
-            m.submodules.pin = pin = io.Buffer("i", self._port)
+            m.submodules.pin = pin = io.Buffer(io.Direction.Input, self._port)
             m.d.comb += [core_clock.eq(pin.i), lock.eq(1)]
         elif self._family == "ice40":
             m.submodules.pll = Instance(
@@ -181,7 +183,7 @@ class ClockGenerator(Elaboratable):
                 ("o", "LOCK", lock),
             )
         else:
-            m.submodules.pin = pin = io.Buffer("i", self._port)
+            m.submodules.pin = pin = io.Buffer(io.Direction.Input, self._port)
             m.submodules.pll = Instance(
                 "EHXPLLL",
                 *[("p", *parameter) for parameter in self._pll.parameters.items()],

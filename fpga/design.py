@@ -55,21 +55,22 @@ class _Wrapper(Elaboratable):
             key = pin.resource, pin.number
             if key not in groups:
                 groups[key] = platform.request(*key, dir="-")
-            return getattr(groups[key], part or pin.part) if part or pin.part else groups[key]
+            name = part or pin.part
+            return getattr(groups[key], name) if name else groups[key]
 
         board, top = self._board, self._top
         m.submodules.clock = ClockGenerator(
             family=board.family, port=port(board.crystal), crystal_hz=board.crystal_hz, pll=self._pll
         )
         m.submodules.board = top
-        m.submodules.pin_rx = rx = io.Buffer("i", port(board.uart, "rx"))
+        m.submodules.pin_rx = rx = io.Buffer(io.Direction.Input, port(board.uart, "rx"))
         m.d.comb += top.rx.eq(rx.i)
         outputs = {"tx": port(board.uart, "tx"), "busy": port(board.busy), "error": port(board.error)}
         for name, pin in outputs.items():
-            m.submodules[f"pin_{name}"] = buffer = io.Buffer("o", pin)
+            m.submodules[f"pin_{name}"] = buffer = io.Buffer(io.Direction.Output, pin)
             m.d.comb += buffer.o.eq(getattr(top, name))
         for number, pin in enumerate(board.high):
-            m.submodules[f"pin_high{number}"] = buffer = io.Buffer("o", port(pin))
+            m.submodules[f"pin_high{number}"] = buffer = io.Buffer(io.Direction.Output, port(pin))
             m.d.comb += buffer.o.eq(1)
         return m
 
@@ -100,8 +101,8 @@ class Design:
         with tempfile.TemporaryDirectory() as folder:
             script = TARGETS[self.board.family][0](self.rtlil, TOP, Path(folder))
             sides = {path.name: path.read_text() for path in sorted(Path(folder).iterdir())}
-        flow = [inspect.getsource(part) for part in (synthesize_rtlil, without_collision_logic)]
-        flow += [script, sides, self.constraints, self.commands, self.tools]
+        code = [inspect.getsource(part) for part in (synthesize_rtlil, without_collision_logic)]
+        flow = [*code, script, sides, self.constraints, self.commands, self.tools]
         parts = [self.rtlil, flow, model_digest(self.model)]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 

@@ -39,7 +39,8 @@ class Device:
 
     def read(self, name: str, index: int = 0, count: int = 1) -> list[int]:
         """`count` words of the register `name` from word `index` on."""
-        register, words = REGISTERS[name], []
+        register = REGISTERS[name]
+        words: list[int] = []
         for start in range(index, index + count, MAX_REGISTERS):
             number = min(MAX_REGISTERS, index + count - start)
             response = self.ask(Request.READ, read_payload(register.at(start), number), f"reading {name}")
@@ -76,7 +77,7 @@ class Device:
             raise RefusedError(f"{self.name}: {doing}: refused by the board: {reason}", response.status)
         return response
 
-    def wait(self, until: Callable[[dict[str, int]], bool], what: str) -> dict[str, int]:
+    def wait(self, until: Callable[[dict[str, int]], int], what: str) -> dict[str, int]:
         """The first status that fulfils `until`. Raises `StalledError`, with the core reset, when none comes."""
         deadline = time.monotonic() + self.patience
         while True:

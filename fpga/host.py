@@ -13,6 +13,7 @@ import struct
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import serial
@@ -98,7 +99,7 @@ class Board(Device):
         """Open a serial port: a device name, or a URL that pyserial knows. Nothing is sent yet. `timeout`: seconds
         that a response may take beside its way, and that of its question, over a line of `baud`. Raises `LinkError`
         when there is no such port, or another program has it."""
-        local = {} if "://" in device else {"exclusive": True}
+        local: dict[str, Any] = {} if "://" in device else {"exclusive": True}
         if timeout > 0:  # what is not is refused below
             timeout += 2 * MAX_WIRE * _BITS / max(1, baud)
         try:
@@ -225,7 +226,7 @@ class Board(Device):
         self.wait(lambda now: now["memory_good"] or now["memory_error"], "the memory check")
         results = []
         for number, image in enumerate(images):
-            result = self._classify(number, sample_bytes(self._loaded[0], np.asarray(image)).tobytes())
+            result = self._classify(number, *self._loaded, np.asarray(image))
             if not (result.trusted or allow_untrusted):
                 raise UntrustedError(self._distrust(f"result of sample {number}", self.status()))
             results.append(result)
@@ -237,7 +238,8 @@ class Board(Device):
             results = [replace(result, trusted=False) for result in results]
         return results
 
-    def _classify(self, number: int, data: bytes) -> BoardResult:
+    def _classify(self, number: int, model: IntegerModel, program: Program, image: np.ndarray) -> BoardResult:
+        data = sample_bytes(model, image).tobytes()
         (before,) = self.read("result_number")
         begun = time.monotonic()
         for offset in range(0, len(data), _SAMPLE_BYTES):
@@ -247,7 +249,6 @@ class Board(Device):
             f"sample {number}",
         )
         seconds = time.monotonic() - begun
-        model, program = self._loaded
         (class_index,) = self.read("result_class")
         logits = self.read("logits", count=model.network.classes)
         words = self.read("counters", count=_COUNTERS * len(program.instructions))

@@ -1,7 +1,7 @@
 """Progress bars for what a `Board` tells its callback."""
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 __all__ = ["Bars"]
 
@@ -15,7 +15,7 @@ class Bars:
         self._progress = Progress(
             *columns, console=console, transient=True, disable=hidden or not console.is_terminal
         )
-        self._tasks: dict[str, int] = {}
+        self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> "Bars":
         self._progress.start()

@@ -61,7 +61,8 @@ class Blocks:
         self._top = top
         self._types = {name: cell["type"] for name, cell in cells.items() if cell["type"] != "$scopeinfo"}
         scopes = {name for name, cell in cells.items() if cell["type"] == "$scopeinfo"}
-        chain = next((scope.split(".") for scope in sorted(scopes) if scope.split(".")[-1] == _INNERMOST), [])
+        around = [scope.split(".") for scope in sorted(scopes) if scope.split(".")[-1] == _INNERMOST]
+        chain = around[0] if around else []
         self._chain = {".".join(chain[:depth]) for depth in range(len(chain) + 1)}
         self._scopes = {scope for scope in scopes if scope.rpartition(".")[0] in self._chain} - {""}
         sinks: dict[int, list[tuple[str, str]]] = {}
@@ -138,7 +139,7 @@ def critical_path(report: Mapping, blocks: Blocks) -> dict:
     ]
     longest = max(inside, key=lambda path: sum(hop["delay"] for hop in path["path"]))["path"]
     through = [blocks.of(hop["from"]["cell"]) for hop in longest] + [blocks.of(longest[-1]["to"]["cell"])]
-    kinds = Counter()
+    kinds: Counter[str] = Counter()
     for hop in longest:
         kinds["routing" if hop["type"] == "routing" else "logic"] += hop["delay"]
     return {

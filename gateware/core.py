@@ -29,7 +29,7 @@ from ds2ta.gateware.checker import StoreChecker
 from ds2ta.gateware.compiler import Program
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.register_file import RegisterFile, bus_signature
-from ds2ta.gateware.registers import REGISTERS, STORES, machine_words
+from ds2ta.gateware.registers import IDENTITY, REGISTERS, STORES, VERSION, machine_words
 from ds2ta.gateware.sequencer import COUNTERS
 from ds2ta.gateware.stores import load_layout, store_images, store_shapes
 from ds2ta.hw.head import logit_layout
@@ -56,8 +56,8 @@ def _contents(machine: Machine, program: Program | None, clock_hz: int, digest: 
     """What the register file holds at power-up."""
     shapes = store_shapes(machine)
     words: dict[str, list[int]] = {
-        "id": [REGISTERS["id"].reset],
-        "version": [REGISTERS["version"].reset],
+        "id": [IDENTITY],
+        "version": [REGISTERS["version"].encode(major=VERSION[0], minor=VERSION[1])],
         "clock_hz": [clock_hz],
         "store_rows": [shapes[name].rows for name in STORES],
         "store_chunks": [shapes[name].chunks for name in STORES],

@@ -110,7 +110,7 @@ def _live_words(region: Region, tensor: np.ndarray, machine: Machine) -> np.ndar
         tensor = tensor.reshape(*tensor.shape[:2], -1).transpose(0, 2, 1)
     live = np.zeros((region.positions, region.pitch * machine.row_lanes), dtype=bool)
     for plane in range(region.planes):
-        spikes = ((tensor >> plane) & 1).any(axis=0)
+        spikes = np.any((tensor >> plane) & 1, axis=0)  # [position, channel]
         for channel in range(region.channels):
             row, lane = region.place(0, channel, plane, machine.row_lanes)
             live[:, (row - region.base) * machine.row_lanes + lane] = spikes[:, channel]

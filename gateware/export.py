@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from amaranth.lib import wiring
+
 from ds2ta.errors import FitError
 from ds2ta.gateware.accelerator import Accelerator
 from ds2ta.gateware.axi.shell import AxiAccelerator
@@ -45,6 +47,7 @@ def export(
         return present
     if folder.exists() and not present and (not folder.is_dir() or any(folder.iterdir())):
         raise FitError(f"{folder}: not empty and not written by ds2ta; name another --out or remove it")
+    component: wiring.Component
     if axi_hz is None:
         component, top = Accelerator(machine, program), "accelerator"
     else:
@@ -100,7 +103,7 @@ def _split(verilog: str, top: str) -> dict[str, str]:
     head = verilog.split("\n", 1)[0]
     modules = {}
     for text in re.findall(r"^(?:\(\*.*\*\)\n)?module .*?^endmodule\n", verilog, re.M | re.S):
-        name = re.search(r"^module (\w+)", text, re.M)[1]
+        (name,) = re.findall(r"^module (\w+)", text, re.M)
         modules[f"{name}.v"] = f"{head}\n{text}"
     return dict(sorted(modules.items(), key=lambda item: (item[0] != f"{top}.v", item[0])))
 

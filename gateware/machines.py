@@ -49,8 +49,8 @@ MACHINES: dict[str, dict[str, int | str]] = {
 
 #: What changes when a model's machine goes onto another family than the one that it was chosen for.
 # weights do not fit its block RAM, multipliers are few, block RAM is as fast as logic
-ICE40 = {"weights": "spram", "shifters": "logic", "pipeline": "short"}
-ECP5 = {
+ICE40: dict[str, int | str] = {"weights": "spram", "shifters": "logic", "pipeline": "short"}
+ECP5: dict[str, dict[str, int | str]] = {
     # room for every channel at once
     "digits-tiny": {"lanes": 32, "drain_lanes": 8, "shifters": "multipliers", "pipeline": "long"}
 }

@@ -111,7 +111,8 @@ def readable(text: str, orders: Mapping[str, Sequence[str]]) -> str:
 
 
 def _parse(text: str) -> Iterator[_Module]:
-    module = cell = init = None
+    module, cell = _Module(""), None  # the module at hand, and the cell inside of it, if we are in one
+    init = None
     attributes: list[str] = []
     for line in text.splitlines():
         word, _, rest = line.strip().partition(" ")
@@ -130,12 +131,13 @@ def _parse(text: str) -> Iterator[_Module]:
                 module.initial[name] = init
             init = None
         elif word == "cell":
-            cell = _Cell(*rest.split(" "), attributes=attributes)
+            kind, _, label = rest.partition(" ")
+            cell = _Cell(kind, label, attributes=attributes)
             module.cells.append(cell)
             attributes = []
-        elif word == "parameter":
-            words = re.match(r"((?:signed |real )?\S+) (.*)", rest)
-            cell.parameters[words[1]] = words[2]
+        elif word == "parameter" and cell is not None:
+            for key, value in re.findall(r"^((?:signed |real )?\S+) (.*)", rest):
+                cell.parameters[key] = value
         elif word == "connect":
             if cell is not None:
                 port, _, value = rest.partition(" ")
@@ -147,7 +149,6 @@ def _parse(text: str) -> Iterator[_Module]:
                 cell = None
             else:
                 yield module
-                module = None
         elif word not in ("", "autoidx") and not word.startswith("#"):
             raise ValueError(f"unexpected line in a netlist: {line!r}")
 
@@ -157,7 +158,7 @@ def _two(text: str) -> tuple[str, str]:
     if text.startswith("{"):
         left, _, right = text.partition(" } ")
         return f"{left} }}", right
-    left = _TOKEN.match(text)[0]
+    left = _TOKEN.findall(text)[0]
     return left, text[len(left) + 1 :]
 
 
@@ -172,10 +173,10 @@ def _bits(module: _Module, signal: str) -> list[str]:
             first, last = (int(low or high), int(high)) if index else (0, width - 1)
             found += [f"{name} [{bit}]" if width > 1 else name for bit in range(first, last + 1)]
         else:
-            width, quoted, digits = token.partition("'")
+            size, quoted, digits = token.partition("'")
             if not quoted:  # RTLIL writes what has just 32 bits as a number
-                width, digits = "32", f"{int(token) & 0xFFFFFFFF:032b}"
-            digits = digits.ljust(int(width), digits[-1]) if digits else ""  # 8'x: all of them; 0' is empty
+                size, digits = "32", f"{int(token) & 0xFFFFFFFF:032b}"
+            digits = digits.ljust(int(size), digits[-1]) if digits else ""  # 8'x: all of them; 0' is empty
             found += [f"1'{digit}" for digit in reversed(digits)]
     return found
 
@@ -282,7 +283,10 @@ def _names(module: _Module) -> dict[str, str]:
     for name in sorted(public, key=lambda name: (name not in ports, not easy.match(name))):
         take(name, re.sub(r"\W+", "_", re.sub(r"\$\d+", "", name[1:])).strip("_"))
 
-    makers, readers = {}, defaultdict(list)  # wire -> cell that makes it; wire -> (named place | wires it reaches)
+    makers: dict[str, str] = {}  # wire -> kind of the cell that makes it
+    # wire -> (named place | None, wires that it reaches) of each cell that reads it
+    readers: dict[str, list[tuple[str | None, tuple[str, ...]]]] = defaultdict(list)
+    place: str | None
     for cell in module.cells:
         for port, signal in cell.ports.items():
             wires = [name for name in _NAME.findall(signal) if name in module.wires]
@@ -293,8 +297,8 @@ def _names(module: _Module) -> dict[str, str]:
             elif port in ("\\Y", "\\Q", "\\RD_DATA"):
                 makers.update(dict.fromkeys(wires, cell.kind))
             else:
-                reached = [cell.ports[key] for key in ("\\Y", "\\Q", "\\RD_DATA") if key in cell.ports]
-                reached = tuple(name for name in _NAME.findall(" ".join(reached)) if name in module.wires)
+                outputs = " ".join(cell.ports[key] for key in ("\\Y", "\\Q", "\\RD_DATA") if key in cell.ports)
+                reached = tuple(name for name in _NAME.findall(outputs) if name in module.wires)
                 place = names[_memory(cell)][1:] if "\\MEMID" in cell.parameters else None
                 for wire in wires:
                     readers[wire].append((place, reached))

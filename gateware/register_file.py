@@ -6,6 +6,7 @@ memory; a logit is written in the cycle in which it comes and the others wait.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
@@ -150,7 +151,7 @@ class RegisterFile(wiring.Component):
             }
         )
 
-    def _decode(self, m: Module) -> data.View:
+    def _decode(self, m: Module) -> Any:  # a view of the layout below
         """What the address of the bus means; registers, right from the cycle after `enable` on."""
         bus = self.bus
         kind = Signal(

@@ -188,8 +188,8 @@ def _tidy(verilog: str) -> str:
 
 def port_widths(verilog: str, name: str) -> Mapping[str, tuple[str, int]]:
     """Ports of a module in emitted text: name -> ("input" | "output", width), in order."""
-    body = re.search(rf"^module {name}\b.*?^endmodule", verilog, re.M | re.S)[0]
+    (body,) = re.findall(rf"^module {name}\b.*?^endmodule", verilog, re.M | re.S)
     pattern = r"^  (input|output) (?:wire |reg )?(?:\[(\d+):0\] )?(\w+)"
     found = {port: (way, int(high or 0) + 1) for way, high, port in re.findall(pattern, body, re.M)}
-    header = re.search(r"\((.*?)\)", body, re.S)[1]
+    header = body.partition("(")[2].partition(")")[0]
     return {port: found[port] for port in re.findall(r"\w+", header)}

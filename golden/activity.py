@@ -15,7 +15,8 @@ __all__ = ["layer_inputs", "work_share"]
 
 def layer_inputs(network: Network) -> dict[str, str]:
     """For each layer that is fed by spikes, the name of the tensor that feeds it."""
-    found, previous = {}, None
+    found: dict[str, str] = {}
+    previous = ""
     for index, conv in enumerate(network.stem):
         if previous:
             found[f"stem.{index}"] = previous
@@ -34,7 +35,7 @@ def work_share(network: Network, trace: Mapping[str, torch.Tensor]) -> torch.Ten
     gradient of a word that is not zero pulls down its largest values alone, of a zero word all of them.
     Values above one (residual sums) count as one event here. The output of attention (input of `proj`) is left out:
     a small part of the work, and the first that a penalty would silence for good."""
-    work = dense = 0.0
+    work, dense = torch.zeros(()), 0.0
     specs = {spec.name: spec for spec in network.layers()}
     for layer, source in layer_inputs(network).items():
         if layer.endswith(".proj"):

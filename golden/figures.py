@@ -7,6 +7,7 @@ instead of the user's, its bundled font, no date in the metadata, a fixed salt f
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -29,8 +30,8 @@ __all__ = [
 ]
 
 #: Format -> metadata without what changes from day to day.
-FORMATS = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
-_STYLE = {"font.family": "DejaVu Sans", "font.size": 9, "svg.hashsalt": "ds2ta", "savefig.dpi": 150}
+FORMATS: dict[str, dict[str, str | None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+_STYLE: dict[str, Any] = {"font.family": "DejaVu Sans", "font.size": 9, "svg.hashsalt": "ds2ta", "savefig.dpi": 150}
 _ACROSS = 4  # heads side by side
 _HEAT = "Reds"  # its zero is white: the picture alone
 _KINDS = ("#8c8c8c", "#1f4e9c", "#c9a13b", "#8a63b8", "#4f9a5b")
@@ -52,7 +53,7 @@ def draw(figure: Callable[..., Figure], *arguments: object, kind: str, descripti
     """The file that a figure function gives, in one of `FORMATS`; `description` is put into its metadata."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)
+        matplotlib.rcParams.update(_STYLE)  # type: ignore[arg-type]  # its stubs list every key as a literal
         made, target = figure(*arguments), io.BytesIO()
         FigureCanvasAgg(made)
         made.savefig(target, format=kind, metadata=FORMATS[kind] | {"Description": description})

@@ -18,8 +18,8 @@ import torch
 from torch.nn import functional
 
 from ds2ta.errors import ImageError
-from ds2ta.intervals import Interval, widths
-from ds2ta.model import IntegerModel
+from ds2ta.intervals import HeadWidths, Interval, widths
+from ds2ta.model import IntegerModel, Synapse
 from ds2ta.network import Network
 
 __all__ = ["IntegerNetwork", "carrier", "check_samples", "classify"]
@@ -54,16 +54,22 @@ def classify(logits: torch.Tensor) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Layer:
-    """A synaptic layer (or the LIF after A x V) ready to run in its carrier type."""
+class _Neurons:
+    """The LIF of a layer, or after A x V, ready to run in its carrier type."""
 
     name: str
-    matrix: torch.Tensor | None  # [inputs (x 9, tap-major), outputs]
     bias: torch.Tensor
-    threshold: torch.Tensor | None
+    threshold: torch.Tensor
+    dtype: torch.dtype
+
+
+@dataclass(frozen=True)
+class _Layer(_Neurons):
+    """A synaptic layer and its neurons."""
+
+    matrix: torch.Tensor  # [inputs (x 9, tap-major), outputs]
     tau: int
     window: int
-    dtype: torch.dtype
 
 
 class IntegerNetwork:
@@ -72,54 +78,54 @@ class IntegerNetwork:
     def __init__(self, model: IntegerModel):
         self.model = model
         self.network = network = model.network
-        self._layers = {}
+        self._layers: dict[str, _Layer] = {}
         bounds = widths(model)
         for found in bounds.layers:
+            if isinstance(found, HeadWidths):
+                continue
             name, synapse = found.name, model.synapses[found.name]
-            dtype = torch.int64  # the head: a few sums of sums, always in integers
-            if name != "head":  # U and its parts; the threshold, which no U may reach
-                limits = Interval(0, int(synapse.threshold.max()))
-                dtype = carrier(found.partial, found.current, found.drive, found.membrane, limits)
-            weight = torch.from_numpy(synapse.weight)
-            if synapse.spec.kernel == 3:
-                weight = weight.permute(0, 2, 3, 1)
-            threshold = None if synapse.threshold is None else torch.from_numpy(synapse.threshold).to(dtype)
+            limits = Interval(0, int(synapse.firing_threshold.max()))  # which no U may reach
+            dtype = carrier(found.partial, found.current, found.drive, found.membrane, limits)
             self._layers[name] = _Layer(
                 name=name,
-                matrix=weight.reshape(len(weight), -1).T.contiguous().to(dtype),
+                matrix=_matrix(synapse).to(dtype),
                 bias=torch.from_numpy(synapse.bias).to(dtype),
-                threshold=threshold,
+                threshold=torch.from_numpy(synapse.firing_threshold).to(dtype),
                 tau=synapse.tau,
                 window=synapse.window,
                 dtype=dtype,
             )
-        self._tables, self._attention = [], []
+        head = model.synapses["head"]  # a few sums of sums, always in integers
+        self._head = _matrix(head).to(torch.int64), torch.from_numpy(head.bias)
+        self._tables: list[torch.Tensor] = []
+        self._attention: list[_Neurons] = []
         for block, table in enumerate(model.denoisers):
             dtype = carrier(bounds.attentions[block].membrane)
             full = np.concatenate([np.zeros((network.heads, 1), np.uint8), table], axis=1)  # score 0 gives 0
             self._tables.append(torch.from_numpy(full).flatten().to(dtype))
             threshold = torch.tensor(model.attention_threshold[block]).to(dtype)
             zero = torch.zeros((), dtype=dtype)
-            self._attention.append(_Layer(f"block.{block}.attn", None, zero, threshold, 0, 1, dtype))
+            self._attention.append(_Neurons(f"block.{block}.attn", zero, threshold, dtype))
 
-    def run(
-        self, samples: torch.Tensor | np.ndarray, *, trace: bool = False, inner: bool = False
-    ) -> torch.Tensor | dict[str, torch.Tensor]:
-        """Logits, int64 `[B, classes]`; with `trace` every layer's spikes, scores and sums by name, a batch axis
-        first; with `inner` also `<layer>.sum` (P; Y for `block.i.attn`) and `<layer>.membrane` (U before the
-        reset; not for the head), int64. Names and shapes are those of `golden.slow.run`."""
+    def run(self, samples: torch.Tensor | np.ndarray) -> torch.Tensor:
+        """Logits, int64 `[B, classes]`."""
         tensor = check_samples(self.network, samples)
-        found = []
         with torch.inference_mode():
-            for start in range(0, len(tensor), CHUNK):
-                sink = {} if trace or inner else None
-                logits = self._chunk(tensor[start : start + CHUNK], sink, inner)
-                found.append(logits if sink is None else {**sink, "logits": logits})
-        if trace or inner:
-            return {name: torch.cat([part[name] for part in found]) for name in found[0]}
-        return torch.cat(found)
+            return torch.cat([self._chunk(part, None, inner=False) for part in tensor.split(CHUNK)])
 
-    def _chunk(self, samples: torch.Tensor, sink: dict | None, inner: bool) -> torch.Tensor:
+    def trace(self, samples: torch.Tensor | np.ndarray, *, inner: bool = False) -> dict[str, torch.Tensor]:
+        """Every layer's spikes, scores, sums and the logits by name, a batch axis first; with `inner` also
+        `<layer>.sum` (P; Y for `block.i.attn`) and `<layer>.membrane` (U before the reset; not for the head),
+        int64. Names and shapes are those of `golden.slow.run`."""
+        tensor, found = check_samples(self.network, samples), []
+        with torch.inference_mode():
+            for part in tensor.split(CHUNK):
+                sink: dict[str, torch.Tensor] = {}
+                logits = self._chunk(part, sink, inner)
+                found.append({**sink, "logits": logits})
+        return {name: torch.cat([part[name] for part in found]) for name in found[0]}
+
+    def _chunk(self, samples: torch.Tensor, sink: dict[str, torch.Tensor] | None, inner: bool) -> torch.Tensor:
         network, steps = self.network, self.network.time_steps
 
         def keep(name: str, value: torch.Tensor, dtype: torch.dtype = torch.uint8) -> None:
@@ -137,9 +143,9 @@ class IntegerNetwork:
                 P = P.expand(steps, *P.shape[1:])
             return neurons(layer, P, _tasa(P, layer.tau, layer.window))
 
-        def neurons(layer: _Layer, sums: torch.Tensor, currents: torch.Tensor) -> torch.Tensor:
-            U = [] if inner else None
-            spikes = _lif(currents, layer, network.leak_shift, U)
+        def neurons(layer: _Neurons, sums: torch.Tensor, currents: torch.Tensor) -> torch.Tensor:
+            U: list[torch.Tensor] = []
+            spikes = _lif(currents, layer, network.leak_shift, U if inner else None)
             if inner:
                 for kind, value in (("sum", sums), ("membrane", torch.stack(U))):
                     if value.ndim == 5:
@@ -174,10 +180,10 @@ class IntegerNetwork:
                 keep(at + part, value)
             keep(at + "score", score, torch.int64)
             keep(at + "denoised", denoised, torch.int64)
-        head = self._layers["head"]
+        weight, bias = self._head
         if inner:
-            keep("head.sum", x.to(torch.int64) @ head.matrix, torch.int64)
-        return x.sum((0, 2), dtype=torch.float64).to(torch.int64) @ head.matrix + head.bias
+            keep("head.sum", x.to(torch.int64) @ weight, torch.int64)
+        return x.sum((0, 2), dtype=torch.float64).to(torch.int64) @ weight + bias
 
     def _residual(self, x: torch.Tensor, spikes: torch.Tensor) -> torch.Tensor:
         return x + spikes if self.network.residual == "add" else torch.maximum(x, spikes)
@@ -190,6 +196,14 @@ class IntegerNetwork:
         row = torch.arange(heads)[:, None, None] * (self.network.head_dim + 1)
         A = self._tables[block][S.to(torch.int64) + row]
         return S, A, (A @ v.to(layer.dtype)).transpose(2, 3).flatten(3, 4)
+
+
+def _matrix(synapse: Synapse) -> torch.Tensor:
+    """Weights as `[inputs (x 9, tap-major), outputs]`."""
+    weight = torch.from_numpy(synapse.weight)
+    if synapse.spec.kernel == 3:
+        weight = weight.permute(0, 2, 3, 1)
+    return weight.reshape(len(weight), -1).T.contiguous()
 
 
 def _synapse(layer: _Layer, x: torch.Tensor, *, kernel: int) -> torch.Tensor:
@@ -213,7 +227,7 @@ def _tasa(P: torch.Tensor, tau: int, window: int) -> torch.Tensor:
     return total
 
 
-def _lif(I: torch.Tensor, layer: _Layer, leak_shift: int, membranes: list | None) -> torch.Tensor:  # noqa: E741
+def _lif(I: torch.Tensor, layer: _Neurons, leak_shift: int, membranes: list | None) -> torch.Tensor:  # noqa: E741
     """Spikes (float32) of leaky integrate-and-fire neurons over the first axis; U is appended to `membranes`."""
     spikes = torch.empty(I.shape, dtype=torch.float32)
     V = None

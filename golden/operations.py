@@ -57,7 +57,7 @@ def measure(model: IntegerModel, samples: np.ndarray | Sequence) -> Activity:
     runner, found = IntegerNetwork(model), []
     for start in range(0, len(samples), CHUNK):
         chunk = np.asarray(samples[start : start + CHUNK])
-        trace = {name: value.numpy() for name, value in runner.run(chunk, trace=True).items()}
+        trace = {name: value.numpy() for name, value in runner.trace(chunk).items()}
         if model.network.input.kind == "image":
             chunk = np.repeat(chunk[:, None], model.network.time_steps, axis=1)
         found.append(_count(model, trace | {"input": chunk}))
@@ -110,7 +110,8 @@ def _readers(spec: LayerSpec) -> np.ndarray:
     if spec.kernel == 1:
         return ones
     padded = np.pad(ones, 1)
-    return sum(padded[y : y + spec.height, x : x + spec.width] for y in range(3) for x in range(3))
+    windows = [padded[y : y + spec.height, x : x + spec.width] for y in range(3) for x in range(3)]
+    return np.sum(windows, axis=0)
 
 
 def part_of(layer: str) -> str:

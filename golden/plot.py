@@ -43,7 +43,7 @@ def plot(
     if folder.exists() and not folder.is_dir():
         raise DataError(f"--out {folder}: is a file, give a folder")
     learned = None if checkpoint is None else curves(model, checkpoint)
-    trace = {key: value.numpy() for key, value in IntegerNetwork(model).run(samples[[sample]], trace=True).items()}
+    trace = {key: value.numpy() for key, value in IntegerNetwork(model).trace(samples[[sample]]).items()}
     counted = samples[spread(len(samples), SHARED)]
     answer, shares = int(trace["logits"][0].argmax()), score_shares(model, counted)
     drawn = {}
@@ -122,7 +122,7 @@ def head_maps(network: Network, trace: Mapping[str, np.ndarray], block: int) -> 
 def score_shares(model: IntegerModel, samples: np.ndarray) -> list[np.ndarray]:
     """By block, the share of each score 0..d in each head's maps, `[heads, d + 1]`."""
     network = model.network
-    trace = IntegerNetwork(model).run(samples, trace=True)
+    trace = IntegerNetwork(model).trace(samples)
     found = []
     for block in range(network.depth):
         score = trace[f"block.{block}.score"].numpy().swapaxes(0, 2)
@@ -142,7 +142,8 @@ def curves(model: IntegerModel, path: Path, points: int = 401) -> tuple[np.ndarr
             f"{path}: {network.name} has no NSAD, so no formula was learned; leave out --checkpoint"
         )
     axis, found = torch.linspace(0.0, float(network.head_dim), points, dtype=torch.float64), []
-    for block, denoiser in enumerate(made.denoisers):
+    for block in range(network.depth):
+        denoiser = made.denoiser(block)
         wrong = np.flatnonzero((denoiser.table().numpy() != model.denoisers[block]).any(axis=1))
         if len(wrong):
             raise ModelFileError(

@@ -42,7 +42,7 @@ def quantize(
         )
         identity = np.tile(np.arange(1, shape.head_dim + 1, dtype=np.uint8), (shape.heads, 1))
         if shape.nsad:
-            denoisers = tuple(_whole(denoiser.table(), np.uint8) for denoiser in exact.denoisers)
+            denoisers = tuple(_whole(exact.denoiser(block).table(), np.uint8) for block in range(shape.depth))
         else:
             denoisers = (identity,) * shape.depth
     model = IntegerModel(
@@ -88,7 +88,7 @@ def settle_channels(model: IntegerModel) -> IntegerModel:
 
 
 def _settle(layer: Synapse, *, largest: int, network: Network) -> Synapse:
-    weight, bias, threshold = layer.weight.copy(), layer.bias.copy(), layer.threshold.copy()
+    weight, bias, threshold = layer.weight.copy(), layer.bias.copy(), layer.firing_threshold.copy()
     for channel in range(layer.spec.outputs):
         only = slice(channel, channel + 1)
         alone = replace(
@@ -96,7 +96,7 @@ def _settle(layer: Synapse, *, largest: int, network: Network) -> Synapse:
             spec=layer.spec.model_copy(update={"outputs": 1}),
             weight=layer.weight[only],
             bias=layer.bias[only],
-            threshold=layer.threshold[only],
+            threshold=layer.firing_threshold[only],
         )
         bounds = layer_widths(alone, largest=largest, steps=network.time_steps, leak_shift=network.leak_shift)
         never = bounds.membrane.high < threshold[channel]

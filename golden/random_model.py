@@ -8,6 +8,7 @@ the low bits of every adder and comparator, which uniformly random thresholds hi
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -74,7 +75,7 @@ def random_network(draw: Draw, limits: Limits) -> Network:
         denoiser_bits = max(denoiser_bits, (embed_dim // heads).bit_length())
     height = draw(1, min(limits.max_tokens, 5))
     columns = draw(1, min(limits.max_tokens // height, 5))
-    stem = []
+    stem: list[dict] = []
     for _ in range(ranged(limits.stem)):  # from the tokens back to the input, which is why it is reversed below
         pool = bool(draw(0, 1)) and 4 * height * columns <= limits.max_positions
         stem.append({"channels": width(limits.max_dim) if stem else embed_dim, "pool": pool})
@@ -106,14 +107,14 @@ def random_network(draw: Draw, limits: Limits) -> Network:
     )
 
 
-def random_model(rng: np.random.Generator, **limits: object) -> IntegerModel:
+def random_model(rng: np.random.Generator, **limits: Any) -> IntegerModel:
     """A lively random model; the keywords are those of `Limits`. Equal generators give equal models."""
     chosen = Limits(**limits)
     network = random_network(lambda low, high: int(rng.integers(low, high + 1)), chosen)
     return _Steering(rng, network, chosen).model()
 
 
-def models(**limits: object):
+def models(**limits: Any):
     """Hypothesis strategy of `random_model`: shapes are drawn (and shrink) singly, tensors follow from a seed."""
     from hypothesis import strategies as st  # only tests have it
 
@@ -264,7 +265,7 @@ class _Steering:
             xs = join(xs, settle(f"{at}.fc2", settle(f"{at}.fc1", xs)))
         bits = self._ranged(self.limits.bits)
         weight = self._weight(specs["head"], bits)
-        spread = int(np.abs(slow.head(xs[0], weight, 0)).mean()) + 1
+        spread = int(np.abs(slow.head(xs[0], weight, np.zeros(network.classes, np.int64))).mean()) + 1
         bias = self.rng.integers(-spread, spread + 1, network.classes).astype(np.int64)
         self.synapses["head"] = Synapse(spec=specs["head"], weight=weight, bias=bias, threshold=None, bits=bits)
         labels = np.array([int(np.argmax(slow.head(x, weight, bias))) for x in xs], np.int64)

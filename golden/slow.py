@@ -172,7 +172,7 @@ def run(model: IntegerModel, sample: np.ndarray, inner: bool = False) -> dict[st
         shape = [1] * (P.ndim - 1)
         shape[channel_axis - 1] = -1
         currents = tasa(P, layer.tau, layer.window)
-        s, U = lif(currents, layer.bias.reshape(shape), layer.threshold.reshape(shape), network.leak_shift)
+        s, U = lif(currents, layer.bias.reshape(shape), layer.firing_threshold.reshape(shape), network.leak_shift)
         return keep(name, s, P, U)
 
     def keep(name: str, s: np.ndarray, P: np.ndarray, U: np.ndarray) -> np.ndarray:

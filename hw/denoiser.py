@@ -3,7 +3,7 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -145,7 +145,7 @@ class Denoiser(wiring.Component):
         T, table = self._steps, self._table
         for t in range(T):
             m.d.comb += pair.pick[t].eq(pair.pending[t] & ~pair.pending[:t].any())
-        picked = 0
+        picked: Value = Const(0)
         for t in range(T):
             picked = picked | Mux(pair.pick[t], pair.held[t], 0)
         m.d.comb += [

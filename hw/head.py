@@ -1,5 +1,7 @@
 """Classifier head: sums the drained products over tokens and time steps, adds the bias, finds the argmax."""
 
+from collections.abc import Sequence
+
 from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -17,9 +19,9 @@ def logit_layout(logit_width: int, classes_max: int) -> data.StructLayout:
     return data.StructLayout({"logit": signed(logit_width), "index": index, "class_index": index, "last": 1})
 
 
-def _pick(values: list[Value], chosen: Value) -> Value:
+def _pick(values: Sequence[Value], chosen: Value) -> Value:
     """The value whose bit of the one-hot `chosen` is set."""
-    picked = Const(0)
+    picked: Value = Const(0)
     for value, bit in zip(values, chosen, strict=True):
         picked = picked | (value & bit.replicate(len(value)))
     return picked.as_signed()

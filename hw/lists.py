@@ -64,12 +64,13 @@ class EntryLists(wiring.Component):
         T, width = self._steps, self._index_width
         word = data.StructLayout({"value": len(self.write.value), "position": len(self.position), "end": 1})
         depth = 2 << (self._step_width + width)
-        m.submodules.memory = memory = Memory(
+        memory: Memory = Memory(
             shape=unsigned(word.size),
             depth=depth,
             init=[],
             attrs=memory_attributes(depth=depth, fast=self._fast),
         )
+        m.submodules.memory = memory
         store, fetch = memory.write_port(), memory.read_port()
 
         # writing: one count for each time step, whose top bit says that the list is full

@@ -7,6 +7,7 @@ out of RTLIL on its way to synthesis. In emitted Verilog the attribute `no_rw_ch
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from amaranth.hdl import Array, Cat, ClockSignal, Const, Instance, Module, Mux, Shape, Signal, unsigned
 from amaranth.lib import wiring
@@ -26,7 +27,7 @@ _SPRAM_WORDS = 1 << 14
 _SPRAM_BITS = 16
 
 
-def memory_attributes(*, depth: int, fast: bool) -> dict[str, object]:
+def memory_attributes(*, depth: int, fast: bool) -> dict[str, Any]:
     """Attributes of a memory that is never read where it is written. `fast` asks for LUT memory, which only ECP5
     has and whose output is a plain register, unless the memory is too deep for it to be small or fast."""
     return _NO_CHECK | ({"ram_style": "distributed"} if fast and depth <= _LUT_ROWS else {})
@@ -107,12 +108,13 @@ class Store(wiring.Component):
             self._elaborate_spram(m)
             return m
         width = len(self.data) if self._kind == "rom" else self._chunks * self._chunk_bits
-        m.submodules.memory = memory = Memory(
+        memory: Memory = Memory(
             shape=unsigned(width),
             depth=self._depth,
             init=self._init,
             attrs=self._attributes,
         )
+        m.submodules.memory = memory
         read = memory.read_port()
         m.d.comb += [read.addr.eq(self.address), read.en.eq(self.enable), self.data.eq(read.data)]
         if self._kind == "ram":
@@ -189,9 +191,8 @@ class DualPortMemory(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.submodules.memory = memory = Memory(
-            shape=self.read_data.shape(), depth=self._depth, init=[], attrs=self._attributes
-        )
+        memory: Memory = Memory(shape=self.read_data.shape(), depth=self._depth, init=[], attrs=self._attributes)
+        m.submodules.memory = memory
         read, write = memory.read_port(), memory.write_port()
         m.d.comb += [
             read.addr.eq(self.read_address),

@@ -1,5 +1,7 @@
 """The barrel-shift TASA accumulator: the temporal window over synaptic sums (paper, eq. 1, 4 and 5)."""
 
+from typing import Any
+
 from amaranth.hdl import Module, Mux, ResetSignal, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -104,7 +106,8 @@ class Tasa(wiring.Component):
         m.d.comb += [advance.eq(~self.o.valid | self.o.ready), self.i.ready.eq(advance)]
 
         # shift j of 1..max_window-1 works while window + j > max_window; shifts 1..j together give total[j]
-        tau, total = [None], [0]
+        tau: list[Any] = [None]
+        total: list[Any] = [0]
         for j in range(1, taps):
             amount = Signal(range(self.max_tau + 1), name=f"tau_{j}")
             m.d.comb += amount.eq(Mux(self.window > taps - j, self.tau, 0))
@@ -151,7 +154,7 @@ class Tasa(wiring.Component):
             m.d.sync += self.o.valid.eq(valid)
             m.d.sync += [self.o.payload[mark].eq(marks[mark]) for mark in _MARKS]
         for r in range(self.lanes):
-            above = 0
+            above: Any = 0
             for tap in range(taps - 1, 0, -1):
                 # a sum of n+1 terms: the widest of them, doubled n times at most
                 terms = taps - 1 - tap

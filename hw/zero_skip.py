@@ -178,7 +178,7 @@ class ZeroSkip(wiring.Component):
                 )
             ),
         ]
-        mask = Const(0)
+        mask: Value = Const(0)
         for index in range(lanes):  # one-hot select: AND-OR, no decoder behind the priority encoder
             mask = mask | Mux(lowest[index], served.row.word_select(index, self._steps), 0)
         channel = Signal.like(lane)

@@ -93,7 +93,8 @@ def example(model: IntegerModel, machine: Machine) -> Iterator[str]:
 
 def block(text: str) -> str:
     """The example in the text of a document."""
-    return _FENCE.search(text)[1]
+    (lines,) = _FENCE.findall(text)
+    return lines
 
 
 def transactions(lines: str) -> Iterator[Transaction]:

@@ -77,11 +77,10 @@ def run_samples(
     if backend == "golden":
         from ds2ta.golden.integer import IntegerNetwork
 
-        network = IntegerNetwork(model)
+        golden = IntegerNetwork(model)
         for image in images:
-            found = network.run(image[None], trace=True) if trace else {"logits": network.run(image[None])}
-            plain = {name: np.asarray(value)[0] for name, value in found.items()}
-            yield _result(plain, trace)
+            tensors = golden.trace(image[None]) if trace else {"logits": golden.run(image[None])}
+            yield _result({name: np.asarray(value)[0] for name, value in tensors.items()}, trace)
     elif backend == "slow":
         from ds2ta.golden import slow
 
@@ -93,13 +92,11 @@ def run_samples(
         if fitted is None:
             raise FitError(f"backend rtl: needs a machine and a program for model {model.network.name}")
         machine, program = fitted
-        with RtlNetwork(model, machine, program=program, waves=waves) as network:
+        with RtlNetwork(model, machine, program=program, waves=waves) as rtl:
             for image in images:
-                result = network.run(image, trace=trace)
-                found = {**result.trace, "logits": result.logits}
-                yield Result(
-                    result.class_index, tuple(result.logits.tolist()), result.cycles, found if trace else None
-                )
+                result = rtl.run(image, trace=trace)
+                found = {**result.trace, "logits": result.logits} if trace else None
+                yield Result(result.class_index, tuple(result.logits.tolist()), result.cycles, found)
     else:
         raise ImageError(f"backend {backend!r}: must be one of {', '.join(BACKENDS)}")
 

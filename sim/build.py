@@ -38,7 +38,7 @@ def bench_parameters() -> dict:
 def _public(verilog: str, name: str, extra: Sequence[str]) -> str:
     """Verilator control file that publishes the ports of the top module, and `extra` of its signals (or
     `module.signal` of others), and nothing else: each published signal costs simulation speed."""
-    body = re.search(rf"^module {name}\b.*?^endmodule", verilog, re.M | re.S)[0]
+    (body,) = re.findall(rf"^module {name}\b.*?^endmodule", verilog, re.M | re.S)
     ports = re.findall(r"^ *(?:input|output) (?:\w+ )*?(?:\[\d+:\d+\] )?(\w+)[;,]?$", body, re.M)
     places = [(part.rpartition(".")[0] or name, part.rpartition(".")[2]) for part in sorted({*ports, *extra})]
     lines = [f'public_flat_rw -module "{module}" -var "{port}"' for module, port in places]
@@ -118,7 +118,7 @@ def run_bench(
             raise BenchError(f"{module} on {name}: no end within {timeout} s, see {log}") from None
     text = log.read_text(errors="replace")
     cases = list(ElementTree.parse(results).iter("testcase")) if results.exists() else []
-    failed = [case.get("name") for case in cases if {"failure", "error"} & {child.tag for child in case}]
+    failed = [case.get("name", "?") for case in cases if {"failure", "error"} & {child.tag for child in case}]
     if failed or not cases or run.returncode:
         raise BenchError(f"{module} on {name}: {', '.join(failed) or 'no test ran'}, see {log}\n{text[-_TAIL:]}")
     return f"{log}\n{text}"

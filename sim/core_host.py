@@ -13,7 +13,7 @@ from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.bus import Bus
 from ds2ta.sim.expected import Expected, expect
 from ds2ta.sim.network import load_words
-from ds2ta.sim.stream import StreamSource, reset
+from ds2ta.sim.stream import StreamSource, pack, reset
 
 __all__ = ["Host"]
 
@@ -49,7 +49,7 @@ class Host:
         """Reset; the built-in model is there, another is loaded as a host does it."""
         await reset(self.dut, limit=20_000_000)
         if not self.built_in:
-            await self.words.send(load_words(self.machine, self.program))
+            await self.loader().send(load_words(self.machine, self.program))
             await self.expect()
             await self.bus.write("sample_length", self.length)
             await self.bus.write("classes", self.model.network.classes)
@@ -60,12 +60,17 @@ class Host:
             await self.bus.write("check_rows", len(self.images[name]), number)
             await self.bus.write("check_expected", self.crc(name), number)
 
+    def loader(self) -> StreamSource:
+        """The load stream of a core whose stores can be loaded."""
+        assert self.words is not None, "nothing can be loaded where the model is built in"
+        return self.words
+
     async def put(self, name: str, row: int, value: int) -> None:
         """Load one row of a store."""
         layout = load_layout(self.machine)
         for chunk, data in enumerate(self.shapes[name].split(value)):
             word = {"store": self.shapes[name].number, "row": row, "chunk": chunk, "data": data}
-            await self.words.send([layout.const(word).as_value().value])
+            await self.loader().send([pack(layout, word)])
 
     async def until(self, **wanted: int) -> dict[str, int]:
         """Poll `status` until its fields have these values."""

@@ -124,7 +124,7 @@ class _Show:
         self.right += result.class_index == label
         image = picture(sample, self._console)
         panel = _panel(number, result, label, equal, seconds, image)
-        if self._row and sum(one.width for one in self._row) + panel.width > self._console.width:
+        if self._row and sum(one.width or 0 for one in self._row) + (panel.width or 0) > self._console.width:
             self.flush()
         self._row.append(panel)
 

@@ -10,14 +10,13 @@ This checks synthesis: the mapping, the carry cells of `gateware/load_adder.py`,
 logic; for iCE40 the packing of nextpnr too, see `packed.py`. It does not check place and route.
 """
 
-import importlib.util
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from amaranth.lib import wiring
 
-from ds2ta.extras import require
+from ds2ta.extras import package_folder
 from ds2ta.gateware.synthesis import Netlist, synthesize
 from ds2ta.gateware.verilog import WAIVERS
 from ds2ta.sim.packed import packed_verilog
@@ -55,8 +54,7 @@ def _modules(text: str) -> dict[str, str]:
 
 def _library(target: str) -> tuple[str, dict[str, str]]:
     """Directives in front, and the text of every module, of the models for a family."""
-    require("pyosys")
-    share = Path(importlib.util.find_spec("pyosys").origin).parent / "share"
+    share = package_folder("pyosys") / "share"
     files, directives = _LIBRARIES[target]
     modules: dict[str, str] = {}
     for file in files:
@@ -97,10 +95,11 @@ def with_faults(verilog: str, name: str, count: int) -> str:
         at = output.end()
         assigns.append(f"  wire faulty_{number};\n  assign {output[2]} = faulty_{number} ^ fault == {number};\n")
     text = "".join([*parts, verilog[at:]])
-    head = re.search(rf"^module {name}\((.*)\);\n", text, re.M)
-    ports = f"module {name}({head[1]}, fault);\n  input [{count.bit_length() - 1}:0] fault;\n"
-    rest, end, after = text[head.end() :].partition("endmodule")
-    return "".join([text[: head.start()], ports, rest, *assigns, end, after])
+    before, opening, inside = text.partition(f"module {name}(")
+    listed, _, body = inside.partition(");\n")
+    ports = f"{listed}, fault);\n  input [{count.bit_length() - 1}:0] fault;\n"
+    body, end, after = body.partition("endmodule")
+    return "".join([before, opening, ports, body, *assigns, end, after])
 
 
 class Gates(Rtl):

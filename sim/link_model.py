@@ -67,6 +67,12 @@ class LinkModel:
     loads: list[tuple[int, int, int, int]] = field(default_factory=list)  # store, row, chunk, data: words taken
     samples: list[int] = field(default_factory=list)
 
+    def answer(self, frame: bytes) -> bytes:
+        """The body of the response to a whole good frame."""
+        body = self.take(frame)
+        assert body is not None, "a good frame"
+        return body
+
     def take(self, frame: bytes, *, spoiled: bool = False) -> bytes | None:
         """What stands between two delimiters -> the body of the response, if there is one."""
         if not frame and not spoiled:
@@ -94,10 +100,12 @@ class LinkModel:
         if len(payload) != 3 or not 1 <= payload[2] <= 32:
             return _LENGTH, b""
         first = int.from_bytes(payload[:2], "little")
-        words = [self.core.read(first + index) for index in range(payload[2])]
-        if None in words:
-            return _ADDRESS, b""
-        return _OK, b"".join(word.to_bytes(4, "little") for word in words)
+        data = b""
+        for index in range(payload[2]):
+            if (word := self.core.read(first + index)) is None:
+                return _ADDRESS, b""
+            data += word.to_bytes(4, "little")
+        return _OK, data
 
     def _write(self, payload: bytes) -> tuple[int, bytes]:
         if len(payload) % 4 != 2 or not 6 <= len(payload) <= 130:

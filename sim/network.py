@@ -85,12 +85,13 @@ class RtlNetwork:
         if model is not None and program is None:
             program = compile_model(model, machine)
         component = Accelerator(machine, None if every else program, trace=gates is None)
+        self._rtl: Rtl
         if gates:
-            self._rtl = Gates(component, gates, name="accelerator", waves=waves, faults=faults, packed=packed)
-            self.netlist = self._rtl.netlist
+            simulated = Gates(component, gates, name="accelerator", waves=waves, faults=faults, packed=packed)
+            self._rtl, self.netlist = simulated, simulated.netlist
         else:
             self._rtl = Rtl(component, name="accelerator", waves=waves)
-        if model is not None:
+        if model is not None and program is not None:
             self._load(model, program)
 
     def __enter__(self) -> "RtlNetwork":
@@ -112,9 +113,9 @@ class RtlNetwork:
         words = list(load_words(self.machine, self.program))
         if waiting is not None:
             at = {name: field.offset for name, field in load_layout(self.machine)}
-            program = store_shapes(self.machine)["program"].number << at["store"]  # of its row 0, chunk 0
+            start = store_shapes(self.machine)["program"].number << at["store"]  # row 0, chunk 0 of the program
             first = next(
-                index for index, word in enumerate(words) if word & ~((1 << CHUNK) - 1 << at["data"]) == program
+                index for index, word in enumerate(words) if word & ~((1 << CHUNK) - 1 << at["data"]) == start
             )
             words.append(words[first])
             words[first] ^= max(Opcode) << at["data"]  # the opcode is the instruction's first field

@@ -208,6 +208,9 @@ class Rtl:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
+        assert self._process.stdin  # they were asked for
+        assert self._process.stdout
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
         self.cycle = 0
         try:
             self.reset()
@@ -224,17 +227,17 @@ class Rtl:
     def close(self) -> None:
         """End the simulation (and complete its waves)."""
         with suppress(BrokenPipeError):  # what an ended simulator has not read
-            self._process.stdin.close()
+            self._stdin.close()
         self._process.wait()
-        self._process.stdout.close()
+        self._stdout.close()
 
     def _command(self, name: str, *numbers: int, payload: bytes = b"") -> np.ndarray:
         try:
             number = _COMMANDS.index(name)
-            self._process.stdin.write(struct.pack(f"<{1 + len(numbers)}Q", number, *numbers) + payload)
-            self._process.stdin.flush()
-            (length,) = struct.unpack("<Q", self._process.stdout.read(8))
-            answer = np.frombuffer(self._process.stdout.read(8 * length), dtype="<u8")
+            self._stdin.write(struct.pack(f"<{1 + len(numbers)}Q", number, *numbers) + payload)
+            self._stdin.flush()
+            (length,) = struct.unpack("<Q", self._stdout.read(8))
+            answer = np.frombuffer(self._stdout.read(8 * length), dtype="<u8")
         except (OSError, struct.error):
             raise RtlError(f"the simulator {self.simulator} has ended: {self._process.poll()}") from None
         self.cycle = int(answer[0])

@@ -163,7 +163,7 @@ def in_background(dut, coroutine: Coroutine) -> Background:
     return background
 
 
-def _stalls(profile: str, seed: int) -> Iterator[bool] | None:
+def _stalls(profile: str, seed: str) -> Iterator[bool] | None:
     """Endless decisions "stall now?". `never`; `random:P` stalls a cycle with probability P; `bursts` alternates
     runs of 1..8 stalled and 1..8 free cycles. None means never."""
     generator = random.Random(seed)
@@ -320,7 +320,9 @@ class MemoryModel:
     live content (packed integers). A read and a write of one address in one cycle fail the test, as the hardware
     promises never to do it. A component whose enable port was dropped may be given None for it."""
 
-    def __init__(self, dut, words: Sequence[int], *, read: Sequence[str] = (), write: Sequence[str] = ()):
+    def __init__(
+        self, dut, words: Sequence[int], *, read: Sequence[str | None] = (), write: Sequence[str | None] = ()
+    ):
         self.words = list(words)
         self.writes: list[tuple[int, int]] = []
         ports: Callable = lambda names: [getattr(dut, name) if name else None for name in names]  # noqa: E731

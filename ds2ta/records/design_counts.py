@@ -39,7 +39,7 @@ def design_counts(path: Path, *, lanes: int, row_lanes: int, drain_lanes: int, s
     """All layers of the model, then its convolutions again where lanes are left for more than one line."""
     model = load_model(path)
     network, chosen = model.network, model.samples[:samples]
-    trace = {name: value.numpy() for name, value in IntegerNetwork(model).run(chosen, trace=True).items()}
+    trace = {name: value.numpy() for name, value in IntegerNetwork(model).trace(chosen).items()}
     feeds = {**layer_inputs(network), "head": f"block.{network.depth - 1}.x2" if network.depth else "embed"}
     for spec in network.layers():
         tensor = chosen if spec.name == "stem.0" else trace[feeds[spec.name]]
@@ -49,7 +49,7 @@ def design_counts(path: Path, *, lanes: int, row_lanes: int, drain_lanes: int, s
         for lines in (1, max(1, lanes // spec.outputs) if spec.kernel == 3 else 1):
             rows = _rows(live, row_lanes)
             found = _count(rows, spec, lines) * tiles
-            yield Counts(spec.name, lines, *found, drain)
+            yield Counts(spec.name, lines, *map(float, found), drain)
             if lanes // spec.outputs < 2 or spec.kernel == 1:
                 break
     if network.input.kind == "image":

@@ -1,5 +1,6 @@
 """DVS128 Gesture, as published (AEDAT 3.1, and a table of gestures for each recording) and as tonic has it."""
 
+from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 
@@ -57,7 +58,7 @@ def dvs128_gesture(folder: Path) -> DataSet:
     frames of 128 x 128, counts up to 15."""
     published = inner_folder(folder, "DvsGesture", "DVSGesture")
     if any((published / f"ibmGesture{part}").is_dir() for part in ("Train", "Test")):
-        parts = []
+        parts: list[list[Source]] = []
         for part in ("ibmGestureTrain", "ibmGestureTest"):
             paths = sorted((published / part).glob("*/[0-9]*.npy"))
             if not paths:
@@ -86,7 +87,12 @@ class _Recording:
 
     def __init__(self, path: Path, gestures: int):
         self.path, self._gestures, self._left = path, gestures, gestures
-        self._events, self._lock = None, Lock()
+        self._events: np.ndarray | None = None
+        self._lock = Lock()
+
+    def reader(self, begin: int, end: int) -> Callable[[Path], np.ndarray]:
+        """What reads the gesture between these times."""
+        return lambda _: self.cut(begin, end)
 
     def cut(self, begin: int, end: int) -> np.ndarray:
         """Events of `begin <= t < end` microseconds."""
@@ -114,10 +120,11 @@ def _trial(path: Path) -> list[Source]:
     rows = [line.split(",") for line in _text(table).split()]
     if not rows or rows[0] != ["class", "startTime_usec", "endTime_usec"]:
         raise DataError(f"{table}: must begin with class,startTime_usec,endTime_usec")
-    found, recording = [], _Recording(path, len(rows) - 1)
+    found: list[Source] = []
+    recording = _Recording(path, len(rows) - 1)
     for number, row in enumerate(rows[1:], 2):
         if len(row) != 3 or not all(map(str.isdigit, row)):
             raise DataError(f"{table}: line {number} is not a class and two times in microseconds")
         begin, end = int(row[1]), int(row[2])
-        found.append((path, _gesture(row[0], table, 1), lambda _, b=begin, e=end: recording.cut(b, e)))
+        found.append((path, _gesture(row[0], table, 1), recording.reader(begin, end)))
     return found

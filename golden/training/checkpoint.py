@@ -121,7 +121,7 @@ def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
         trained.load_state_dict(state)
     except RuntimeError as error:
         raise ModelFileError(f"{path}: its tensors are not those of its network ({error})") from None
-    parted = {"optimizer": {}, "average": {}}
+    parted: dict[str, dict[str, torch.Tensor]] = {"optimizer": {}, "average": {}}
     for name, value in tensors.items():
         kind, _, rest = name.partition(".")
         if kind in parted:

@@ -1,15 +1,17 @@
 """The complete DS2TA network in float, differentiable: what is trained, in float and quantization-aware.
 
-Structure and names are those of `ds2ta.network.Network` and of the integer model; taps have the same names. Inside,
-activations are time-first: `[T, B, C, H, W]` in the patch splitter, `[T, B, N, C]` in the encoder. The Spikformer
-baseline and the ablation are `nsad=False` (the map is the score itself) and `window=1`.
+Structure and names are those of `ds2ta.network.Network` and of the integer model; a trace has the same names.
+Inside, activations are time-first: `[T, B, C, H, W]` in the patch splitter, `[T, B, N, C]` in the encoder. The
+Spikformer baseline and the ablation are `nsad=False` (the map is the score itself) and `window=1`.
 """
+
+from typing import cast
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from ds2ta.golden.training.fused import Neurons, fire
+from ds2ta.golden.training.fused import Neurons, OnGrid, fire
 from ds2ta.golden.training.lif import Grid, lif
 from ds2ta.golden.training.nsad import Denoiser
 from ds2ta.golden.training.recipe import TrainingConfig
@@ -99,34 +101,39 @@ class FloatNetwork(nn.Module):
 
     def synapse(self, name: str) -> SpikingSynapse:
         """The layer of that name, as in `Network.layers()`."""
-        return self.synapses[self._key(name)]
+        return cast(SpikingSynapse, self.synapses[self._key(name)])
 
     def tasa(self, name: str) -> Tasa:
         """The temporal window of a layer; one of a single tap for layers without."""
         key = self._window_key(name)
         if key not in self.windows:
             return self._plain
-        return self.windows[key]
+        return cast(Tasa, self.windows[key])
+
+    def denoiser(self, block: int) -> Denoiser:
+        """NSAD of a block, where the network has it."""
+        return cast(Denoiser, self.denoisers[block])
 
     def quantize(self, on: bool, *, frozen_statistics: bool = False) -> "FloatNetwork":
         """Switch quantization-aware arithmetic; frozen statistics use the running ones in training too."""
-        for synapse in self.synapses.values():
+        for spec in self.network.layers()[:-1]:
+            synapse = self.synapse(spec.name)
             synapse.quantized, synapse.frozen_statistics = on, frozen_statistics
         self.head.quantized = on
         return self
 
     def forward(
-        self, samples: torch.Tensor, *, taps: dict | None = None, steps: int | None = None, by_step: bool = False
+        self, samples: torch.Tensor, *, trace: dict | None = None, steps: int | None = None, by_step: bool = False
     ) -> torch.Tensor:
-        """Logits of uint8 samples `[B, *sample_shape]`; `taps` is filled with every layer's spikes, batch first,
+        """Logits of uint8 samples `[B, *sample_shape]`; `trace` is filled with every layer's spikes, batch first,
         still attached to the graph. `steps`: time steps of an image, where they are to be fewer. `by_step`: logits
         of each time step, `[T, B, classes]`."""
         network = self.network
         steps = network.time_steps if steps is None else steps
 
         def keep(name: str, value: torch.Tensor) -> torch.Tensor:
-            if taps is not None:
-                taps[name] = value.transpose(0, 1)
+            if trace is not None:
+                trace[name] = value.transpose(0, 1)
             return value
 
         def fire(name: str, x: torch.Tensor) -> torch.Tensor:
@@ -145,7 +152,7 @@ class FloatNetwork(nn.Module):
         rpe = self.synapse("rpe")(x, tasa=self._plain, steps=steps)
         x, rpe = (value.flatten(3).transpose(2, 3) for value in (x, rpe))
         x = keep("embed", self._residual(x, keep("rpe", rpe)))
-        mapped = network.nsad or taps is not None or network.tokens > WHOLE
+        mapped = network.nsad or trace is not None or network.tokens > WHOLE
         for block in range(network.depth):
             at = f"block.{block}."
             q, k, v = (fire(at + part, x) for part in ("q", "k", "v"))
@@ -170,7 +177,7 @@ class FloatNetwork(nn.Module):
         q, k, v = (part.unflatten(-1, (heads, -1)).transpose(2, 3) for part in (q, k, v))
         if mapped:
             score = keep(f"block.{block}.score", q @ k.transpose(-1, -2))
-            denoised = self.denoisers[block](score) if self.network.nsad else score
+            denoised = self.denoiser(block)(score) if self.network.nsad else score
             current = keep(f"block.{block}.denoised", denoised) @ v
         else:  # nobody looks at the map: Q (K^T V) is half the work, and the same whole numbers
             current = q @ (k.transpose(-1, -2) @ v)
@@ -189,7 +196,7 @@ class FloatNetwork(nn.Module):
                 compiled=self.config.compiled,
             )
 
-            def fold(mean: torch.Tensor, _variance: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            def fold(mean: torch.Tensor, _variance: torch.Tensor) -> OnGrid:
                 one = torch.ones_like(mean)
                 return one, torch.zeros_like(mean), one * self.attention_threshold, one
 

@@ -17,15 +17,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import distributed
 
-__all__ = ["Neurons", "compiled_pass", "fire", "world"]
+__all__ = ["Neurons", "OnGrid", "compiled_pass", "fire", "world"]
 
 RECOMPILATIONS = 128  # shapes of layers, whether training, whether quantized: torch's own limit is 8
 
-Fold = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
+#: 2**G, bias, threshold and unit of integer neurons, and what makes them of mean and variance.
+OnGrid = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+Fold = Callable[[torch.Tensor, torch.Tensor], OnGrid]
 
 
 @dataclass(frozen=True)
@@ -103,8 +106,11 @@ def _currents(P: torch.Tensor, factors: torch.Tensor | None, steps: int) -> list
 
 def _moments(P: torch.Tensor, factors: torch.Tensor | None, steps: int) -> torch.Tensor:
     """Sums of I and of its square over places and time, `[2, K]`."""
-    currents = _currents(P, factors, steps)
-    return torch.stack([sum(currents).sum(0), sum(current * current for current in currents).sum(0)])
+    first, *others = _currents(P, factors, steps)
+    total, square = first, first * first
+    for current in others:
+        total, square = total + current, square + current * current
+    return torch.stack([total.sum(0), square.sum(0)])
 
 
 def _membranes(currents, gain, offset, threshold, keep: float, exact: bool) -> tuple[list, list]:
@@ -131,7 +137,8 @@ def _deltas(gradient, P, factors, gain, offset, threshold, unit, neurons: tuple,
     steps, slope, keep = neurons
     currents = _currents(P, factors, steps)
     potentials, fired = _membranes(currents, gain, offset, threshold, keep, exact)
-    late, found = None, [None] * steps
+    late = None
+    found: list[Any] = [None] * steps
     for step in reversed(range(steps)):
         sigmoid = torch.sigmoid((potentials[step] - threshold) * (unit * slope))
         delta = gradient[step].float() * sigmoid * (1.0 - sigmoid) * slope

@@ -71,13 +71,14 @@ class Journal:
 
 def read_journal(path: str | os.PathLike) -> list[dict]:
     """The whole lines of a journal; none where there is no file. A line that was cut off is the end."""
-    path, found = Path(path), []
+    path = Path(path)
+    found: list[dict] = []
     if not path.is_file():
         return found
     with path.open(newline="", errors="replace") as file:
         for row in csv.DictReader(file):
             try:
-                numbers = {name: float(row[name]) for name in ("loss", "rate", "seconds")}
+                numbers: dict[str, float | None] = {name: float(row[name]) for name in ("loss", "rate", "seconds")}
                 numbers["accuracy"] = float(row["accuracy"]) if row["accuracy"] else None
                 found.append({**row, **numbers, "epoch": int(row["epoch"]), "step": int(row["step"])})
             except (KeyError, TypeError, ValueError):

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import yaml
 
-from ds2ta.checked import ValidationError
+from ds2ta.checked import BaseModel, ValidationError
 from ds2ta.errors import NetworkError
 from ds2ta.golden.training.presets import PRESETS
 from ds2ta.golden.training.recipe import Preset, TrainingConfig
@@ -131,7 +131,7 @@ def _laid_over(below: Mapping, above: Mapping) -> dict:
     return found
 
 
-def _checked(kind: type, values: dict, path: Path, lines: Lines, part: str):
+def _checked(kind: type[BaseModel], values: dict, path: Path, lines: Lines, part: str):
     try:
         return kind.model_validate_json(json.dumps(values, allow_nan=False))
     except ValidationError as error:

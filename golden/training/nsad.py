@@ -63,6 +63,7 @@ class Denoiser(nn.Module):
     ):
         super().__init__()
         self.heads, self.head_dim, self.bits, self.slope = heads, head_dim, bits, slope
+        self.a: nn.Parameter  # like b, c, d, e and u, which nobody asks for by name
         self.compiled = compiled
         for name, value in {
             "a": 1.0,

@@ -15,7 +15,10 @@ WARM_UP_STEPS = 40
 
 def make_optimizer(network: FloatNetwork, rate: float) -> torch.optim.AdamW:
     """Weights decay; batch norm, biases, tau and denoisers do not, and the last two learn at their own rate."""
-    config, weights, others, shapes = network.config, [], [], []
+    config = network.config
+    weights: list[torch.Tensor] = []
+    others: list[torch.Tensor] = []
+    shapes: list[torch.Tensor] = []
     for name, parameter in network.named_parameters():
         if name.startswith(("windows", "denoisers")):
             shapes.append(parameter)
@@ -52,7 +55,7 @@ def average_gradients(network: FloatNetwork) -> None:
 
 def moments(optimizer: torch.optim.AdamW, network: FloatNetwork) -> dict[str, torch.Tensor]:
     """The optimizer's state as `<parameter>.<moment>`."""
-    names = {parameter: name for name, parameter in network.named_parameters()}
+    names: dict[torch.Tensor, str] = {parameter: name for name, parameter in network.named_parameters()}
     return {
         f"{names[p]}.{key}": value.clone() for p, state in optimizer.state.items() for key, value in state.items()
     }

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -180,7 +181,7 @@ def teach_file(
     crop: int,
     flip: bool,
     console: Console | None = None,
-    **recipe: int,
+    **recipe: Any,
 ) -> Answers:
     """Train a teacher on a data set of images and write its answers to `path`, with a progress bar. `recipe`:
     epochs, validation, seed and threads of `TeacherRecipe`."""

@@ -72,7 +72,7 @@ class Run:
         self.machine = self._machine()
         self.answers, self.left = answers, slice(None) if left is None else torch.from_numpy(left)
         self.total = len(self.samples) if left is None else len(left) + len(data.test_labels)
-        self.average = None
+        self.average: Average | None = None
         # a warm start sees other batches and augmentations than the run that its weights come from
         self.seed = self.config.seed * 1_000_003 + int(self.progress.get("start", "0")[:12], 16)
 
@@ -96,17 +96,18 @@ class Run:
             self.network.quantize(phase.quantized, frozen_statistics=phase.frozen_statistics)
             begun = self.progress["epochs"] > first or self.progress.get("steps", 0) > 0
             epochs = range(self.progress["epochs"], first + phase.epochs)
-            optimizer = make_optimizer(self.network, phase.rate) if epochs else None
-            if epochs and self.config.average:
-                self.average = Average(self.network, decay=self.config.average)
-            if epochs and begun:
-                restore(optimizer, self.network, self.checkpoint.optimizer)
-                if self.average is not None:
-                    self.average.restore(self.checkpoint.average, self.progress["averaged"])
-            for epoch in epochs:
-                if self.over:
-                    break
-                self.epoch(optimizer, phase, epoch, first, total)
+            if epochs:
+                optimizer = make_optimizer(self.network, phase.rate)
+                if self.config.average:
+                    self.average = Average(self.network, decay=self.config.average)
+                if begun:
+                    restore(optimizer, self.network, self.checkpoint.optimizer)
+                    if self.average is not None:
+                        self.average.restore(self.checkpoint.average, self.progress["averaged"])
+                for epoch in epochs:
+                    if self.over:
+                        break
+                    self.epoch(optimizer, phase, epoch, first, total)
             if self.over:
                 break
             first += phase.epochs
@@ -134,7 +135,7 @@ class Run:
         generator = torch.Generator().manual_seed(self.seed + epoch)
         order = torch.randperm(len(self.samples), generator=generator)
         self._look(epoch, phase)
-        if start:
+        if start and self.checkpoint.random is not None:
             generator.set_state(self.checkpoint.random)
         self.network.train()
         losses = self.progress.get("losses", 0.0)
@@ -179,7 +180,7 @@ class Run:
         """The view of the training samples that this epoch shares with the teacher, and its answers to it."""
         distillation = self.config.distillation
         self.view = self.soft = None
-        if self.answers is None or (phase.quantized and not distillation.quantized):
+        if self.answers is None or distillation is None or (phase.quantized and not distillation.quantized):
             return
         view = epoch % self.answers.views
         self.view = view_numbers(view, count=self.total, images=self.answers.images)[self.left]
@@ -206,16 +207,16 @@ class Run:
         chosen = chosen.to(self.device)
         batch, own = self.augmented(chosen, generator, rows)
         labels = self.labels[chosen[rows]]
-        taps = {} if config.sparsity else None
-        logits = network(batch, taps=taps, steps=config.steps_of(epoch), by_step=config.step_loss > 0)
+        trace: dict[str, torch.Tensor] | None = {} if config.sparsity else None
+        logits = network(batch, trace=trace, steps=config.steps_of(epoch), by_step=config.step_loss > 0)
         soft = None if self.soft is None else self.soft[chosen[rows].cpu()].to(self.device)
         loss = self.loss(logits.mean(0) if config.step_loss else logits, labels, own, soft)
         if config.step_loss:
             single = torch.stack([self.loss(part, labels, own, soft) for part in logits]).mean()
             loss = (1.0 - config.step_loss) * loss + config.step_loss * single
         told = loss.detach().clone()
-        if taps is not None:
-            loss = loss + config.sparsity * work_share(network.network, taps)
+        if trace is not None:
+            loss = loss + config.sparsity * work_share(network.network, trace)
         optimizer.zero_grad()
         loss.backward()
         average_gradients(network)
@@ -232,20 +233,20 @@ class Run:
     ) -> torch.Tensor:
         """Mean loss of logits `[B, classes]`: of the labels, and of the teacher's logits over the temperature,
         `soft`. Of mixed samples, the share `own` is theirs, the rest their partners'."""
-        config, hardly = self.config, 0.0
+        config, distillation, hardly = self.config, self.config.distillation, logits.new_zeros(())
 
         def partners(values: torch.Tensor) -> torch.Tensor:
             return values.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
 
-        weight = config.distillation.weight if soft is not None else 0.0
+        weight = 0.0 if soft is None or distillation is None else distillation.weight
         if weight < 1.0:
             hardly = functional.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
             if own < 1.0:
                 other = functional.cross_entropy(logits, partners(labels), label_smoothing=config.label_smoothing)
                 hardly = own * hardly + (1.0 - own) * other
-        if soft is None:
+        if soft is None or distillation is None:
             return hardly
-        temperature = config.distillation.temperature
+        temperature = distillation.temperature
         target = soft.softmax(1)
         if own < 1.0:
             target = own * target + (1.0 - own) * partners(target)

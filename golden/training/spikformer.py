@@ -82,7 +82,7 @@ def import_spikformer(
         )
     left = {name: value for name, value in state.items() if not _UNUSED.search(name)}
 
-    def take(name: str, shape: tuple[int, ...], *, optional: bool = False) -> torch.Tensor | None:
+    def take(name: str, shape: tuple[int, ...]) -> torch.Tensor:
         for spelled in (name, name.replace("_linear.", "_conv.")):  # for events, convolutions of size 1
             if spelled in left:
                 value = left.pop(spelled)
@@ -92,8 +92,6 @@ def import_spikformer(
                         f"tensor {spelled} has shape {list(value.shape)}, the network's is {list(shape)}"
                     )
                 return value.to(torch.float64)
-        if optional:
-            return None
         raise NetworkError(
             f"tensor {name} is missing: the state dict is not of a Spikformer of this network's size"
         )
@@ -104,12 +102,12 @@ def import_spikformer(
             synapse = found.synapse(layer)
             outputs = (synapse.spec.outputs,)
             weight = take(f"{linear}.weight", tuple(synapse.weight.shape))
-            bias = take(f"{linear}.bias", outputs, optional=True)
+            biased = any(f"{spelled}.bias" in left for spelled in (linear, linear.replace("_linear", "_conv")))
             gamma, beta, middle, spread = (
                 take(f"{norm}.{part}", outputs) for part in ("weight", "bias", "running_mean", "running_var")
             )
-            if bias is not None:
-                middle = middle - bias
+            if biased:
+                middle = middle - take(f"{linear}.bias", outputs)
             if layer == "stem.0" and network.input.kind == "image":
                 channels = network.input.channels
                 scale, shift = (torch.tensor(value[:channels], dtype=torch.float64) for value in (deviation, mean))

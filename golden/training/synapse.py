@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ds2ta.golden.training.fused import Neurons, fire
+from ds2ta.golden.training.fused import Neurons, OnGrid, fire
 from ds2ta.golden.training.lif import Grid, lif
 from ds2ta.golden.training.product import linear
 from ds2ta.golden.training.recipe import TrainingConfig
@@ -64,6 +64,8 @@ class SpikingSynapse(nn.Module):
         nn.init.kaiming_normal_(self.weight, nonlinearity="linear")
         self.gamma = nn.Parameter(torch.ones(spec.outputs))
         self.beta = nn.Parameter(torch.zeros(spec.outputs))
+        self.mean: torch.Tensor
+        self.variance: torch.Tensor
         self.register_buffer("mean", torch.zeros(spec.outputs))
         self.register_buffer("variance", torch.ones(spec.outputs))
         self.quantized = False
@@ -140,7 +142,7 @@ class SpikingSynapse(nn.Module):
         known = None if live else (self.mean * self._sign(1) / scale, self.variance / scale**2)
         gain, guard = self._gain(), tasa.whole_tau() * (tasa.window - 1)
 
-        def fold(mean: torch.Tensor, variance: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        def fold(mean: torch.Tensor, variance: torch.Tensor) -> OnGrid:
             folded = self.fold(mean, variance, scale, guard) if live else self.running_fold(tasa)
             bias, threshold, unit = (value.to(mean.dtype) for value in (folded.bias, folded.threshold, folded.unit))
             return torch.full_like(bias, 2.0**guard), bias, threshold, unit

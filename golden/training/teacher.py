@@ -76,6 +76,8 @@ class Teacher(nn.Module):
 
     def __init__(self, *, channels: int, classes: int, widths: tuple[int, int, int]):
         super().__init__()
+        self.mean: torch.Tensor
+        self.deviation: torch.Tensor
         self.register_buffer("mean", torch.zeros(channels, 1, 1))
         self.register_buffer("deviation", torch.ones(channels, 1, 1))
         filters = channels * 4
@@ -94,7 +96,8 @@ class Teacher(nn.Module):
         values, vectors = torch.linalg.eigh(rows.T @ rows / len(rows))
         filters = (vectors / torch.sqrt(values + 5e-4)).T.reshape(-1, x.shape[1], 2, 2)
         self.patches.weight.data.copy_(torch.cat([filters, -filters]))
-        self.patches.bias.data.zero_()
+        if self.patches.bias is not None:
+            self.patches.bias.data.zero_()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         x = ((images.float() - self.mean) / self.deviation).contiguous(memory_format=torch.channels_last)
@@ -139,7 +142,7 @@ class Answers:
 
 
 def _digest(samples: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(samples)).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(samples).data).hexdigest()
 
 
 def view_numbers(view: int, *, count: int, images: ImageAugmentation) -> torch.Tensor:
@@ -167,18 +170,19 @@ def teach(
         teacher = Teacher(channels=data.input.channels, classes=data.classes, widths=recipe.widths)
     state = path.with_name(path.name + ".teacher")
     seen, _ = validation_split(data, recipe.validation)
-    about = {"data": data.name, "samples": _digest(data.train_samples), "recipe": _plain(recipe)}
+    images, plain = _digest(data.train_samples), _plain(recipe)
+    about = {"data": data.name, "samples": images, "recipe": plain}
     key = hashlib.sha256(canonical_json(about).encode()).hexdigest()
     known = _train(teacher, seen, recipe, precision, report, state=state, key=key)
     logits = _answer(teacher, seen.test_samples, precision)
     accuracy = 100.0 * float((logits.argmax(1).numpy() == seen.test_labels).mean())
     found = Answers(
         data=data.name,
-        samples=about["samples"],
+        samples=images,
         images=recipe.images,
         accuracy=accuracy,
         held_out=len(seen.test_labels),
-        recipe=about["recipe"],
+        recipe=plain,
         logits=torch.empty(0, len(data.train_labels), data.classes, dtype=torch.float16),
     )
     if known and path.is_file():
@@ -227,7 +231,7 @@ def _train(
     samples, labels = torch.from_numpy(data.train_samples), torch.from_numpy(data.train_labels)
     first = torch.randperm(len(samples), generator=torch.Generator().manual_seed(recipe.seed))[:5000]
     teacher.look_at(samples[first])
-    teacher.to(memory_format=torch.channels_last)
+    teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch declares it of tensors alone
     learned = [parameter for parameter in teacher.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in learned if p.ndim > 1], "weight_decay": recipe.weight_decay},
@@ -239,7 +243,7 @@ def _train(
     total = recipe.epochs * steps
     done, kept = _kept(state, key)
     if done:
-        part = {kind: {} for kind in ("network", "average", "momentum")}
+        part: dict[str, dict[str, torch.Tensor]] = {kind: {} for kind in ("network", "average", "momentum")}
         for name, value in kept.items():
             kind, _, rest = name.partition(".")
             part[kind][rest] = value
@@ -304,7 +308,7 @@ def _save(answers: Answers, path: Path) -> None:
         "accuracy": answers.accuracy,
         "held_out": answers.held_out,
         "recipe": answers.recipe,
-        "logits": hashlib.sha256(answers.logits.numpy()).hexdigest(),
+        "logits": hashlib.sha256(answers.logits.numpy().data).hexdigest(),
     }
     _write(path, {"logits": answers.logits}, {"format": FORMAT, "about": canonical_json(about)})
 

@@ -81,7 +81,7 @@ class _Bench:
         beats = {channel: monitor.beats() for channel, monitor in self.monitors.items()}
         assert not len(beats["trace_collision"]), "a spike bank was read where it was written"
         assert not len(beats["trace_overrun"]), "a row came to a busy residual unit"
-        found = self.golden.run(sample[None], trace=True)
+        found = self.golden.trace(sample[None])
         wanted = {name: np.asarray(value)[0] for name, value in found.items()}
         result = Beats(np.zeros(len(words), dtype=np.uint64), {"result__payload": words})
         logits, class_index = self.decoder.result(result)
@@ -109,13 +109,14 @@ class _Bench:
         return cycle() - start
 
     async def counters(self, index: int) -> tuple[int, int, int]:
-        found = []
+        found: list[int] = []
         for which in range(3):
             self.dut.counter_address.value = COUNTERS * index + which
             for _ in range(2):
                 await RisingEdge(self.dut.clk)
             found.append(int(self.dut.counter_data.value))
-        return tuple(found)
+        cycles, events, rows = found
+        return cycles, events, rows
 
 
 @cocotb.test()
@@ -166,7 +167,7 @@ async def reset_anywhere(dut):
             bench.program,
             bench.machine,
             bench.samples[0],
-            {name: np.asarray(value)[0] for name, value in bench.golden.run(bench.samples[:1], trace=True).items()},
+            {name: np.asarray(value)[0] for name, value in bench.golden.trace(bench.samples[:1]).items()},
         )
     )
     for _ in range(6):

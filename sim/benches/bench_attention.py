@@ -107,7 +107,9 @@ class Bench:
             task.cancel()
         layout = addressed_row_layout(*_shape("row_lanes", "time_steps", "address_width"))
         self.sink = StreamSink(self.dut, "o", layout, stall=self._stall, seed=2)
-        self.scores, self.entries, self.kept = [], [], 0
+        self.scores: list = []
+        self.entries: list = []
+        self.kept = 0
         self.tasks = [self.sink._task, in_background(self.dut, self._watch())]
 
     async def _watch(self) -> None:

@@ -19,12 +19,14 @@ def _shape(*keys: str) -> list[int]:
 
 
 def _source(dut, stall: str) -> StreamSource:
-    layout = term_layout(*_shape("row_lanes", "time_steps", "denoiser_bits"), TAG_WIDTH)
+    lanes, steps, bits = _shape("row_lanes", "time_steps", "denoiser_bits")
+    layout = term_layout(lanes, steps, bits, TAG_WIDTH)
     return StreamSource(dut, "i", layout, stall=stall, seed=1)
 
 
 def _sink(dut, stall: str) -> StreamSink:
-    return StreamSink(dut, "o", attended_layout(*_shape("row_lanes", "time_steps"), TAG_WIDTH), stall=stall, seed=2)
+    lanes, steps = _shape("row_lanes", "time_steps")
+    return StreamSink(dut, "o", attended_layout(lanes, steps, TAG_WIDTH), stall=stall, seed=2)
 
 
 class Membranes:

@@ -189,7 +189,9 @@ async def encoder_cycles(dut):
     source.start([beat for frame in frames for beat in _plain(frame)])
     expected = b"".join(cobs.encode(frame) + b"\0" for frame in frames)
     assert bytes(beat["value"] for beat in await sink.take(len(expected))) == expected
-    at, fed, sent = source.cycles[0], [], []
+    at = source.cycles[0]
+    fed: list[int] = []
+    sent: list[int] = []
     for frame in frames:
         blocks = [*frame.split(b"\0")]
         if len(frame) == 255:

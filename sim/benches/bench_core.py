@@ -9,7 +9,7 @@ from ds2ta.gateware.registers import REGISTERS, STORES, machine_from_words
 from ds2ta.gateware.stores import CHUNK, load_layout
 from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.core_host import Host
-from ds2ta.sim.stream import in_background, next_cycle, reset
+from ds2ta.sim.stream import in_background, next_cycle, pack, reset
 
 _BUILT_IN = bench_parameters()["built_in"]
 _LARGE = bench_parameters()["large"]  # leave out what takes long and depends on no size
@@ -294,21 +294,21 @@ async def load_refused(dut):
         bad += [{"row": row} for row in (shape.rows, most["row"]) if shape.rows <= row <= most["row"]]
         for change in bad:
             errors.clear()
-            await bench.words.send([layout.const(good | change).as_value().value])
+            await bench.loader().send([pack(layout, good | change)])
             await bench.wait(4)
             assert sum(errors) == 1, (shape, change)
             assert (await bench.bus.fields("status"))["memory_good"], (shape, change)
-    begin = len(bench.words.cycles)
+    begin = len(bench.loader().cycles)
     task = bench.bytes.start(bench.sample(0))
     await bench.until(busy=1)
     edge = {"store": 0, "row": 0, "chunk": 0, "data": bench.images["weights"][0] & (1 << CHUNK) - 1}
-    bench.words.start([layout.const(edge).as_value().value])
+    bench.loader().start([pack(layout, edge)])
     await task
     await bench.wait(20)
-    assert len(bench.words.cycles) == begin
+    assert len(bench.loader().cycles) == begin
     await bench.until(busy=0)
     await bench.check(0, count=1)
-    assert len(bench.words.cycles) == begin + 1
+    assert len(bench.loader().cycles) == begin + 1
 
 
 @cocotb.test(skip=_BUILT_IN)

@@ -20,7 +20,7 @@ class _Bench:
         self.memory = MemoryModel(dut, [0] * self.size, write=("write__address", "write__enable", "write__data"))
         self.kinds = (False, True) if parameters["event_frames"] else (False,)
         self.generator = np.random.default_rng(4)
-        self.done_from = None
+        self.done_from: int | None = None
         in_background(dut, self._watch())
 
     async def _watch(self):
@@ -28,7 +28,7 @@ class _Bench:
         while True:
             await next_cycle
             if not self.dut.done.value:
-                self.done_from = None
+                self.done_from: int | None = None
             elif self.done_from is None:
                 self.done_from = cycle()
 
@@ -61,6 +61,7 @@ class _Bench:
             await RisingEdge(dut.clk)
         await RisingEdge(dut.clk)
         assert self.memory.writes == list(zip(addresses, expected, strict=True))
+        assert self.done_from is not None
         return self.done_from - begin, 1 + values.size + len(expected) * self.row_lanes
 
 

@@ -46,7 +46,9 @@ class _Machine:
         MemoryModel(dut, words, read=("weight_address", "weight_enable", "weight_data"))
         layout = event_layout(parameters["address_width"], self.max_shift, self.steps)
         self.source = StreamSource(dut, "i", layout, stall=source, seed=1)
-        self.sink = self.open(sink) if sink else None
+        self.sink: StreamSink  # there once it is open
+        if sink:
+            self.open(sink)
         dut.groups.value = self.groups
 
     def open(self, stall: str) -> StreamSink:
@@ -82,7 +84,8 @@ class _Machine:
 
     def expected(self, events: list[dict]) -> list[dict]:
         """All beats of the commits of an event sequence, in order."""
-        tokens, token = [], []
+        tokens: list[list[dict]] = []
+        token: list[dict] = []
         for event in events:
             if token and (event.get("first") or event.get("flush")):
                 tokens.append(token)
@@ -110,7 +113,9 @@ class _Machine:
     def schedule(self, events: list[dict], begin: int, taken: list[int]):
         """Predicts, for a source that never waits and a sink that accepted beats in cycles `taken`: the cycle in
         which each event is accepted, that in which it accumulates, and that of each commit."""
-        accepted, done, commits = [], [], []
+        accepted: list[int] = []
+        done: list[int] = []
+        commits: list[int] = []
         pending = False
         for number, event in enumerate(events):
             moment = done[-1] + 1 if done else begin + 2

@@ -152,7 +152,9 @@ async def timing(dut):
     x, weight, bias = bench.numbers(classes, tokens, 4)
     padding = 1
     taken, shown = await bench.classify(x, weight, bias, bench.groups, padding)
-    at, beats, logits = taken[0], [], []
+    at = taken[0]
+    beats: list[int] = []
+    logits: list[int] = []
     for n in range(tokens):
         for group in range(bench.groups + padding):
             beats += range(at, at + bench.steps)

@@ -118,8 +118,8 @@ async def steered_onto_the_threshold(dut, stall):
         _, membrane = slow.lif(I, bias, bias + margin, bench_parameters()["leak_shift"])
         gaps.append((membrane - bias - margin).ravel())
         await _compare(source, sink, I, bias, margin)
-    gaps = np.concatenate(gaps)
-    assert np.mean(gaps == 0) > 0.05, "too few on the threshold"
+    every = np.concatenate(gaps)
+    assert np.mean(every == 0) > 0.05, "too few on the threshold"
     assert np.mean(gaps == -1) > 0.05, "too few one below the threshold"
 
 

@@ -106,7 +106,7 @@ class _Bench:
     async def ask(self, body: bytes) -> None:
         """One request: its response, and all that it does."""
         frame = wire(body)
-        response = wire(self.model.take(frame[:-1]))
+        response = wire(self.model.answer(frame[:-1]))
         self.begin(frame)
         assert bytes(beat["value"] for beat in await self.sink.take(len(response))) == response
         model, rules = self.model, self.rules
@@ -164,7 +164,7 @@ async def cycles(dut):
     body = b"\x01\x02\x00\x01" + bytes(range(1, 129))
     frame = wire(body)
     noise = b"\2\3\4" * 9
-    response = bench.model.take(frame[:-1])
+    response = bench.model.answer(frame[:-1])
     bench.begin(frame + noise)
     await bench.sink.take(len(wire(response)))
     taken = np.diff(bench.source.cycles)

@@ -77,7 +77,14 @@ def _cases(generator) -> list[Case]:
     parameters = bench_parameters()
     tokens, heads, rows = (parameters[key] for key in ("max_tokens", "max_heads", "max_rows"))
     shapes = [(tokens, heads, rows), (1, 1, 1), (tokens, 1, rows), (1, heads, rows), (min(2, tokens), heads, 1)]
-    shapes += [tuple(int(generator.integers(1, most + 1)) for most in (tokens, heads, rows)) for _ in range(3)]
+    shapes += [
+        (
+            int(generator.integers(1, tokens + 1)),
+            int(generator.integers(1, heads + 1)),
+            int(generator.integers(1, rows + 1)),
+        )
+        for _ in range(3)
+    ]
     return [Case(generator, *shape) for shape in shapes]
 
 

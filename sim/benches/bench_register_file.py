@@ -121,9 +121,9 @@ async def every_address(dut):
     for name, count in (("logits", "classes"), ("counters", "counters")):
         sample += [REGISTERS[name].address + bench.given[count] + step for step in (-1, 0)]
     for address in sample:
-        name = bench.names(address)
+        found = bench.names(address)
         _, failed = await bench.bus.access(address)
-        assert failed == (name is None or REGISTERS[name].access is Access.WO), f"read of {address:#x}"
+        assert failed == (found is None or REGISTERS[found].access is Access.WO), f"read of {address:#x}"
         assert bench.bus.cycles == 4
         if name is None or REGISTERS[name].access is Access.RO:
             _, failed = await bench.bus.access(address, generator.getrandbits(32))
@@ -145,7 +145,7 @@ async def writes(dut):
         for index in range(REGISTERS[name].count):
             width = limits.get(name, 32)
             for word in (0, (1 << width) - 1, generator.getrandbits(width)):
-                changes = []
+                changes: list = []
                 task = in_background(dut, _pulses(dut, changes))
                 await bench.bus.write(name, word, index)
                 await bench.wait(3)

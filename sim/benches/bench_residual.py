@@ -27,7 +27,7 @@ class _Bench:
             read=("read_address", "read_enable", "read_data"),
             write=("write__address", "write__enable", "write__data"),
         )
-        self.write_cycles = []
+        self.write_cycles: list[int] = []
         in_background(dut, self._watch())
 
     async def _watch(self):

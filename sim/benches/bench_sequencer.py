@@ -114,6 +114,7 @@ class _Bench:
         self.dut.go.value = 0
         await self.quiet(3)
         await RisingEdge(self.dut.clk)
+        assert before is not None, "no pass"
         self.take_counts(len(lengths) - 1, *before)
         return total
 

@@ -173,7 +173,8 @@ async def cycle_by_cycle(dut, density):
 )
 async def stalled(dut, stalls, density):
     """The same events in the same order under stalls on both sides."""
-    await _bench(dut, *stalls, density)
+    before, behind = stalls
+    await _bench(dut, before, behind, density)
 
 
 @cocotb.test()

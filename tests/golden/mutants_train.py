@@ -79,7 +79,7 @@ MUTANTS = [
         "why": "a linear layer's bias goes the wrong way into the batch norm",
     },
     {
-        "file": "ds2ta/checked.py",
+        "file": "ds2ta/stand_in.py",
         "old": "object.__setattr__(self, name, _built(hint, copy.copy(value)))",
         "new": "object.__setattr__(self, name, copy.copy(value))",
         "test": "tests/golden/test_standalone.py::test_a_run_there_and_here_is_one_run",

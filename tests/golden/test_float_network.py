@@ -22,11 +22,11 @@ def test_gradient_reaches_every_parameter(changes, quantized):
             denoiser.b.fill_(0.01)
             denoiser.d.fill_(0.5)
     network.train()
-    taps = {}
-    logits = network(batch(network), taps=taps)
+    trace = {}
+    logits = network(batch(network), trace=trace)
     torch.nn.functional.cross_entropy(logits, torch.arange(24) % 5).backward()
     for name in ("block.1.attn", "block.1.proj", "block.1.fc2"):
-        assert 0 < taps[name].detach().mean() < 1, name
+        assert 0 < trace[name].detach().mean() < 1, name
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
@@ -35,16 +35,16 @@ def test_gradient_reaches_every_parameter(changes, quantized):
 
 @pytest.mark.parametrize("precision", ["float64", "float32", "bfloat16"])
 def test_a_map_that_nobody_sees_is_not_computed(precision, monkeypatch):
-    """Without NSAD and taps, Q (K^T V) takes the place of (Q K^T) V: the same whole numbers, so the same spikes."""
+    """Without NSAD and a trace, Q (K^T V) takes the place of (Q K^T) V: the same whole numbers, the same spikes."""
     arithmetic = None if precision == "float64" else Arithmetic(compiled=False, precision=precision)
     network = build(nsad=False, config={"arithmetic": arithmetic}).train()
     network = network.double() if precision == "float64" else network
     seen, attend = [], FloatNetwork._attend
     monkeypatch.setattr(FloatNetwork, "_attend", lambda *given: seen.append(given[-1]) or attend(*given))
     found = []
-    for taps in ({}, None):
+    for trace in ({}, None):
         network.zero_grad()
-        logits = network(batch(network), taps=taps)
+        logits = network(batch(network), trace=trace)
         torch.nn.functional.cross_entropy(logits, torch.arange(24) % 5).backward()
         found.append((logits, {name: value.grad for name, value in network.named_parameters()}))
     assert seen == [True, True, False, False]
@@ -99,11 +99,11 @@ def test_ablation_switches():
     """The Spikformer baseline: without NSAD the map is the score and has no parameters; without a window no tau."""
     plain = build(nsad=False, window=1)
     assert not [name for name, _ in plain.named_parameters() if name.startswith(("denoisers", "windows"))]
-    taps = {}
-    plain.train()(batch(plain), taps=taps)
+    trace = {}
+    plain.train()(batch(plain), trace=trace)
     for block in range(2):
-        assert taps[f"block.{block}.score"].max() > 0
-        assert torch.equal(taps[f"block.{block}.score"], taps[f"block.{block}.denoised"])
+        assert trace[f"block.{block}.score"].max() > 0
+        assert torch.equal(trace[f"block.{block}.score"], trace[f"block.{block}.denoised"])
 
 
 def test_nsad_off_equals_the_identity_denoiser():
@@ -116,9 +116,9 @@ def test_nsad_off_equals_the_identity_denoiser():
 
 def test_nsad_removes_entries_below_its_threshold():
     network = build(config={"initial_denoiser_threshold": 2.0})
-    taps = {}
-    network.train()(batch(network), taps=taps)
-    score, denoised = taps["block.0.score"].detach(), taps["block.0.denoised"].detach()
+    trace = {}
+    network.train()(batch(network), trace=trace)
+    score, denoised = trace["block.0.score"].detach(), trace["block.0.denoised"].detach()
     assert ((score > 0) & (score <= 2)).any()
     assert (score > 2).any()
     assert torch.equal(denoised, torch.where(score > 2, score, 0))
@@ -140,19 +140,19 @@ def test_window_of_one_differs_from_three_and_an_infinite_tau_does_not():
 @pytest.mark.parametrize("residual", ["add", "or"])
 def test_residual(residual):
     network = build(residual=residual)
-    taps = {}
-    network.train()(batch(network), taps=taps)
-    taps = {name: value.detach() for name, value in taps.items()}
-    stem = taps["stem.1"].flatten(3).transpose(2, 3)
-    pairs = [(stem, taps["rpe"], taps["embed"])]
-    before = taps["embed"]
+    trace = {}
+    network.train()(batch(network), trace=trace)
+    trace = {name: value.detach() for name, value in trace.items()}
+    stem = trace["stem.1"].flatten(3).transpose(2, 3)
+    pairs = [(stem, trace["rpe"], trace["embed"])]
+    before = trace["embed"]
     for block in range(2):
         at = f"block.{block}."
         pairs += [
-            (before, taps[at + "proj"], taps[at + "x1"]),
-            (taps[at + "x1"], taps[at + "fc2"], taps[at + "x2"]),
+            (before, trace[at + "proj"], trace[at + "x1"]),
+            (trace[at + "x1"], trace[at + "fc2"], trace[at + "x2"]),
         ]
-        before = taps[at + "x2"]
+        before = trace[at + "x2"]
     for x, spikes, joined in pairs:
         assert torch.equal(joined, x + spikes if residual == "add" else torch.maximum(x, spikes))
     assert before.max() <= network.network.residual_limit(5)
@@ -164,13 +164,13 @@ def test_event_frames():
     network = build(input={"kind": "frames", "channels": 2, "height": 4, "width": 4, "bits": 3})
     samples = batch(network)
     assert samples.shape[1:] == (4, 2, 4, 4)
-    taps = {}
-    logits = network.train()(samples, taps=taps)
+    trace = {}
+    logits = network.train()(samples, trace=trace)
     assert logits.shape == (24, 5)
     still = samples[:, :1].expand_as(samples).contiguous()
     other = {}
-    network.train()(still, taps=other)
-    assert not torch.equal(taps["stem.0"], other["stem.0"])
+    network.train()(still, trace=other)
+    assert not torch.equal(trace["stem.0"], other["stem.0"])
 
 
 def test_static_image_equals_the_same_frame_at_every_step():
@@ -188,9 +188,9 @@ def test_attention_threshold_folds_the_scale():
 
 def test_labels_of_taps_are_those_of_the_integer_model():
     model = random_model.random_model(np.random.default_rng(0), depth=2, max_dim=16)
-    integer = IntegerNetwork(model).run(model.samples, trace=True)
-    taps = {}
+    integer = IntegerNetwork(model).trace(model.samples)
+    trace = {}
     network = FloatNetwork(network=model.network, config=TrainingConfig())
-    network.eval()(torch.from_numpy(model.samples), taps=taps)
-    assert set(taps) == set(integer) - {"logits"}
-    assert all(taps[name].shape == integer[name].shape for name in taps)
+    network.eval()(torch.from_numpy(model.samples), trace=trace)
+    assert set(trace) == set(integer) - {"logits"}
+    assert all(trace[name].shape == integer[name].shape for name in trace)

@@ -24,11 +24,11 @@ def pair(**changes):
 
 def step(network, samples, *, live: bool):
     network.train(live)
-    taps = {}
-    logits = network(samples, taps=taps)
+    trace = {}
+    logits = network(samples, trace=trace)
     labels = torch.arange(len(samples)) % network.network.classes
     functional.cross_entropy(logits, labels).backward()
-    return taps, logits, {name: parameter.grad for name, parameter in network.named_parameters()}
+    return trace, logits, {name: parameter.grad for name, parameter in network.named_parameters()}
 
 
 @pytest.mark.parametrize("quantized", [False, True])

@@ -15,7 +15,7 @@ SMALL = {"max_dim": 16, "max_hidden": 24, "max_positions": 64, "samples": 2}
 
 
 def assert_equal_to_slow(model) -> None:
-    found = IntegerNetwork(model).run(model.samples, trace=True, inner=True)
+    found = IntegerNetwork(model).trace(model.samples, inner=True)
     for index, sample in enumerate(model.samples):
         wanted = slow.run(model, sample, inner=True)
         assert set(found) == set(wanted)
@@ -84,9 +84,9 @@ def test_batches_do_not_mix():
     shape = (CHUNK + 7, *model.network.sample_shape)
     samples = rng.integers(0, 1 << model.network.input.bits, shape).astype(np.uint8)
     network = IntegerNetwork(model)
-    together = network.run(samples, trace=True)
+    together = network.trace(samples)
     order = rng.permutation(len(samples))
-    shuffled = network.run(torch.from_numpy(samples[order]), trace=True)
+    shuffled = network.trace(torch.from_numpy(samples[order]))
     for name, value in together.items():
         np.testing.assert_array_equal(value[order].numpy(), shuffled[name].numpy(), err_msg=name)
     alone = network.run(samples[5:6])

@@ -41,7 +41,7 @@ def test_self_test_samples_were_never_trained_on(model):
 def test_slow_model_agrees_at_every_tap(model):
     network = IntegerNetwork(model)
     for index in range(3):
-        found = network.run(model.samples[index : index + 1], trace=True, inner=True)
+        found = network.trace(model.samples[index : index + 1], inner=True)
         for name, wanted in slow.run(model, model.samples[index], inner=True).items():
             np.testing.assert_array_equal(found[name][0].numpy(), wanted, err_msg=name)
 
@@ -72,7 +72,7 @@ def test_float_weights_are_where_the_model_began(path):
 def test_every_part_of_the_network_is_at_work(model):
     """A trained model that had switched attention, window or denoiser off would prove little about the hardware."""
     data = load_data("digits")
-    trace = IntegerNetwork(model).run(data.test_samples, trace=True)
+    trace = IntegerNetwork(model).trace(data.test_samples)
     for block in range(model.network.depth):
         at = f"block.{block}."
         for part in ("q", "k", "v", "attn", "proj", "fc1", "fc2"):
@@ -86,7 +86,7 @@ def test_every_part_of_the_network_is_at_work(model):
 def test_denoiser_of_digits_small_removes_scores():
     """Low scores become 0. (The one of digits-tiny has learned a threshold below 1: it only reshapes scores.)"""
     model = load_model(model_path("digits-small"))
-    trace = IntegerNetwork(model).run(load_data("digits").test_samples, trace=True)
+    trace = IntegerNetwork(model).trace(load_data("digits").test_samples)
     for block in range(model.network.depth):
         score, denoised = trace[f"block.{block}.score"], trace[f"block.{block}.denoised"]
         assert (denoised == 0).double().mean() > (score == 0).double().mean() + 0.02

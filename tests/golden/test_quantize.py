@@ -37,7 +37,7 @@ def lively(seed: int, config: dict | None = None, **changes) -> FloatNetwork:
 
 def assert_same_spikes(network: FloatNetwork, samples: torch.Tensor) -> None:
     model = quantize(network, samples=samples.numpy(), labels=labels(samples))
-    integer = IntegerNetwork(model).run(samples, trace=True)
+    integer = IntegerNetwork(model).trace(samples)
     trace = {}
     with torch.no_grad():
         logits = network(samples, trace=trace)
@@ -169,7 +169,7 @@ def test_settled_channels_change_nothing_but_numbers():
                 layer.threshold[0] = 10**9 if index % 2 else 1
                 layer.bias[0] = 0 if index % 2 else 10**9
         settled = settle_channels(model)
-        found, wanted = (IntegerNetwork(m).run(model.samples, trace=True) for m in (settled, model))
+        found, wanted = (IntegerNetwork(m).trace(model.samples) for m in (settled, model))
         for name, value in wanted.items():
             assert torch.equal(found[name], value), name
         for name, layer in settled.synapses.items():

@@ -183,13 +183,13 @@ def test_imported_network_equals_the_original(lif):
         {name: value.float() for name, value in original.state_dict().items()}, network=NETWORK, config=CONFIG
     ).double()
     original.load_state_dict({name: value.float() for name, value in original.state_dict().items()})
-    samples, taps = pictures(9), {}
+    samples, trace = pictures(9), {}
     with torch.no_grad():
         wanted, last = original(samples.double() / 255.0)
-        found = ours(samples, taps=taps)
-    assert torch.equal(taps["block.1.x2"], last.transpose(0, 1))
+        found = ours(samples, trace=trace)
+    assert torch.equal(trace["block.1.x2"], last.transpose(0, 1))
     assert last.max() >= 3
-    assert 0.02 < taps["block.1.attn"].mean() < 0.9
+    assert 0.02 < trace["block.1.attn"].mean() < 0.9
     torch.testing.assert_close(found, wanted)
     assert ours.attention_threshold == 8
 

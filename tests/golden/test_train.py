@@ -159,7 +159,7 @@ def test_work_share_and_word_ratios_agree_on_binary_spikes(whole):
     done = train(network, CONFIG.model_copy(update={"epochs_float": 1}), stop_after=1)
     data = load_data("digits")
     model = quantize(done.network, samples=data.test_samples[:64], labels=data.test_labels[:64])
-    trace = IntegerNetwork(model).run(model.samples, trace=True)
+    trace = IntegerNetwork(model).trace(model.samples)
     ratios = word_ratios(model, trace)
     assert set(ratios) == set(layer_inputs(network)) == {layer.name for layer in network.layers()[1:-1]}
     specs = {spec.name: spec for spec in network.layers()}

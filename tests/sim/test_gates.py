@@ -11,6 +11,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from gate_designs import MEMORIES, Memories, Multipliers, collided, traffic
 
+from ds2ta.files import ROOT
 from ds2ta.gateware.stores import store_images
 from ds2ta.golden import slow
 from ds2ta.hw.store import DualPortMemory

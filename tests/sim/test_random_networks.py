@@ -107,7 +107,7 @@ def test_random_networks(named_rtl):
     @given(model=_models(name))
     def agree(model):
         rtl.load(model, waiting=model.samples[0])
-        fast = IntegerNetwork(model).run(model.samples, trace=True)
+        fast = IntegerNetwork(model).trace(model.samples)
         for number, sample in enumerate(model.samples):
             wanted = slow.run(model, sample)
             golden = {key: np.asarray(values)[number] for key, values in fast.items()}
@@ -140,5 +140,5 @@ def test_one_token_and_one_time_step(pipeline):
     assert (machine.time_steps, machine.max_tokens, machine.bank_rows) == (1, 1, 9)
     for seen in verify(model, machine, program, model.samples):
         assert seen.difference is None
-    shown = IntegerNetwork(model).run(model.samples, trace=True)
+    shown = IntegerNetwork(model).trace(model.samples)
     assert len(np.unique(shown["logits"].numpy(), axis=0)) > 1

@@ -32,7 +32,7 @@ def test_shipped(name):
     machine, program = fit(model, **MACHINES[name])
     samples = model.samples[:SAMPLES]
     assert len(samples) == SAMPLES
-    fast = IntegerNetwork(model).run(samples, trace=True)
+    fast = IntegerNetwork(model).trace(samples)
     recorded = rtl_runs.read_runs().get(name)
     with RtlNetwork(model, machine, program=program) as network:
         for number, sample in enumerate(samples):
