@@ -4,7 +4,7 @@ import os
 import platform
 from pathlib import Path
 
-__all__ = ["computer"]
+__all__ = ["computer", "interpreter"]
 
 
 def computer() -> str:
@@ -16,3 +16,8 @@ def computer() -> str:
     except (OSError, StopIteration):
         pass
     return f"{kind}, {os.cpu_count()} cores"
+
+
+def interpreter() -> str:
+    """The same without the model of the processor, and the version of Python."""
+    return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"

@@ -15,11 +15,11 @@ from ds2ta.golden.operations import measure
 from ds2ta.golden.sparsity import attention_sparsity
 from ds2ta.modelfile import load_model, model_digest, save_model
 from ds2ta.records import results
-from ds2ta.records.results_page import TABLES, bits_rows, render
+from ds2ta.records.results_page import TABLES, bits_rows, render_page
 from ds2ta.sim import activity
 
 STALE = "run `ds2ta results --record`"
-MODELS = results.shipped()
+MODELS = results.shipped_models()
 TINY = model_path("digits-tiny")
 
 
@@ -50,7 +50,7 @@ def ds2ta(monkeypatch, capsys):
 
 
 def test_the_page_shows_the_record():
-    assert render(page(), results.read_record(), MODELS) == page(), STALE
+    assert render_page(page(), results.read_results(), MODELS) == page(), STALE
     for name in TABLES:
         assert page().count(f"<!-- {name} -->\n") == page().count(f"<!-- /{name} -->\n") == 1
 
@@ -71,7 +71,7 @@ def test_accuracies_on_the_page_are_those_in_the_files(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_the_record_belongs_to_the_models(name):
     """A model that was trained again needs new rows."""
-    record, digest = results.read_record(), model_digest(MODELS[name])
+    record, digest = results.read_results(), model_digest(MODELS[name])
     again = f"run `ds2ta results --record models/{name}.safetensors`"
     assert record["accuracy"].get(name, {}).get("digest") == digest, again
     if name in record["activity"]:
@@ -80,7 +80,7 @@ def test_the_record_belongs_to_the_models(name):
 
 def test_recorded_counts_are_measured_again():
     """On data that is at hand everywhere; the RTL's counts are golden's, or they were never written."""
-    record, data = results.read_record(), load_data("digits")
+    record, data = results.read_results(), load_data("digits")
     ours = [name for name in record["activity"] if MODELS[name].provenance["data"] == "digits"]
     assert {"digits-tiny", "digits-small"} <= set(ours)
     for name in ours:
@@ -98,7 +98,7 @@ def test_recorded_counts_are_measured_again():
 
 @pytest.mark.parametrize("change", ["accuracy", "activity", "kept", "bits", "speed", "model"])
 def test_render_shows_a_change(change):
-    record, models = json.loads(json.dumps(results.read_record())), dict(MODELS)
+    record, models = json.loads(json.dumps(results.read_results())), dict(MODELS)
     if change == "accuracy":
         record["accuracy"]["digits-tiny"]["hardware"] = "an abacus"
     elif change == "activity":
@@ -113,7 +113,7 @@ def test_render_shows_a_change(change):
         models["digits-small"] = replace(models["digits-small"], provenance=about)
     else:
         record["speed"] = [*record["speed"], {"what": "an abacus", "ours": 1.5, "ratio": None}]
-    found = render(page(), record, models)
+    found = render_page(page(), record, models)
     assert found != page()
     if change == "model":
         assert found.count("| 12.34 |") == 1
@@ -145,7 +145,7 @@ def test_models_and_rows_are_put_on_record(files, ds2ta, tmp_path):
             "results", "--record", TINY, other, "--speed", rows, "--hardware", "an abacus", "--date", "2001-02-03"
         )
         assert code == 0
-    record = results.read_record()
+    record = results.read_results()
     made = {"digest": model_digest(tiny), "hardware": "an abacus", "date": "2001-02-03"}
     assert record["accuracy"]["digits-tiny"] == made
     assert [row["integer_accuracy"] for row in record["bits"] if row["bits"] == 5] == [98.5]
@@ -154,7 +154,7 @@ def test_models_and_rows_are_put_on_record(files, ds2ta, tmp_path):
     assert "`ds2ta train digits-tiny --bits 5` | an abacus | 2001-02-03 |" in page()
     assert "| a |  |  |  | 1235 | 300 |  |  | 4.12 |  | e |  | `f` | g |  |" in page()
     assert "| b |  | 2 |  | 1235 |  |  |  |  |  | e |  | `f` | g |  |" in page()
-    assert render(page(), record, results.shipped()) == page()
+    assert render_page(page(), record, results.shipped_models()) == page()
 
 
 MISTAKES = {
@@ -202,19 +202,19 @@ def test_a_model_of_somebody_else_is_not_recorded(tmp_path):
     assert results.shipped_name(tiny, TINY) == "digits-tiny"
     save_model(other, tmp_path / "other.safetensors")
     with pytest.raises(ModelFileError, match="its provenance has no data"):
-        results.add_model(results.read_record(), tmp_path / "other.safetensors")
+        results.add_trained_model(results.read_results(), tmp_path / "other.safetensors")
 
 
 def test_sparsity_on_the_rtl(files, ds2ta):
     code, out, err = ds2ta("sparsity", TINY, "--samples", 5, "--rtl", 2, "--record")
     assert code == 0, err
     assert "RTL: 2 samples, equal to golden" in out
-    row = results.read_record()["activity"]["digits-tiny"]
+    row = results.read_results()["activity"]["digits-tiny"]
     assert row["command"] == "ds2ta sparsity models/digits-tiny.safetensors --samples 5 --rtl 2"
     data = load_data("digits").test_samples
     kept = measure(load_model(TINY), data[[0, 144]]).kept  # 5 of 360 are every 72nd, 2 of these the first and third
     assert row["rtl"]["kept"] == kept.sum(axis=0).tolist()
-    assert render(page(), results.read_record(), results.shipped()) == page()
+    assert render_page(page(), results.read_results(), results.shipped_models()) == page()
 
 
 def test_a_wrong_count_is_an_error_and_not_recorded(files, ds2ta, monkeypatch):

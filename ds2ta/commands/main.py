@@ -271,8 +271,8 @@ def build(
     require(*_BUILDERS)
     from ds2ta.fpga.boards import BOARDS, find_board
     from ds2ta.gateware.machines import machine_choices
-    from ds2ta.records import boards as records
-    from ds2ta.records.figures_page import renew
+    from ds2ta.records.boards import write_boards
+    from ds2ta.records.figures_page import renew_pages
 
     boards = list(BOARDS.values()) if board == "all" else [find_board(board)]
     if record and (model, settings, clock, seed, out) != (None, None, None, None, None):
@@ -298,8 +298,8 @@ def build(
             f"{report['images_per_second']:.0f} images/s; {used}"
         )
         if record:
-            records.record([report])
-            renew()
+            write_boards([report])
+            renew_pages()
 
 
 def _built(board, **options) -> dict:
@@ -342,16 +342,15 @@ def bench(
     """Print every figure of the project: accuracy, cycles, utilization, area, speed. Nothing is timed in tests."""
     if record:
         demand_checkout("bench --record")
-    from ds2ta.records.measure import SECTIONS
-    from ds2ta.records.measure import bench as measure
+    from ds2ta.records.measure import SECTIONS, measure_figures
 
     if only is not None and only not in SECTIONS:
         raise FitError(f"--only {only}: must be one of {', '.join(SECTIONS)}")
     if record and only is not None:
         raise FitError("--record: needs every section, leave out --only")
-    figures = measure([model_path(name) for name in DIGITS], only=only, out=out, console=_console)
+    figures = measure_figures([model_path(name) for name in DIGITS], only=only, out=out, console=_console)
     if record:
-        from ds2ta.records import figures_page
+        from ds2ta.records.figures_page import renew_pages, write_figures
 
-        figures_page.record(figures)
-        figures_page.renew()
+        write_figures(figures)
+        renew_pages()

@@ -74,11 +74,11 @@ def sparsity(
         command = f"ds2ta sparsity models/{name}.safetensors --samples {samples}"
         command += (" --data DIR" if data else "") + (f" --rtl {rtl}" if rtl else "")
         command += "".join(f" --set {setting}" for setting in settings or ())
-        found = results.read_record()
-        found["activity"][name] = results.activity_row(
+        found = results.read_results()
+        found["activity"][name] = results.activity_entry(
             loaded, activity, labels, command=command, rtl=counted and (both, *counted)
         )
-        _renew(found)
+        _store(found)
 
 
 def _count_rtl(model, samples, golden, settings: list[str] | None) -> tuple:
@@ -138,13 +138,13 @@ def _show(network, activity, both, counted) -> None:
     _console.print(table)
 
 
-def _renew(record: dict) -> None:
+def _store(found: dict) -> None:
     from ds2ta.records import figures_page, results
-    from ds2ta.records.results_page import render
+    from ds2ta.records.results_page import render_page
 
-    results.put(record)
-    figures_page.renew()
-    results.PAGE.write_text(render(results.PAGE.read_text(), results.read_record(), results.shipped()))
+    results.write_results(found)
+    figures_page.renew_pages()
+    results.PAGE.write_text(render_page(results.PAGE.read_text(), results.read_results(), results.shipped_models()))
     print(f"renewed: {results.RECORD.name}, {results.PAGE.name}")
 
 
@@ -165,22 +165,22 @@ def results_(
     code 1 when not."""
     demand_checkout("results")
     from ds2ta.records import results
-    from ds2ta.records.results_page import render
+    from ds2ta.records.results_page import render_page
 
     if not record:
         if any(item for item in (models, hardware, date, speed)):
             raise DataError("ds2ta results: rows are put on record with --record")
         page = results.PAGE.read_text()
-        current = render(page, results.read_record(), results.shipped()) == page
+        current = render_page(page, results.read_results(), results.shipped_models()) == page
         print(f"{results.PAGE.name} is {'up to date' if current else 'stale: run ds2ta results --record'}")
         raise typer.Exit(0 if current else 1)
-    found = results.read_record()
+    found = results.read_results()
     for path in models or ():
-        section = results.add_model(found, path, on=hardware, when=date)
+        section = results.add_trained_model(found, path, on=hardware, when=date)
         print(f"{path}: a row of {section}")
     if speed is not None:
         print(f"{speed}: {results.add_speed(found, speed)} rows of speed")
-    _renew(found)
+    _store(found)
 
 
 @app.command()
@@ -199,7 +199,7 @@ def plot(
     require(*data_needs(data), "matplotlib")
     from ds2ta.golden.plot import plot as draw
     from ds2ta.modelfile import load_model
-    from ds2ta.records.results import read_record, shipped
+    from ds2ta.records.results import read_results, shipped_models
     from ds2ta.records.results_page import bits_rows
 
     loaded = load_model(model)
@@ -210,7 +210,7 @@ def plot(
         kind=kind,
         sample=sample,
         checkpoint=checkpoint,
-        bits=bits_rows(read_record(), shipped()),
+        bits=bits_rows(read_results(), shipped_models()),
     )
     for path in paths:
         print(path)

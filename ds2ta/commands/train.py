@@ -137,9 +137,9 @@ def bench_training(
 ) -> None:
     """Time training steps and evaluation beside SpikingJelly's modules, in turns; and the integer golden model."""
     require("torch", "loguru")
-    from ds2ta.records.speed import bench_training as measure
+    from ds2ta.records.training_speed import measure_training
 
-    measure(
+    measure_training(
         preset or ["cifar-ecp5"],
         precisions=precision or ["float32", "bfloat16"],
         threads=threads or [1],

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from ds2ta.files import DOCS
 from ds2ta.records.markdown import table
 
-__all__ = ["RECORD", "board_table", "read_boards", "record"]
+__all__ = ["RECORD", "board_table", "read_boards", "write_boards"]
 
 RECORD = DOCS / "boards.json"
 
@@ -20,7 +20,7 @@ def read_boards() -> dict[str, dict]:
     return json.loads(RECORD.read_text()) if RECORD.is_file() else {}
 
 
-def record(reports: Iterable[Mapping]) -> None:
+def write_boards(reports: Iterable[Mapping]) -> None:
     """Put reports of builds in the place of their boards' older ones."""
     known = dict(sorted((read_boards() | {report["board"]: report for report in reports}).items()))
     RECORD.write_text(json.dumps(known, indent=1) + "\n")

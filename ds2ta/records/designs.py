@@ -14,7 +14,7 @@ from ds2ta.gateware.verilog import signature_ports
 from ds2ta.model import IntegerModel
 from ds2ta.modelfile import load_model, model_digest
 
-__all__ = ["design_text", "source_digest"]
+__all__ = ["design_digest", "design_text", "figures_digest"]
 
 
 def design_text(model: IntegerModel) -> str:
@@ -27,7 +27,12 @@ def design_text(model: IntegerModel) -> str:
     return text + (json.dumps(loaded) if loaded else "")
 
 
-def source_digest() -> str:
+def design_digest(model: IntegerModel) -> str:
+    """SHA-256 of the text."""
+    return hashlib.sha256(design_text(model).encode()).hexdigest()
+
+
+def figures_digest() -> str:
     """SHA-256 over everything that the figures of `ds2ta bench` depend on: the accelerators of the digit networks
     with their programs, and the models themselves."""
     found = hashlib.sha256()

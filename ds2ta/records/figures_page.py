@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from ds2ta.files import DOCS, ROOT, SHIPPED
 from ds2ta.model import IntegerModel
 from ds2ta.records.boards import board_table, read_boards
-from ds2ta.records.designs import source_digest
+from ds2ta.records.designs import figures_digest
 from ds2ta.records.markdown import fill, table
-from ds2ta.records.results import shipped
+from ds2ta.records.results import shipped_models
 from ds2ta.records.rtl_runs import read_runs
 
-__all__ = ["BLOCKS", "FIGURES", "PAGES", "Recorded", "read_figures", "record", "render", "renew"]
+__all__ = ["BLOCKS", "FIGURES", "PAGES", "Recorded", "read_figures", "render_page", "renew_pages", "write_figures"]
 
 FIGURES = DOCS / "figures.json"
 #: Page -> its regions that are rendered.
@@ -62,7 +62,7 @@ class Recorded:
     @classmethod
     def read(cls) -> "Recorded":
         """What is on record now."""
-        return cls(read_figures(), read_boards(), read_runs(), shipped())
+        return cls(read_figures(), read_boards(), read_runs(), shipped_models())
 
 
 def read_figures() -> dict:
@@ -70,33 +70,33 @@ def read_figures() -> dict:
     return json.loads(FIGURES.read_text())
 
 
-def record(figures: dict) -> None:
+def write_figures(figures: dict) -> None:
     """Store the figures of `ds2ta bench`."""
-    FIGURES.write_text(json.dumps({"sources": source_digest(), **figures}, indent=1) + "\n")
+    FIGURES.write_text(json.dumps({"sources": figures_digest(), **figures}, indent=1) + "\n")
 
 
-def renew() -> None:
+def renew_pages() -> None:
     """Make the tables of both pages anew."""
     found = Recorded.read()
     for page in PAGES:
-        page.write_text(render(page.read_text(), PAGES[page], found))
+        page.write_text(render_page(page.read_text(), PAGES[page], found))
 
 
-def render(text: str, regions: Sequence[str], found: Recorded) -> str:
+def render_page(text: str, regions: Sequence[str], found: Recorded) -> str:
     """A page with these regions made from what is on record."""
     tables = {
-        "results": _results,
-        "models": _models,
+        "results": _results_table,
+        "models": _models_table,
         "boards": lambda found: board_table(found.boards.values()),
-        "blocks": _blocks,
-        "area": _area,
+        "blocks": _blocks_table,
+        "area": _area_table,
     }
     for region in regions:
         text = fill(text, region, tables[region](found))
     return text
 
 
-def _results(found: Recorded) -> list[str]:
+def _results_table(found: Recorded) -> list[str]:
     """Six lines, a column for each shipped model."""
     names = [name for name in SHIPPED if name in found.runs]
     runs, about = [found.runs[name] for name in names], [found.models[name].provenance for name in names]
@@ -133,7 +133,7 @@ def _routed(board: Mapping | None) -> str:
     return f"{title}, {clock:g} MHz: {board['images_per_second']:,.0f} images/s"
 
 
-def _models(found: Recorded) -> list[str]:
+def _models_table(found: Recorded) -> list[str]:
     figures = found.figures
     header = ("", *(item["model"] for item in figures["accuracy"]))
     cycles, accuracy, speed = figures["cycles"], figures["accuracy"], figures["speed"]
@@ -154,7 +154,7 @@ def _models(found: Recorded) -> list[str]:
     return [f"Measured by `make bench` on {figures['machine']}.", "", *table(header, rows)]
 
 
-def _blocks(found: Recorded) -> list[str]:
+def _blocks_table(found: Recorded) -> list[str]:
     area = {item["block"]: item for item in found.figures["blocks"]}
     rows = []
     for paper, title, instance, stem, latency in BLOCKS:
@@ -166,7 +166,7 @@ def _blocks(found: Recorded) -> list[str]:
     return table(header, rows)
 
 
-def _area(found: Recorded) -> list[str]:
+def _area_table(found: Recorded) -> list[str]:
     header = ("design", "target", "LUT4", "FF", "block RAM", "SPRAM", "DSP", "operations/cycle", "per kLUT")
     rows = [
         (

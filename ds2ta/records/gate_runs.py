@@ -8,7 +8,6 @@ class and every counter must be those that `golden/slow.py` and the cycle model 
 import datetime
 import importlib.metadata
 import json
-import re
 import resource
 import sys
 import time
@@ -23,12 +22,13 @@ from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.synthesis import netlist_digest
 from ds2ta.model import IntegerModel
 from ds2ta.modelfile import load_model
+from ds2ta.records.json_text import json_text
 from ds2ta.sim.expected import Expected, expect
 from ds2ta.sim.network import RtlNetwork, RtlResult
 
-__all__ = ["CASES", "GATE_RUNS", "Case", "GatesError", "case", "case_digest", "compare", "run_case"]
+__all__ = ["CASES", "RECORD", "Case", "GatesError", "case", "case_digest", "compare", "run_case"]
 
-GATE_RUNS = DOCS / "gates.json"
+RECORD = DOCS / "gates.json"
 
 #: Name of a case -> board, whether its netlist is packed (see `sim/packed.py`), and images.
 CASES = {
@@ -117,18 +117,18 @@ def main() -> None:
     difference ends it."""
     demand_checkout("gatesim")
     known = {}
-    if GATE_RUNS.is_file():
-        known = {entry["case"]: entry for entry in json.loads(GATE_RUNS.read_text())}
+    if RECORD.is_file():
+        known = {entry["case"]: entry for entry in json.loads(RECORD.read_text())}
     found = []
     for name, (board, _, _) in CASES.items():
         kept = known.get(name, {}).get("digest") == case_digest(board)
         found.append(known[name] if kept else run_case(name))
         figures = ", ".join(f"{key} {found[-1][key]}" for key in _SHOWN)
         print(f"{'as recorded: ' if kept else ''}{figures}", flush=True)
-        text = json.dumps([*found, *(known[later] for later in [*CASES][len(found) :] if later in known)], indent=1)
-        # one line for each list of numbers
-        GATE_RUNS.write_text(re.sub(r"\[[-\d,\s]+\]", lambda at: re.sub(r"\s+", " ", at[0]), text) + "\n")
-    print(f"recorded in {GATE_RUNS}")
+        RECORD.write_text(
+            json_text([*found, *(known[later] for later in [*CASES][len(found) :] if later in known)])
+        )
+    print(f"recorded in {RECORD}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import json
 import os
-import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,6 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from ds2ta.computer import interpreter
 from ds2ta.extras import require
 from ds2ta.gateware.compiler import compile_model, fit
 from ds2ta.gateware.machines import ECP5, ICE40, MACHINES
@@ -22,7 +22,7 @@ from ds2ta.modelfile import load_model
 from ds2ta.sim.expected import expect
 from ds2ta.sim.network import RtlNetwork
 
-__all__ = ["PEERS", "SECTIONS", "bench", "dense_model"]
+__all__ = ["PEERS", "SECTIONS", "dense_model", "measure_figures"]
 
 _IMAGES = 16
 
@@ -37,7 +37,7 @@ PEERS = (
 )
 
 
-def bench(paths: Sequence[Path], *, only: str | None, out: Path, console: Console) -> dict:
+def measure_figures(paths: Sequence[Path], *, only: str | None, out: Path, console: Console) -> dict:
     """Measure the sections, print them as tables, and write all figures to `out` as JSON."""
     chosen = {name: section for name, section in SECTIONS.items() if only in (None, name)}
     require(*{module for _, needed in chosen.values() for module in needed})
@@ -45,7 +45,7 @@ def bench(paths: Sequence[Path], *, only: str | None, out: Path, console: Consol
     out.parent.mkdir(parents=True, exist_ok=True)  # before minutes of measuring are lost
     out.touch()
     figures = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "machine": interpreter(),
         "peers": PEERS,
     }
     for name, (section, _) in chosen.items():
@@ -55,7 +55,7 @@ def bench(paths: Sequence[Path], *, only: str | None, out: Path, console: Consol
     return figures
 
 
-def _table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+def _print_table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     table = Table(title=title)
     for place, column in enumerate(columns):
         table.add_column(column, justify="right" if place else "left")
@@ -72,7 +72,7 @@ def _held_out(model: IntegerModel) -> tuple[np.ndarray, np.ndarray]:
     return data.test_samples, data.test_labels
 
 
-def _accuracy(models: Sequence[IntegerModel], console: Console) -> list[dict]:
+def _measure_accuracy(models: Sequence[IntegerModel], console: Console) -> list[dict]:
     """Accuracy on all held-out images; speed of the golden model."""
     import torch
 
@@ -100,7 +100,7 @@ def _accuracy(models: Sequence[IntegerModel], console: Console) -> list[dict]:
         )
     rows = [tuple(item.values()) for item in found]
     columns = ("model", "held-out images", "float %", "integer %", "golden images/s")
-    _table(
+    _print_table(
         console,
         "accuracy (goal: integer >= 97.5, within 0.6 of float) and golden speed (goal: 2000)",
         columns,
@@ -136,7 +136,7 @@ def _operations(model: IntegerModel, machine, passes: Sequence[PassCounters]) ->
     return total
 
 
-def _cycles(models: Sequence[IntegerModel], console: Console) -> list[dict]:
+def _measure_cycles(models: Sequence[IntegerModel], console: Console) -> list[dict]:
     """Cycles and useful events of every pass, counted by the RTL; the cycle model beside them."""
     found = []
     for model in models:
@@ -176,7 +176,7 @@ def _cycles(models: Sequence[IntegerModel], console: Console) -> list[dict]:
             "cycle_model_exact": all(row[-1] == "yes" for row in rows),
             "passes": [dict(zip(_PASS_COLUMNS, row, strict=True)) for row in rows],
         }
-        _table(
+        _print_table(
             console,
             f"{model.network.name}: mean of {len(samples)} images on {machine.lanes} x {machine.time_steps} lanes",
             _PASS_COLUMNS,
@@ -194,7 +194,7 @@ def _cycles(models: Sequence[IntegerModel], console: Console) -> list[dict]:
 _PASS_COLUMNS = ("pass", "kind", "cycles", "events", "words skipped", "useful %", "predicted exactly")
 
 
-def _speed(models: Sequence[IntegerModel], console: Console) -> list[dict]:
+def _measure_simulation(models: Sequence[IntegerModel], console: Console) -> list[dict]:
     """Build and run time of the RTL simulation, and its accuracy on all held-out images."""
     found = []
     for model in models:
@@ -217,11 +217,11 @@ def _speed(models: Sequence[IntegerModel], console: Console) -> list[dict]:
         )
     columns = ("model", "build s (cached builds are reused)", "s an image", "held-out images", "accuracy %")
     rows = [tuple(item.values()) for item in found]
-    _table(console, "RTL simulation (goal: <= 3 s an image, build <= 180 s)", columns, rows)
+    _print_table(console, "RTL simulation (goal: <= 3 s an image, build <= 180 s)", columns, rows)
     return found
 
 
-def _area(models: Sequence[IntegerModel], console: Console) -> list[dict]:
+def _measure_area(models: Sequence[IntegerModel], console: Console) -> list[dict]:
     """Cells after yosys synthesis of the whole accelerator; synaptic operations a cycle for each 1000 LUTs."""
     from ds2ta.gateware.accelerator import Accelerator
     from ds2ta.gateware.synthesis import area
@@ -249,11 +249,13 @@ def _area(models: Sequence[IntegerModel], console: Console) -> list[dict]:
     columns = ("design", "target", "LUT4", "FF", "block RAM", "SPRAM", "DSP", "operations/cycle", "per kLUT")
     rows = [tuple(item.values()) for item in found]
     rows += [(name, target, "", "", "", "", "", "", figure) for name, target, figure in PEERS]
-    _table(console, "area after synthesis (goals: digits-tiny <= 4800 LUT4; 8 on iCE40, 15 on ECP5)", columns, rows)
+    _print_table(
+        console, "area after synthesis (goals: digits-tiny <= 4800 LUT4; 8 on iCE40, 15 on ECP5)", columns, rows
+    )
     return found
 
 
-def _blocks(models: Sequence[IntegerModel], console: Console) -> list[dict]:
+def _measure_blocks(models: Sequence[IntegerModel], console: Console) -> list[dict]:
     """Cells of each block alone, as sized for the first model, on iCE40."""
     from ds2ta.gateware.blocks import blocks
     from ds2ta.gateware.synthesis import area
@@ -270,15 +272,15 @@ def _blocks(models: Sequence[IntegerModel], console: Console) -> list[dict]:
             {"block": name, "luts": cells.luts, "registers": cells.registers, "block_rams": cells.block_rams}
         )
     rows = [tuple(item.values()) for item in found]
-    _table(console, f"blocks of {model.network.name} on iCE40", ("block", "LUT4", "FF", "block RAM"), rows)
+    _print_table(console, f"blocks of {model.network.name} on iCE40", ("block", "LUT4", "FF", "block RAM"), rows)
     return found
 
 
 #: Name -> what measures it, and the modules that it needs beside the base package.
 SECTIONS: dict[str, tuple[Callable[[Sequence[IntegerModel], Console], list[dict]], tuple[str, ...]]] = {
-    "accuracy": (_accuracy, ("torch", "sklearn")),
-    "cycles": (_cycles, ("verilator",)),
-    "speed": (_speed, ("torch", "sklearn", "verilator")),
-    "blocks": (_blocks, ("pyosys",)),
-    "area": (_area, ("pyosys",)),
+    "accuracy": (_measure_accuracy, ("torch", "sklearn")),
+    "cycles": (_measure_cycles, ("verilator",)),
+    "speed": (_measure_simulation, ("torch", "sklearn", "verilator")),
+    "blocks": (_measure_blocks, ("pyosys",)),
+    "area": (_measure_area, ("pyosys",)),
 }

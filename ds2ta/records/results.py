@@ -26,14 +26,14 @@ from ds2ta.sim.activity import Counted
 __all__ = [
     "PAGE",
     "RECORD",
-    "activity_row",
-    "add_model",
+    "activity_entry",
     "add_speed",
+    "add_trained_model",
     "bits_of",
-    "put",
-    "read_record",
-    "shipped",
+    "read_results",
+    "shipped_models",
     "shipped_name",
+    "write_results",
 ]
 
 RECORD = DOCS / "results.json"
@@ -43,19 +43,19 @@ SPEED = ("what", "ours", "spikingjelly", "ratio", "unit", "command", "hardware")
 _EMPTY = {"accuracy": {}, "bits": [], "activity": {}, "speed": []}
 
 
-def read_record() -> dict:
+def read_results() -> dict:
     """Section -> its rows."""
     return _EMPTY | (json.loads(RECORD.read_text()) if RECORD.is_file() else {})
 
 
-def put(record: Mapping) -> None:
+def write_results(record: Mapping) -> None:
     """Store the record, whole or not at all."""
     partial = RECORD.with_name(RECORD.name + ".partial")
     partial.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
     partial.replace(RECORD)
 
 
-def shipped() -> dict[str, IntegerModel]:
+def shipped_models() -> dict[str, IntegerModel]:
     """Name -> model, of every file in `models/`; `ModelFileError` where one does not say what it measured."""
     found = {}
     for path in sorted(MODELS.glob("*.safetensors")):
@@ -89,7 +89,7 @@ def _today() -> str:
     return date.today().isoformat()
 
 
-def add_model(record: dict, path: Path, *, on: str | None = None, when: str | None = None) -> str:
+def add_trained_model(record: dict, path: Path, *, on: str | None = None, when: str | None = None) -> str:
     """Take a trained model into the record: a file of `models/` gets its date and hardware, another one of the same
     network becomes a row of accuracy against bits. Returns the section."""
     model = load_model(path)
@@ -137,7 +137,7 @@ def add_speed(record: dict, path: Path) -> int:
     return len(rows)
 
 
-def activity_row(
+def activity_entry(
     model: IntegerModel,
     activity: Activity,
     labels: Sequence[int],

@@ -10,13 +10,13 @@ from ds2ta.records.markdown import fill, table
 from ds2ta.records.results import bits_of
 from ds2ta.records.rtl_runs import read_runs
 
-__all__ = ["TABLES", "bits_rows", "render"]
+__all__ = ["TABLES", "bits_rows", "render_page"]
 
 Models = Mapping[str, IntegerModel]
 _NONE = "No row is recorded yet."
 
 
-def render(page: str, record: Mapping, models: Models) -> str:
+def render_page(page: str, record: Mapping, models: Models) -> str:
     """The page with its tables made anew: those of `TABLES`, between `<!-- NAME -->` and `<!-- /NAME -->`."""
     for name, lines in TABLES.items():
         page = fill(page, name, lines(record, models))
@@ -71,7 +71,7 @@ _TRAINED = (
 )
 
 
-def _accuracy(record: Mapping, models: Models) -> list[str]:
+def _accuracy_table(record: Mapping, models: Models) -> list[str]:
     rows = [
         _trained(model.provenance, bits_of(model), record["accuracy"].get(name, {}), name)
         for name, model in models.items()
@@ -90,11 +90,11 @@ def bits_rows(record: Mapping, models: Models) -> list[dict]:
     return sorted(found, key=lambda row: (row["model"], row["bits"]))
 
 
-def _bits(record: Mapping, models: Models) -> list[str]:
+def _bits_table(record: Mapping, models: Models) -> list[str]:
     return _table(_TRAINED, [_trained(row, row["bits"], row, row["model"]) for row in bits_rows(record, models)])
 
 
-def _sparsity(record: Mapping, _: Models) -> list[str]:
+def _sparsity_table(record: Mapping, _: Models) -> list[str]:
     header = (
         "model",
         "block",
@@ -137,7 +137,7 @@ def _sparsity(record: Mapping, _: Models) -> list[str]:
     return _table(header, rows)
 
 
-def _work(record: Mapping, _: Models) -> list[str]:
+def _work_table(record: Mapping, _: Models) -> list[str]:
     header = ("model", "operations", "a sample", *(f"{part}, %" for part in PARTS), "command")
     rows = []
     for name, found in record["activity"].items():
@@ -149,7 +149,7 @@ def _work(record: Mapping, _: Models) -> list[str]:
     return _table(header, rows)
 
 
-def _rtl(record: Mapping, _: Models) -> list[str]:
+def _rtl_table(record: Mapping, _: Models) -> list[str]:
     header = ("model", "samples", "what", "result", "command", "hardware", "date")
     rows = []
     for name, found in record["activity"].items():
@@ -174,7 +174,7 @@ def _rtl(record: Mapping, _: Models) -> list[str]:
     return _table(header, rows)
 
 
-def _speed(record: Mapping, _: Models) -> list[str]:
+def _speed_table(record: Mapping, _: Models) -> list[str]:
     """A row without a peer (the integer golden model) leaves its columns empty."""
     titles = {
         "what": "what",
@@ -205,10 +205,10 @@ def _speed(record: Mapping, _: Models) -> list[str]:
 
 
 TABLES: dict[str, Callable[[Mapping, Models], list[str]]] = {
-    "accuracy": _accuracy,
-    "bits": _bits,
-    "sparsity": _sparsity,
-    "work": _work,
-    "rtl": _rtl,
-    "speed": _speed,
+    "accuracy": _accuracy_table,
+    "bits": _bits_table,
+    "sparsity": _sparsity_table,
+    "work": _work_table,
+    "rtl": _rtl_table,
+    "speed": _speed_table,
 }

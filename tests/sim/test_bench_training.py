@@ -9,7 +9,7 @@ from ds2ta.commands import main as cli
 from ds2ta.files import model_path
 from ds2ta.golden.training.recipe import Preset, TrainingConfig
 from ds2ta.network import network_from_dict
-from ds2ta.records import speed as bench_training
+from ds2ta.records import training_speed
 
 PROMISED = {
     *("what", "ours", "spikingjelly", "ratio", "unit"),
@@ -35,8 +35,8 @@ def small(monkeypatch):
             "classes": 3,
         }
     )
-    monkeypatch.setitem(bench_training.PRESETS, "small", Preset(network=network, config=TrainingConfig()))
-    monkeypatch.setattr(bench_training, "GOLDEN_IMAGES", 2)
+    monkeypatch.setitem(training_speed.PRESETS, "small", Preset(network=network, config=TrainingConfig()))
+    monkeypatch.setattr(training_speed, "GOLDEN_IMAGES", 2)
 
 
 @pytest.fixture
@@ -92,24 +92,24 @@ def test_sides_take_turns_and_the_faster_backend_counts(monkeypatch):
 
         return call
 
-    monkeypatch.setattr(bench_training.time, "perf_counter", lambda: next(clock))
-    sides = [bench_training._Side(name, runs(name)) for name in ticks]
+    monkeypatch.setattr(training_speed.time, "perf_counter", lambda: next(clock))
+    sides = [training_speed._Side(name, runs(name)) for name in ticks]
     for number in range(3):
         for side in sides:
             side.step("cpu", counted=number > 0)
     assert order == ["ours", "eager", "compiled"] * 3
-    network = bench_training.PRESETS["spikformer"].network
-    setting = bench_training.Setting(network, "float32", 1, 12, "cpu", True)
-    row = bench_training._row("training step", setting, sides[0], sides[1:])
+    network = training_speed.PRESETS["spikformer"].network
+    setting = training_speed.Setting(network, "float32", 1, 12, "cpu", True)
+    row = training_speed._comparison("training step", setting, sides[0], sides[1:])
     assert row["seconds"] == {"ours": 3, "eager": 7, "compiled": 4}  # the tick of the clock itself
     assert (row["spikingjelly_backend"], row["ours"], row["spikingjelly"]) == ("compiled", 4.0, 3.0)
     assert row["ratio"] == pytest.approx(4 / 3)
 
 
 def test_one_line_for_what_is_missing(run, small, monkeypatch):
-    find = bench_training.importlib.util.find_spec
+    find = training_speed.importlib.util.find_spec
     monkeypatch.setattr(
-        bench_training.importlib.util,
+        training_speed.importlib.util,
         "find_spec",
         lambda name, *rest: None if name == "spikingjelly" else find(name, *rest),
     )
@@ -131,7 +131,7 @@ def test_one_line_for_what_is_missing(run, small, monkeypatch):
     ],
 )
 def test_one_line_for_a_mistake(run, small, words, message, monkeypatch):
-    monkeypatch.setattr(bench_training.importlib.util, "find_spec", lambda *_: True)
+    monkeypatch.setattr(training_speed.importlib.util, "find_spec", lambda *_: True)
     code, err, rows = run("--preset", "small", *words)
     assert (code, rows) == (2, None)
     assert len(err.strip().splitlines()) == 1

@@ -15,7 +15,7 @@ from ds2ta.files import ROOT
 from ds2ta.gateware.stores import store_images
 from ds2ta.golden import slow
 from ds2ta.hw.store import DualPortMemory
-from ds2ta.records.gate_runs import CASES, GATE_RUNS, GatesError, case, case_digest, compare
+from ds2ta.records.gate_runs import CASES, RECORD, GatesError, case, case_digest, compare
 from ds2ta.sim import gates
 from ds2ta.sim.expected import expect
 from ds2ta.sim.gates import Gates, gate_verilog, with_faults
@@ -173,7 +173,7 @@ def test_network_on_ice40():
 
 def test_record():
     """What `make gatesim` saw is what the golden model says, on the netlists that the present design gives."""
-    found = {entry["case"]: entry for entry in json.loads(GATE_RUNS.read_text())}
+    found = {entry["case"]: entry for entry in json.loads(RECORD.read_text())}
     assert set(found) == set(CASES), "other cases than now: run `make gatesim`"
     for name, entry in found.items():
         model = case(entry["board"]).model

@@ -11,7 +11,7 @@ from ds2ta.gateware.machines import MACHINES
 from ds2ta.golden.integer import IntegerNetwork, classify
 from ds2ta.modelfile import load_model, model_digest
 from ds2ta.records import designs
-from ds2ta.records.rtl_runs import read_runs, sources
+from ds2ta.records.rtl_runs import read_runs
 from ds2ta.sim.expected import expect
 
 LEAST = 100
@@ -31,7 +31,7 @@ def test_every_network_of_real_data_is_recorded():
 def test_belongs_to_the_hardware_and_the_model(name):
     entry, model, stale = read_runs()[name], load_model(model_path(name)), STALE.format(name)
     assert entry["model_sha256"] == model_digest(model), f"another model than now: {stale}"
-    assert entry["sources"] == sources(model), f"another design than now: {stale}"
+    assert entry["sources"] == designs.design_digest(model), f"another design than now: {stale}"
 
 
 @pytest.mark.parametrize("name", read_runs())
@@ -61,4 +61,4 @@ def test_the_digest_sees_what_is_loaded(monkeypatch):
     bias = layer.bias.copy()
     bias[3] += 1
     other = replace(model, synapses=model.synapses | {"rpe": replace(layer, bias=bias)})
-    assert sources(model) != sources(other)
+    assert designs.design_digest(model) != designs.design_digest(other)

@@ -10,8 +10,8 @@ from ds2ta.fpga.boards import BOARDS
 from ds2ta.fpga.design import design
 from ds2ta.records import boards, figures_page
 from ds2ta.records.boards import board_table, read_boards
-from ds2ta.records.designs import source_digest
-from ds2ta.records.figures_page import PAGES, Recorded, read_figures, render
+from ds2ta.records.designs import figures_digest
+from ds2ta.records.figures_page import PAGES, Recorded, read_figures, render_page
 from ds2ta.records.markdown import fill
 
 STALE = "run `ds2ta bench --record`"
@@ -21,12 +21,12 @@ STALE_BOARD = "run `ds2ta build --board all --record`"
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_pages_show_what_is_on_record(page):
     text = page.read_text()
-    assert render(text, PAGES[page], Recorded.read()) == text, "run `ds2ta results --record`"
+    assert render_page(text, PAGES[page], Recorded.read()) == text, "run `ds2ta results --record`"
 
 
 def test_figures_belong_to_the_hardware():
     """Any change of the netlists or of the models makes the recorded figures old."""
-    assert read_figures()["sources"] == source_digest(), STALE
+    assert read_figures()["sources"] == figures_digest(), STALE
 
 
 @pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
@@ -90,13 +90,13 @@ def test_a_changed_figure_shows(change, regions):
     found = set()
     for page, names in PAGES.items():
         text = page.read_text()
-        found |= {name for name in names if render(text, [name], changed) != text}
+        found |= {name for name in names if render_page(text, [name], changed) != text}
     assert found == regions
 
 
 def test_a_board_without_a_build_and_a_model_without_a_board():
     found = replace(Recorded.read(), boards={})
-    (readme, figures) = (render(page.read_text(), PAGES[page], found) for page in PAGES)
+    (readme, figures) = (render_page(page.read_text(), PAGES[page], found) for page in PAGES)
     assert "| routed, fastest board | - | - | - | - |" in readme
     assert "iCEBreaker" not in figures
 
@@ -106,9 +106,9 @@ def test_record_renews_file_and_table(tmp_path, monkeypatch):
     first = read_boards()["icebreaker"]
     other = first | {"board": "another", "title": "Another", "images_per_second": 1234.4}
     monkeypatch.setattr(boards, "RECORD", tmp_path / "boards.json")
-    boards.record([first])
-    boards.record([other])
-    boards.record([first | {"title": "Anew"}])
+    boards.write_boards([first])
+    boards.write_boards([other])
+    boards.write_boards([first | {"title": "Anew"}])
     known = json.loads(boards.RECORD.read_text())
     assert list(known) == ["another", "icebreaker"]
     assert known["another"] == other
@@ -123,7 +123,7 @@ def test_renew_writes_the_pages(tmp_path, monkeypatch):
     page = tmp_path / "page.md"
     page.write_text("head\n<!-- boards -->\nold\n<!-- /boards -->\ntail\n")
     monkeypatch.setattr(figures_page, "PAGES", {page: ("boards",)})
-    figures_page.renew()
+    figures_page.renew_pages()
     text = page.read_text()
     assert text.startswith("head\n<!-- boards -->\n| board |")
     assert text.endswith("|\n<!-- /boards -->\ntail\n")

@@ -35,7 +35,7 @@ from ds2ta.model import IntegerModel
 from ds2ta.modelfile import load_model
 from ds2ta.network import Network
 
-__all__ = ["Setting", "bench_training"]
+__all__ = ["Setting", "measure_training"]
 
 WARM = 2  # steps before the clock runs; the first one compiles
 RATE = 1e-4
@@ -75,7 +75,7 @@ class _Side:
             self.cpu.append(time.process_time() - cpu)
 
 
-def bench_training(
+def measure_training(
     names: Sequence[str],
     *,
     precisions: Sequence[str],
@@ -120,19 +120,19 @@ def bench_training(
                 for count in threads:
                     torch.set_num_threads(count)
                     setting = Setting(network, precision, count, batch, device, compiled)
-                    for row in _compare(setting, rounds):
+                    for row in _compare_with_peer(setting, rounds):
                         add(row)
         for count in threads:
             torch.set_num_threads(count)
-            add(_golden(model, weights, count, rounds))
+            add(_golden_speed(model, weights, count, rounds))
     finally:
         torch.set_num_threads(before)
-    _print(rows, console)
+    _print_rows(rows, console)
     console.print(f"all rows: {out}")
     return rows
 
 
-def _compare(setting: Setting, rounds: int) -> Iterator[dict]:
+def _compare_with_peer(setting: Setting, rounds: int) -> Iterator[dict]:
     """A row for the training step and one for evaluation."""
     from ds2ta.records.jelly import JellySpikformer
 
@@ -182,10 +182,10 @@ def _compare(setting: Setting, rounds: int) -> Iterator[dict]:
         for number in range(WARM + rounds):
             for run in runs:
                 run.step(device, counted=number >= WARM)
-        yield _row(kind, setting, runs[0], runs[1:])
+        yield _comparison(kind, setting, runs[0], runs[1:])
 
 
-def _row(kind: str, setting: Setting, ours: _Side, peers: Sequence[_Side]) -> dict:
+def _comparison(kind: str, setting: Setting, ours: _Side, peers: Sequence[_Side]) -> dict:
     wall = {side.name: statistics.median(side.wall) for side in (ours, *peers)}
     cpu = {side.name: statistics.median(side.cpu) for side in (ours, *peers)}
     best, thrifty = (min(taken[peer.name] for peer in peers) for taken in (wall, cpu))
@@ -206,7 +206,7 @@ def _row(kind: str, setting: Setting, ours: _Side, peers: Sequence[_Side]) -> di
     }
 
 
-def _golden(model: IntegerModel, weights: str, threads: int, rounds: int) -> dict:
+def _golden_speed(model: IntegerModel, weights: str, threads: int, rounds: int) -> dict:
     """Images/s of the integer golden model, which is dense: its speed depends on shapes, hardly on weights."""
     network = IntegerNetwork(model)
     shape, top = model.network.sample_shape, 1 << model.network.input.bits
@@ -240,7 +240,7 @@ def _untrained() -> IntegerModel:
     return quantize(network, samples=sample.numpy(), labels=torch.zeros(1, dtype=torch.int64).numpy())
 
 
-def _print(rows: Sequence[dict], console: Console) -> None:
+def _print_rows(rows: Sequence[dict], console: Console) -> None:
     columns = {
         "what": "what",
         "precision": "precision",
