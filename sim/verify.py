@@ -4,6 +4,7 @@ For each sample: the trace of every layer, the kept entries of every attention m
 golden model, and the counters of every pass against the cycle model. `ds2ta verify` runs this on a data set.
 """
 
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class Seen:
     seconds: float
 
 
-def held_out(model: IntegerModel, folder: str | None, count: int) -> tuple[np.ndarray, np.ndarray]:
+def held_out(model: IntegerModel, folder: str | os.PathLike | None, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The first `count` held-out samples of the data set that a model was trained on, and their labels. Raises
     `DataError` where the set has fewer, or is none of this model's inputs."""
     name = model.provenance.get("data", "")

@@ -3,8 +3,9 @@
 import json
 import sys
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -23,6 +24,13 @@ from ds2ta.commands.options import (
 from ds2ta.errors import EXIT_USAGE, Ds2taError, FitError, ModelFileError
 from ds2ta.extras import missing_message, require, version
 from ds2ta.files import BUILD, DIGITS, demand_checkout, model_path
+
+if TYPE_CHECKING:
+    from ds2ta.fpga.host import BoardResult
+    from ds2ta.gateware.compiler import Program
+    from ds2ta.gateware.machine import Machine
+    from ds2ta.model import IntegerModel
+    from ds2ta.sim.backends import Result
 
 __all__ = ["app", "main"]
 
@@ -76,7 +84,10 @@ def main() -> None:
     except OSError as error:
         if error.filename is None:
             raise
-        print(f"error: {error.filename}: {error.strerror.lower()}; name another place", file=sys.stderr)
+        print(
+            f"error: {error.filename}: {(error.strerror or str(error)).lower()}; name another place",
+            file=sys.stderr,
+        )
         sys.exit(EXIT_USAGE)
 
 
@@ -148,22 +159,21 @@ def run(
         raise FitError(f"--waves {waves}: only the rtl backend has waves; add --backend rtl")
     if device is not None and (backend, settings) != (None, None):
         raise FitError(f"--device {device}: a board is what it is, leave out --backend and --set")
-    if device is None:
-        require(*_NEEDED.get(backend, ()))
-        backend = backend or golden_or_slow()
+    chosen = _backend(backend) if device is None else ""
     loaded = load_model(model)
     samples = load_images(images, loaded)
     if waves is not None:
         waves.touch()  # where it cannot be written, that is said before a simulator is built
+    found: Iterable[Result | BoardResult]
     if device is not None:
         found = board.infer_on_device(loaded, samples, device, baud, hidden=as_json)
     else:
-        found = run_samples(loaded, samples, backend, fitted=_fitted(loaded, backend, settings), waves=waves)
+        found = run_samples(loaded, samples, chosen, fitted=_fitted(loaded, chosen, settings), waves=waves)
     table = Table()
     for column in ("sample", "class", "cycles", "logits"):
         table.add_column(column)
     with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
-        for number, result in enumerate(progress.track(found, total=len(samples), description=backend or device)):
+        for number, result in enumerate(progress.track(found, total=len(samples), description=device or chosen)):
             if as_json:
                 line = {"sample": number, "class": result.class_index, "logits": result.logits}
                 print(json.dumps(line | ({} if result.cycles is None else {"cycles": result.cycles})))
@@ -174,7 +184,13 @@ def run(
         _console.print(table)
 
 
-def _fitted(model, backend: str, settings: list[str] | None):
+def _backend(wanted: str | None) -> str:
+    """The backend that was asked for, or the one that is there; what it needs is installed."""
+    require(*_NEEDED.get(wanted or "", ()))
+    return wanted or golden_or_slow()
+
+
+def _fitted(model: "IntegerModel", backend: str, settings: list[str] | None) -> "tuple[Machine, Program] | None":
     if backend != "rtl":
         return None
     from ds2ta.gateware.compiler import fit
@@ -202,8 +218,8 @@ def diff(
     for side in (left, right):
         if side not in (None, *BACKENDS):
             raise FitError(f"backend {side}: must be one of {', '.join(BACKENDS)}")
-    require(*_NEEDED.get(left, ()), *_NEEDED[right])
-    left = left or golden_or_slow()
+    require(*_NEEDED.get(left or "", ()), *_NEEDED[right])  # both, in one message
+    left = _backend(left)
     ours = load_model(model)
     other = load_model(against) if against else ours
     if other.network != ours.network:
@@ -215,7 +231,7 @@ def diff(
         strict=True,
     )
     for number, (one, two) in enumerate(pairs):
-        found = first_difference(ours, one.trace, two.trace)
+        found = first_difference(ours, one.trace or {}, two.trace or {})
         if found is not None:
             place = ", ".join(f"{axis} {index}" for axis, index in found.place.items())
             values = f"{left} {found.left}, {right} {found.right}"

@@ -1,5 +1,7 @@
 """`docs/commands.md` from the commands themselves: `python -m ds2ta.commands.page` writes it anew."""
 
+from typing import Any
+
 import typer
 import typer.main
 
@@ -14,7 +16,7 @@ PAGE = DOCS / "commands.md"
 
 def render(page: str) -> str:
     """The page with its region `help` made from what `--help` says."""
-    group = typer.main.get_command(app)
+    group: Any = typer.main.get_command(app)  # Click's, whose types Typer keeps to itself
     context = typer.Context(group, info_name="ds2ta")
     lines = _command(group, None, "ds2ta")
     for name in sorted(group.list_commands(context)):
@@ -22,9 +24,7 @@ def render(page: str) -> str:
     return fill(page, "help", lines[:-1])
 
 
-def _command(
-    command: typer.core.TyperCommand | typer.core.TyperGroup, parent: typer.Context | None, name: str
-) -> list[str]:
+def _command(command: Any, parent: typer.Context | None, name: str) -> list[str]:
     context = typer.Context(command, info_name=name, parent=parent)
     usage = command.get_usage(context).removeprefix("Usage: ")
     lines = [f"### {name}", "", "```text", *usage.splitlines(), "```", "", *_text(command.help), ""]

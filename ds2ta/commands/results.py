@@ -58,7 +58,7 @@ def sparsity(
     held_out, labels = _held_out(loaded, model, data)
     chosen = spread(len(labels), samples)
     held_out, labels = held_out[chosen], labels[chosen]
-    activity, both = measure(loaded, held_out), spread(len(labels), rtl) if rtl else None
+    activity, both = measure(loaded, held_out), spread(len(labels), rtl)
     counted = _count_rtl(loaded, held_out[both], activity.of(both), settings) if rtl else None
     _show(loaded.network, activity, both, counted and counted[1])
     right = int((activity.logits.argmax(axis=1) == labels).sum())
@@ -116,7 +116,7 @@ def _show(network, activity, both, counted) -> None:
     for row in attention_sparsity(network, activity):
         shares = (f"{100 * row.score:.2f} %", f"{100 * row.denoised:.2f} %")
         energies = (f"{1e9 * row.energy_before:.2f} nJ", f"{1e9 * row.energy_after:.2f} nJ")
-        kept = ()
+        kept: tuple[str, ...] = ()
         if counted is not None:
             golden = activity.kept[both, row.block].sum()
             kept = (str(golden), str(counted.kept(network.depth)[:, row.block].sum()))
@@ -129,12 +129,12 @@ def _show(network, activity, both, counted) -> None:
     table = Table(title=f"{network.name}: where the operations are, a sample")
     for column in ("part", "dense", "share", "done", "share", "done of dense"):
         table.add_column(column, justify="right")
-    rows = where(activity)
-    dense, done = sum(row.dense for row in rows), sum(row.done for row in rows)
-    for row in rows:
-        shares = f"{100 * row.dense / dense:.1f} %", f"{100 * row.done / done:.1f} %"
-        part = f"{100 * row.done / row.dense:.1f} %"
-        table.add_row(row.part, str(row.dense), shares[0], f"{row.done:.0f}", shares[1], part)
+    parts = where(activity)
+    dense, done = sum(part.dense for part in parts), sum(part.done for part in parts)
+    for part in parts:
+        shares = f"{100 * part.dense / dense:.1f} %", f"{100 * part.done / done:.1f} %"
+        own = f"{100 * part.done / part.dense:.1f} %"
+        table.add_row(part.part, str(part.dense), shares[0], f"{part.done:.0f}", shares[1], own)
     _console.print(table)
 
 

@@ -48,8 +48,8 @@ def design_counts(path: Path, *, lanes: int, row_lanes: int, drain_lanes: int, s
         drain = spec.height * spec.width * spec.outputs * network.time_steps / drain_lanes
         for lines in (1, max(1, lanes // spec.outputs) if spec.kernel == 3 else 1):
             rows = _rows(live, row_lanes)
-            found = _count(rows, spec, lines) * tiles
-            yield Counts(spec.name, lines, *map(float, found), drain)
+            events, row_pairs, token_pairs = _count(rows, spec, lines) * tiles
+            yield Counts(spec.name, lines, events, row_pairs, token_pairs, drain)
             if lanes // spec.outputs < 2 or spec.kernel == 1:
                 break
     if network.input.kind == "image":
@@ -117,7 +117,8 @@ def _packed(
             for index, cycles in enumerate((events, ((counts + 1) // 2).sum(1), (events + 1) // 2)):
                 total[index] += np.maximum(cycles, 1).mean()
     drain = spec.height * spec.width * spec.outputs * steps / drain_lanes
-    return Counts(f"{spec.name}, {steps} pixels a word", lines, *total, drain)
+    taken, row_pairs, token_pairs = total
+    return Counts(f"{spec.name}, {steps} pixels a word", lines, taken, row_pairs, token_pairs, drain)
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 
-from amaranth.back import rtlil
+from amaranth.back import rtlil  # type: ignore[attr-defined]  # the stubs leave it out
 
 from ds2ta.files import DIGITS, model_path
 from ds2ta.gateware.accelerator import Accelerator

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from amaranth._toolchain.yosys import find_yosys
-from amaranth.back import rtlil
+from amaranth.back import rtlil  # type: ignore[attr-defined]  # the stubs leave it out
 from amaranth.lib import wiring
 
 from ds2ta.gateware.accelerator import Accelerator
@@ -43,7 +43,7 @@ class _Module:
 
     def __init__(self, module: Mapping):
         self._cells, self._ports = module["cells"], module["ports"]
-        self._drivers: dict[int, tuple[str, str]] = {}
+        self._drivers: dict[int | str, tuple[str, str]] = {}
         for cell, body in self._cells.items():
             for port, bits in body["connections"].items():
                 if body["port_directions"][port] == "output":
@@ -51,7 +51,7 @@ class _Module:
         for port, body in self._ports.items():
             if body["direction"] == "input":
                 self._drivers |= dict.fromkeys(body["bits"], ("", port))
-        self._known: dict[int, frozenset] = {}
+        self._known: dict[int | str, frozenset] = {}
 
     def connections(self) -> set[tuple[str, str]]:
         inputs = [
@@ -158,9 +158,12 @@ def _bottom(name: str) -> tuple[float, float]:
     return _BLOCKS[name][0] + _WIDE / 2, _BLOCKS[name][1] + _HIGH
 
 
-def _arrows() -> list[tuple[Sequence[tuple[str, str]], Sequence[tuple[float, float]], str]]:
+_Arrow = tuple[Sequence[tuple[str, str]], Sequence[tuple[float, float]], str]
+
+
+def _arrows() -> list[_Arrow]:
     """The connections that an arrow stands for, its corners, and what it is called."""
-    found = [([edge], [_right(edge[0]), _left(edge[1])], "") for edge in _ALONG]
+    found: list[_Arrow] = [([edge], [_right(edge[0]), _left(edge[1])], "") for edge in _ALONG]
     found += [([edge], [_left(edge[0]), _right(edge[1])], "") for edge in _BACK]
     found += [([edge], [_bottom(edge[0]), _top(edge[1])], "") for edge in _DOWN]
     (into, reads), (_, banks_low) = (60, 210), (60, 356)
@@ -202,7 +205,7 @@ _ALONG = (
 _BACK = (("parameter_store", "parameters"), ("lif", "packer"), ("packer", "walker"), ("walker", "residual"))
 _DOWN = (("weight_store", "engine"), ("engine", "tasa"), ("tasa", "parameters"), ("parameters", "lif"))
 #: Inside of the attention unit; what comes from outside and goes there is drawn with the arrows of the accelerator.
-_INSIDE = {
+_INSIDE: dict[tuple[str, str], Sequence[tuple[float, float]]] = {
     ("pairs", "scores"): [(_C[1] + _SMALL, 254), (_C[1] + 91, 254)],
     ("scores", "denoiser"): [(_C[1] + 91 + _SMALL, 254), (_C[1] + 182, 254)],
     ("denoiser", "lists"): [(_C[1] + 182 + _SMALL / 2, 276), (_C[1] + 182 + _SMALL / 2, 310)],
@@ -241,9 +244,9 @@ def block_diagram(machine: Machine) -> str:
     for _, corners, text in _arrows():
         parts.append(_arrow(corners))
         if text:
-            (x, y), (right, down), kind = corners[text != "sample"], *_CAPTIONS[text]
-            parts.append(f'<text x="{x + right:g}" y="{y + down:g}" class="{kind}">{text}</text>')
-    parts += [_arrow(corners) for corners in _INSIDE.values()]
+            (left, top), ((right, down), kind) = corners[text != "sample"], _CAPTIONS[text]
+            parts.append(f'<text x="{left + right:g}" y="{top + down:g}" class="{kind}">{text}</text>')
+    parts += [_arrow(inside) for inside in _INSIDE.values()]
     parts += [_box(name, *place, _WIDE) for name, place in _BLOCKS.items()]
     parts += [_box(name, *place, _SMALL) for name, place in _PARTS.items()]
     return "\n".join([*parts, "</svg>", ""])

@@ -9,6 +9,8 @@ SpikingJelly's neuron scales its input, `v += (x - v) / tau`, and fires at 1 whe
 spikes. It is no part of the product and need not be installed.
 """
 
+from typing import Any, cast
+
 import torch
 from spikingjelly.activation_based import functional, layer, neuron, surrogate
 from torch import nn
@@ -95,11 +97,14 @@ class JellySpikformer(nn.Module):
         with torch.no_grad():
             self._take(ours)
 
+    def _stages(self) -> list[_Stage]:
+        return cast(list[_Stage], list(self.stem))
+
     def _take(self, ours: FloatNetwork) -> None:
-        for index, stage in enumerate(self.stem):
+        for index, stage in enumerate(self._stages()):
             _copy(stage.synapse, [ours.synapse(f"stem.{index}")])
         _copy(self.rpe.synapse, [ours.synapse("rpe")])
-        for index, block in enumerate(self.blocks):
+        for index, block in enumerate(cast(list[_Block], list(self.blocks))):
             at = f"block.{index}."
             _copy(block.attn.qkv_conv_bn, [ours.synapse(at + part) for part in "qkv"])
             _copy(block.attn.proj_conv_bn, [ours.synapse(at + "proj")])
@@ -115,7 +120,7 @@ class JellySpikformer(nn.Module):
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
         """Logits of uint8 samples `[B, C, H, W]`."""
         x = samples.to(self.head.weight.dtype).expand(self.steps, *samples.shape)
-        for stage in self.stem:
+        for stage in self._stages():
             x = stage(x)
         x = (x + self.rpe(x)).flatten(3)
         for block in self.blocks:
@@ -123,7 +128,8 @@ class JellySpikformer(nn.Module):
         return self.head(x.mean((0, 3)))
 
 
-def _copy(container: nn.Sequential, sources: list[SpikingSynapse]) -> None:
+def _copy(container: Any, sources: list[SpikingSynapse]) -> None:
+    """Into a linear layer or a convolution, and the batch norm behind it."""
     linear, norm = container
     linear.weight.copy_(torch.cat([source.weight for source in sources]).view_as(linear.weight))
     for name, place in {"gamma": norm.weight, "beta": norm.bias}.items():

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -44,7 +45,7 @@ def measure_figures(paths: Sequence[Path], *, only: str | None, out: Path, conso
     models = [load_model(path) for path in paths]
     out.parent.mkdir(parents=True, exist_ok=True)  # before minutes of measuring are lost
     out.touch()
-    figures = {
+    figures: dict[str, object] = {
         "machine": interpreter(),
         "peers": PEERS,
     }
@@ -263,7 +264,7 @@ def _measure_blocks(models: Sequence[IntegerModel], console: Console) -> list[di
     model = models[0]
     machine, program = fit(model, **MACHINES[model.network.name] | ICE40)
     found = []
-    every = blocks(machine, program)
+    every: dict[str, Any] = dict(blocks(machine, program))
     every |= {f"attention/{name}": part for name, part in every["attention"].parts.items()}
     every["attention/denoiser/table"] = every["attention/denoiser"].table
     for name, block in every.items():

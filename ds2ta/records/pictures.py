@@ -59,7 +59,7 @@ def attention() -> str:
     """Attention maps before and after NSAD, of a sample that the model carries."""
     name, sample, block = MAPS
     model = load_model(model_path(name))
-    trace = IntegerNetwork(model).run(model.samples[[sample]], trace=True)
+    trace = IntegerNetwork(model).trace(model.samples[[sample]])
     maps = (trace[f"block.{block}.{part}"][0].numpy() for part in ("score", "denoised"))
     title = map_title(model, block, f"sample {sample} of the model file")
     return draw(map_figure, title, *maps, kind="svg", description=model_digest(model)).decode()

@@ -40,7 +40,7 @@ RECORD = DOCS / "results.json"
 PAGE = DOCS / "results.md"
 #: A row without a peer has null for it and for the ratio.
 SPEED = ("what", "ours", "spikingjelly", "ratio", "unit", "command", "hardware")
-_EMPTY = {"accuracy": {}, "bits": [], "activity": {}, "speed": []}
+_EMPTY: dict[str, dict | list] = {"accuracy": {}, "bits": [], "activity": {}, "speed": []}
 
 
 def read_results() -> dict:
@@ -147,8 +147,8 @@ def activity_entry(
 ) -> dict:
     """What `ds2ta sparsity` found, as JSON: blocks, parts, and where the RTL has counted too, both counts.
     `rtl`: which samples ran on which machine, and its counts."""
-    labels, network = np.asarray(labels), model.network
-    right = activity.logits.argmax(axis=1) == labels
+    wanted, network = np.asarray(labels), model.network
+    right = activity.logits.argmax(axis=1) == wanted
     row = {
         "digest": model_digest(model),
         "samples": len(labels),
@@ -169,7 +169,7 @@ def activity_entry(
             "kept_golden": golden.kept.sum(axis=0).tolist(),
             "events": int(sum(value.sum() for value in counted.events.values())),
             "events_golden": int(sum(tiles * golden.events[name].sum() for name, tiles in counted.tiles.items())),
-            "right": int((counted.logits.argmax(axis=1) == labels[chosen]).sum()),
+            "right": int((counted.logits.argmax(axis=1) == wanted[chosen]).sum()),
             "cycles": float(counted.cycles.mean()),
         }
     return row

@@ -162,15 +162,15 @@ def _rtl_table(record: Mapping, _: Models) -> list[str]:
             what = f"events of every pass and logits, {rtl['machine']} lanes, against golden"
             run = (f"`{found['command']}`", found["hardware"], found["date"])
             rows.append((f"`{name}`", rtl["samples"], what, result, *run))
-    for name, run in read_runs().items():
+    for name, seen in read_runs().items():
         result = (
-            f"{run['mismatches']} mismatches; {run['accuracy']:.0f} % right; "
-            f"{run['cycles']['mean']:.0f} cycles a sample ({run['cycles']['min']} to {run['cycles']['max']})"
+            f"{seen['mismatches']} mismatches; {seen['accuracy']:.0f} % right; "
+            f"{seen['cycles']['mean']:.0f} cycles a sample ({seen['cycles']['min']} to {seen['cycles']['max']})"
         )
-        lanes = f"{run['lanes']} x {run['time_steps']} lanes"
+        lanes = f"{seen['lanes']} x {seen['time_steps']} lanes"
         what = f"every layer, kept entry, logit and counter, {lanes}, against golden"
-        about = (f"`{run['command']}`", run["machine"], run["date"])
-        rows.append((f"`{name}`", run["samples"], what, result, *about))
+        about = (f"`{seen['command']}`", seen["machine"], seen["date"])
+        rows.append((f"`{name}`", seen["samples"], what, result, *about))
     return _table(header, rows)
 
 
