@@ -300,8 +300,8 @@ class StreamSink(_End):
             self._there.set()
 
     async def take(self, count: int, *, patience: int = 20_000) -> list:
-        """Wait for `count` more payloads and return them, removed from `received`. Fails when `patience` cycles
-        pass without a transfer."""
+        """Wait for `count` more payloads and return them, removed from `received`, in the cycle after the last one.
+        Fails when `patience` cycles pass without a transfer."""
         if len(self.received) < count:
             self._wanted, self._patience, self._idle = count, patience, 0
             self._there.clear()
@@ -309,6 +309,7 @@ class StreamSink(_End):
                 await self._there.wait()
             finally:  # also where the one that waits is cancelled
                 self._wanted = 0
+            await RisingEdge(self._dut.clk)
         taken, self.received[:] = self.received[:count], self.received[count:]
         return taken
 
