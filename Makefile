@@ -4,6 +4,7 @@ VENV ?= .venv
 JOBS ?= 2
 SPIKINGJELLY := 2.0.0
 BIN := $(VENV)/bin
+PARTS := hw gateware golden sim fpga
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 PYTHONS ?= python3.11 python3.12 python3.13 python3 python
@@ -13,7 +14,7 @@ find_python = for name in $(PYTHONS); do \
 	if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then found=$$name; break; fi; done; \
 	[ -n "$$found" ] || { echo "error: Python 3.11 or later is needed; none of these is: $(PYTHONS)" >&2; exit 2; }
 
-.PHONY: help verilog demo check test test-long sim lint train pack bench speed gatesim docs pages pictures break
+.PHONY: help verilog demo check test test-long sim lint tree train pack bench speed gatesim docs pages pictures break
 .PHONY: bitstream flash clean distclean
 .DELETE_ON_ERROR:
 
@@ -39,9 +40,14 @@ test-long: $(VENV)/test.stamp  ## run those that take longest, such as a whole b
 sim: $(VENV)/test.stamp  ## run the simulations alone: every block, every shipped network, random networks
 	$(PYTEST) tests/hw tests/gateware tests/sim
 
-lint: $(VENV)/test.stamp  ## check style and formatting
+lint: $(VENV)/test.stamp tree  ## check style, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+tree:  ## lay out the package in build/tree/ as it is imported, links alone, for type checkers and editors
+	@rm -rf build/tree && mkdir -p build/tree/ds2ta
+	@for path in ds2ta/* $(PARTS); do ln -s "../../../$$path" build/tree/ds2ta/; done
 
 train: $(VENV)/test.stamp  ## train the shipped networks anew and quantize them into models/
 	$(BIN)/ds2ta train digits-tiny
@@ -70,7 +76,7 @@ docs: $(VENV)/docs.stamp  ## build the documents as pages in build/site/, warnin
 
 pages: $(VENV)/test.stamp  ## write the documents that are made from the code anew: commands, registers, tables
 	$(BIN)/python -m ds2ta.commands.page
-	$(BIN)/python -m ds2ta.gateware.registers docs
+	$(BIN)/python -m ds2ta.gateware.register_pages docs
 	$(BIN)/ds2ta results --record
 
 pictures: $(VENV)/test.stamp  ## draw docs/pictures/ anew

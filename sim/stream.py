@@ -123,7 +123,7 @@ class Background:
         self._end.set()
 
     def __await__(self) -> Generator:
-        return self._end.wait().__await__()
+        yield from self._end.wait().__await__()
 
 
 class _Clock:
@@ -273,7 +273,8 @@ class StreamSink(_End):
 
     async def _collect(self) -> None:
         value_of = int if self._layout is None else unpacker(self._layout)
-        held = ready = None
+        ready: bool | None = None
+        held: int | None = None
         while True:
             before, ready = ready, not (self._stall and next(self._stall))
             if ready != before:

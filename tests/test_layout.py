@@ -409,7 +409,7 @@ def test_no_trace_of_a_workplace():
 
 
 def test_style():
-    """`make lint`, as a test."""
+    """`make lint`, as a test; types are left to it."""
     for command in (["check"], ["format", "--check"]):
         done = subprocess.run(
             [sys.executable, "-m", "ruff", *command, "."], cwd=TOP, capture_output=True, text=True, check=False

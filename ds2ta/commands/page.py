@@ -7,7 +7,6 @@ import typer.main
 
 from ds2ta.commands.main import app
 from ds2ta.files import DOCS, MODELS
-from ds2ta.records.markdown import fill, table
 
 __all__ = ["PAGE", "render"]
 
@@ -16,6 +15,8 @@ PAGE = DOCS / "commands.md"
 
 def render(page: str) -> str:
     """The page with its region `help` made from what `--help` says."""
+    from ds2ta.records.markdown import fill
+
     group: Any = typer.main.get_command(app)  # Click's, whose types Typer keeps to itself
     context = typer.Context(group, info_name="ds2ta")
     lines = _command(group, None, "ds2ta")
@@ -25,6 +26,8 @@ def render(page: str) -> str:
 
 
 def _command(command: Any, parent: typer.Context | None, name: str) -> list[str]:
+    from ds2ta.records.markdown import table
+
     context = typer.Context(command, info_name=name, parent=parent)
     usage = command.get_usage(context).removeprefix("Usage: ")
     lines = [f"### {name}", "", "```text", *usage.splitlines(), "```", "", *_text(command.help), ""]

@@ -28,7 +28,7 @@ class _Bench:
         while True:
             await next_cycle
             if not self.dut.done.value:
-                self.done_from: int | None = None
+                self.done_from = None
             elif self.done_from is None:
                 self.done_from = cycle()
 
