@@ -173,6 +173,10 @@ def _nameless_module(body: str, ports: list[str], modules, visit) -> str:
     return "\n".join([statements, *map(renamed, sorted(declared, key=first))])  # yosys sorts them by name
 
 
+#: Lines of RTLIL that speak to people only; those of an enumeration are names.
+_REMARKS = (r"attribute \src", r"attribute \generator", r"attribute \enum_")
+
+
 def nameless_rtlil(text: str) -> str:
     """Digest, without names, of RTLIL as Amaranth writes it: its first module is the top."""
     bodies: dict[str, list[str]] = {}
@@ -180,7 +184,7 @@ def nameless_rtlil(text: str) -> str:
     depth = 0
     for line in map(str.strip, text.split("\n")):
         word = line.partition(" ")[0]
-        if not line or line.startswith(("#", r"attribute \src", r"attribute \generator")):
+        if not line or line.startswith(("#", *_REMARKS)):
             continue
         if word == "module":
             bodies[line.split(" ")[1]] = body = ahead
