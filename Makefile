@@ -5,6 +5,7 @@ JOBS ?= 2
 SPIKINGJELLY := 2.0.0
 BIN := $(VENV)/bin
 PARTS := hw gateware golden sim fpga
+$(if $(word 2,$(VENV)),$(error VENV must be a path without spaces (where the checkout lies does not matter), not '$(VENV)'))
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 PYTHONS ?= python3.11 python3.12 python3.13 python3 python
