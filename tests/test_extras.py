@@ -6,6 +6,7 @@ from functools import cache
 from importlib import metadata
 
 import pytest
+import typer.main
 from command_lines import NEEDED, run_lines
 from test_layout import PARTS, imports, sources
 
@@ -101,6 +102,11 @@ def hidden(chosen: str) -> list[str]:
     visible = frozenset().union(*(brought[name] for name in chosen.split(",") if name))
     away = frozenset().union(*brought.values()) - visible
     return [module for module, found in owners().items() if away & found]
+
+
+def test_every_command_has_its_line():
+    known = {command.name for command in typer.main.get_command(cli.app).commands.values()}
+    assert known == {line.partition(" ")[0] for line in NEEDED} | {"info", "results", "verilog"}
 
 
 @pytest.mark.parametrize("chosen", sorted({chosen for chosen, _ in NEEDED.values()}))

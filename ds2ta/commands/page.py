@@ -6,7 +6,7 @@ import typer
 import typer.main
 
 from ds2ta.commands.main import app
-from ds2ta.files import DOCS, MODELS
+from ds2ta.files import DOCS, MODELS, demand_checkout
 
 __all__ = ["PAGE", "render"]
 
@@ -47,4 +47,5 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
+    demand_checkout("commands.page")
     PAGE.write_text(render(PAGE.read_text()))

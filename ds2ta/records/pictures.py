@@ -9,7 +9,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from ds2ta.files import DOCS, SHIPPED, model_path
+from ds2ta.files import DOCS, SHIPPED, demand_checkout, model_path
 from ds2ta.gateware.compiler import fit
 from ds2ta.gateware.machines import MACHINES
 from ds2ta.golden.figures import cycles_figure, draw, map_figure
@@ -71,6 +71,8 @@ PICTURES = {"blocks.svg": blocks, "cycles.svg": cycles, "attention.svg": attenti
 
 def main(folder: Path = FOLDER) -> None:
     """Draw `PICTURES` into a folder."""
+    if folder == FOLDER:
+        demand_checkout("pictures")
     warnings.filterwarnings("ignore", message=".* created but never used")  # blocks that are sized, not elaborated
     folder.mkdir(parents=True, exist_ok=True)
     for name, picture in PICTURES.items():
