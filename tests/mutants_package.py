@@ -37,20 +37,6 @@ MUTANTS = [
         "why": "without torch, run asks for it",
     },
     {
-        "file": "sim/verilator.py",
-        "old": '"CURDIR": ".",',
-        "new": "",
-        "test": "tests/sim/test_spaces.py::test_simulation_where_every_path_has_a_space",
-        "why": "Verilator's makefile refuses a folder with a space",
-    },
-    {
-        "file": "sim/verilator.py",
-        "old": '"--no-MMD", ',
-        "new": "",
-        "test": "tests/sim/test_spaces.py::test_simulation_where_every_path_has_a_space",
-        "why": "make reads a list of files that it splits at spaces",
-    },
-    {
         "file": "golden/training/fused.py",
         "old": 'shlex.quote(str(Path(torch.__file__).parent / "lib"))',
         "new": 'str(Path(torch.__file__).parent / "lib")',

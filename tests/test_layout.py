@@ -137,14 +137,16 @@ def modules() -> dict[str, Path]:
 
 
 def imports(path: Path) -> list[tuple[str, bool]]:
-    """Imported modules of a file, each with whether the import stands at the top level. A name that is imported
-    counts as a module where it may be one: `from ds2ta.golden import slow` is an import of `ds2ta.golden.slow`."""
+    """Imported modules of a file, each with whether that happens when the file itself is imported: neither inside
+    of a function nor for types alone. A name that is imported counts as a module where it may be one: `from
+    ds2ta.golden import slow` is an import of `ds2ta.golden.slow`."""
     tree = ast.parse(path.read_text())
     inside = {
         id(node)
-        for function in ast.walk(tree)
-        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
-        for node in ast.walk(function)
+        for outer in ast.walk(tree)
+        if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef)
+        or (isinstance(outer, ast.If) and ast.unparse(outer.test) == "TYPE_CHECKING")
+        for node in ast.walk(outer)
     }
     found = []
     for node in ast.walk(tree):
@@ -287,8 +289,9 @@ def test_the_import_check_bites(tmp_path, monkeypatch):
     ]:
         file.write_text(line + "\n")
         assert bool(violations(file, folder)) is bad, line
-    file.write_text("def late():\n    import ds2ta.sim.rtl\n")
-    assert violations(file, "commands") == []
+    for before in ("def late():", "if TYPE_CHECKING:"):
+        file.write_text(f"{before}\n    import ds2ta.sim.rtl\n")
+        assert violations(file, "commands") == []
     file.write_text("import ds2ta.sim.rtl\n")
     assert violations(file, "commands") != []
 
