@@ -14,7 +14,7 @@ from ds2ta.golden.data.sets import load_data, spread
 from ds2ta.golden.operations import measure
 from ds2ta.golden.sparsity import attention_sparsity
 from ds2ta.modelfile import load_model, model_digest, save_model
-from ds2ta.records import results
+from ds2ta.records import figures_page, results
 from ds2ta.records.results_page import TABLES, bits_rows, render_page
 from ds2ta.sim import activity
 
@@ -29,11 +29,14 @@ def page() -> str:
 
 @pytest.fixture
 def files(tmp_path, monkeypatch):
-    """A record and a page of our own."""
+    """A record and pages of our own."""
     for name in ("RECORD", "PAGE"):
         copy = tmp_path / getattr(results, name).name
         copy.write_text(getattr(results, name).read_text())
         monkeypatch.setattr(results, name, copy)
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- results -->\n<!-- /results -->\n")
+    monkeypatch.setattr(figures_page, "PAGES", {readme: ("results",)})
     return tmp_path
 
 
@@ -126,6 +129,7 @@ def test_the_command_says_when_the_page_is_stale(files, ds2ta):
     results.PAGE.write_text(edited)
     assert ds2ta("results")[0] == 1
     assert ds2ta("results", "--record")[0] == 0
+    assert "| 360 of 360 |" in (files / "README.md").read_text()
     assert ds2ta("results")[0] == 0
     assert "99.99" not in page()
 

@@ -284,11 +284,9 @@ def build(
     """Build the bitstream of a board: synthesis, place and route at the clock that it runs at, packing, report."""
     if record:
         demand_checkout("build --record")
-    require(*_BUILDERS)
+    require(*_BUILDERS, *(("torch",) if record else ()))  # the pages that show boards show accuracies as well
     from ds2ta.fpga.boards import BOARDS, find_board
     from ds2ta.gateware.machines import machine_choices
-    from ds2ta.records.boards import write_boards
-    from ds2ta.records.figures_page import renew_pages
 
     boards = list(BOARDS.values()) if board == "all" else [find_board(board)]
     if record and (model, settings, clock, seed, out) != (None, None, None, None, None):
@@ -314,6 +312,9 @@ def build(
             f"{report['images_per_second']:.0f} images/s; {used}"
         )
         if record:
+            from ds2ta.records.boards import write_boards
+            from ds2ta.records.figures_page import renew_pages
+
             write_boards([report])
             renew_pages()
 

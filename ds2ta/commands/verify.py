@@ -38,7 +38,6 @@ def verify(
     from ds2ta.gateware.compiler import fit
     from ds2ta.gateware.machines import machine_choices
     from ds2ta.modelfile import load_model, model_digest
-    from ds2ta.records.figures_page import renew_pages
     from ds2ta.records.rtl_runs import RECORD, run_entry, write_run
     from ds2ta.sim.verify import held_out, summary
     from ds2ta.sim.verify import verify as run
@@ -73,6 +72,8 @@ def verify(
         command = (
             f"ds2ta verify models/{name}.safetensors{' --data DIR' if data else ''} --samples {samples} --record"
         )
+        from ds2ta.records.figures_page import renew_pages
+
         write_run(run_entry(loaded, figures, command=command, seconds=seconds))
         renew_pages()
         print(f"recorded in {RECORD}")

@@ -15,7 +15,7 @@ from ds2ta.gateware.machines import MACHINES
 from ds2ta.golden import slow
 from ds2ta.golden.integer import IntegerNetwork
 from ds2ta.modelfile import load_model, model_digest, save_model
-from ds2ta.records import rtl_runs
+from ds2ta.records import figures_page, rtl_runs
 from ds2ta.sim import verify
 from ds2ta.sim.backends import first_difference
 from ds2ta.sim.expected import expect
@@ -142,8 +142,12 @@ def test_no_answer_is_a_difference(tiny, monkeypatch):
 
 @pytest.fixture
 def ds2ta(monkeypatch, capsys, tmp_path):
-    """Runs a command line, its record in a folder for the test; returns exit code, output and error output."""
+    """Runs a command line, its record and the page that shows it in a folder for the test; returns exit code,
+    output and error output."""
     monkeypatch.setattr(rtl_runs, "RECORD", tmp_path / "rtl-runs.json")
+    page = tmp_path / "README.md"
+    page.write_text("<!-- results -->\n<!-- /results -->\n")
+    monkeypatch.setattr(figures_page, "PAGES", {page: ("results",)})
 
     def run(*words) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["ds2ta", *map(str, words)])
@@ -155,10 +159,11 @@ def ds2ta(monkeypatch, capsys, tmp_path):
     return run
 
 
-def test_command_records_what_golden_says(ds2ta, tiny):
+def test_command_records_what_golden_says(ds2ta, tiny, tmp_path):
     code, out, _ = ds2ta("verify", TINY, "--samples", 4, "--record")
     assert code == 0
     assert "4 samples of digits: 0 differ" in out
+    assert "| 4 of 4 |" in (tmp_path / "README.md").read_text()
     (entry,) = json.loads(rtl_runs.RECORD.read_text())
     machine, program = fit(tiny, **MACHINES["digits-tiny"])
     wanted = [expect(tiny, machine, program, sample) for sample in tiny.samples[:4]]  # the first held-out digits
