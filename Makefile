@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 # Everything starts here; `make` alone lists the targets. Each target makes the environment that it needs.
 
 VENV ?= .venv

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Checked configuration: pydantic, or `ds2ta/stand_in.py` where there is none, as on a machine that only trains."""
 
 from typing import TYPE_CHECKING

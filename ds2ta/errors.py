@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The one family of errors that a user can cause.
 
 Every message is a single line that says what is wrong, where, the limit, and the mend. The command line prints

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Which extra of the package brings what is missing: read from the metadata that it was installed with.
 
 The base package writes Verilog and runs models with NumPy; training, simulation, synthesis and boards are extras of

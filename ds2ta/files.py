@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Where things lie: the checkout, its documents and models, and what is slow to make.
 
 The latter is kept under `build/`, in a folder named after the digest of all that it was made from. An installed

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Widths by interval analysis: how many bits the worst input of a model can need, layer by layer.
 
 The bounds hold for every input of the declared range, not for the samples at hand: activations are taken as free

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The integer model: what a trained DS2TA checkpoint becomes. `ds2ta.modelfile` reads and writes it."""
 
 from dataclasses import dataclass, field

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The file of an integer model.
 
 It is safetensors with a JSON header. `docs/model-file.md` specifies it, so that other programs can write one.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Every rule that an integer model must keep, in one place: used before writing and after reading a file.
 
 `docs/model-file.md` lists the same limits; the tests read them from there.

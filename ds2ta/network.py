@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The shape of a DS2TA network, shared by the golden models and the hardware generators.
 
 Plain data with checked limits: no tensors, no hardware. `Network.layers()` lists the synaptic layers in the

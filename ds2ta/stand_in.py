@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """What training needs of pydantic, for a machine that has only torch, numpy and safetensors.
 
 It fills in defaults, builds nested groups, refuses unknown keys and numbers beyond their limits, and runs the

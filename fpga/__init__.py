@@ -1,1 +1,4 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Boards: their tops, bitstreams and host link, and the driver on the host."""

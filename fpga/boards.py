@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The boards: device, pins, clock, what is on the chip, and which model and machine it gets by default.
 
 Pins and electrical standards come from amaranth-boards; nothing here was tried on a physical board.

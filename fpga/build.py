@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """From a model to a bitstream: the board top in the board's wrapper, synthesis, place and route, packing.
 
 Amaranth's platform gives the RTLIL, the pin constraints and the command lines of the tools; synthesis is that of

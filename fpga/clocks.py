@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The core's clock: from the board's crystal, through a PLL where the core runs at another frequency, and the reset
 that holds the core until that clock is steady."""
 

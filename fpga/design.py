@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """What decides about the bits of a bitstream: the board top in the board's wrapper, as RTLIL, with the constraints
 and the command lines of the tools that follow, all from Amaranth's platform of the board."""
 

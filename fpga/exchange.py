@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """One request, one response, over a line that may lose, garble, delay or double what it carries.
 
 Every request of the link is idempotent, so whoever waits in vain asks again with the same sequence number, behind

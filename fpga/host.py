@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The host's side of a board: identify it, load a model, classify, read what the core counts.
 
     with Board.open("/dev/ttyUSB1") as board:

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The board's end of the host link: frames to register accesses, store words, sample bytes (docs/host-link.md)."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Two pieces of the host link that stand for themselves: where a LOAD goes on, whether a SAMPLE fits."""
 
 from collections.abc import Iterable

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """A compiled model as the requests that put it into a board, and as the checksums that its memories must have."""
 
 import zlib

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Results of a build, read from the tools' own files: cells by block, timing, and the critical path."""
 
 import re

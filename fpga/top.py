@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """What every board runs: the core behind a serial line. Clock, reset and pins are the board's."""
 
 from amaranth.hdl import Module

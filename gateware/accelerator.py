@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The accelerator: one time-multiplexed engine that runs a layer program, built only from the blocks of `hw/`.
 
     sample -> encoder -.                                      .-> head -> result

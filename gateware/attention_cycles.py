@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Exact number of clock cycles of an attention phase, from the scores and tables alone."""
 
 import numpy as np

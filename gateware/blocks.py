@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The parts list of an accelerator: every block of `hw/`, sized for one machine."""
 
 from amaranth.lib import wiring

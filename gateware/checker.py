@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The memory checker: reads the stores back while the machine is idle and compares their CRCs with expectations."""
 
 from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, Value

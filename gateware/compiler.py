@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The compiler: an integer model becomes a layer program and the contents of the stores of one machine.
 
 Nothing about a network is written in RTL: whatever a model needs is in what this file returns.

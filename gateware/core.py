@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The core that every shell wraps: accelerator, check of its memories, register file, result memory.
 
 bus <----> register file <-- logits, events -- accelerator <== load, sample

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The cycle model: predicts, to the cycle, how long every pass takes on a given sample.
 
 It knows nothing of the RTL but the documented latencies of the blocks, and of the sample only which spike words

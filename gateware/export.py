@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Writes an accelerator to a folder: one Verilog file for each module, a file list, a FuseSoC core file, and a JSON
 sidecar."""
 

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The FuseSoC core file of an exported accelerator: its sources, its top, and a target that lints them.
 
 It lies beside the Verilog, because that is generated: `fusesoc library add` of the folder, or `--cores-root`, is

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Contents of the weight and parameter stores, row by row, as the engine and the LIF array read them."""
 
 import numpy as np

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Where tensors lie in the spike banks, and the way between tensors and rows.
 
 A row holds the spike words of `row_lanes` channels of one position; word bit t is time step t. Positions follow

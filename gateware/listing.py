@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """A layer program as text: one line for each pass, with the fields that it sets."""
 
 from dataclasses import fields

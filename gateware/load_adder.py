@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """ECP5: accumulators whose adder also loads, for the price of the adder.
 
 `load ? b : a + b` takes a carry cell and a LUT for each bit when yosys maps it, because yosys ties the carry cell's

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The parameters of one accelerator, with their limits, and the smallest set that holds a given model."""
 
 from typing import Literal

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Machines for the shipped models: the choices that each makes; what it needs follows from its model."""
 
 from collections.abc import Sequence

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """What a model asks of a machine, and the refusal when the machine has less."""
 
 from ds2ta.errors import FitError

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Readable names for an RTLIL netlist, and multiplexers that plain Verilog can say.
 
 Works on the text that yosys' `write_rtlil` prints after `proc`: wires, memories, cells and connections, one item on

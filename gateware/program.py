@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The layer program: one instruction for each pass over the network, and its bits.
 
 `docs/layer-program.md` describes every field. The same description gives the layout that the sequencer decodes

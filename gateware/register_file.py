@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The register file: what `gateware.registers` maps, kept in one block memory as far as possible.
 
 Constants, notes, settings of the checker, counters of events and logits are words of a memory with one read and one

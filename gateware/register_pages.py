@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The register map as documents: `docs/registers.md` for people, `docs/ds2ta_registers.h` for C.
 
 `python -m ds2ta.gateware.register_pages docs` writes both anew.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The register map, written once: the gateware and the host driver use `REGISTERS`, and from it
 `gateware/register_pages.py` writes the page `docs/registers.md` and the C header `docs/ds2ta_registers.h`.
 

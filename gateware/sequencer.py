@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The sequencer: runs the layer program, one pass after another, and keeps the counters of every pass."""
 
 from dataclasses import dataclass

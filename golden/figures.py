@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Figures of a network, drawn with matplotlib: attention maps, denoisers, accuracy against bits, cycles by pass.
 
 Arrays in, files out; `golden/plot.py` finds the arrays. Equal input gives equal files: matplotlib's own defaults

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The integer golden model in PyTorch: exact, batched, fast. It is the reference of the whole project.
 
 Per layer, with all time steps of a batch computed together (docs/integer-contract.md has the equations):

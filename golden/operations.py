@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """What a network really does with its samples, counted exactly in the integer model: the zeros of the attention
 map, and the operations of every layer.
 

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """What `ds2ta plot` draws: the arrays of each figure, from a model, its data set and a checkpoint."""
 
 from collections.abc import Iterable, Mapping

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Float checkpoint to integer model: batch norm folded, tau and denoisers frozen, nothing left to round.
 
 Each channel becomes whole weights, a bias and a threshold in units of `2**-(tau (window-1))` of its own weight

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Random integer models that are alive: for benches and property tests, never for accuracy.
 
 Shapes come from the caller's limits; weights are random; biases, thresholds and denoiser tables are chosen from the

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The slow golden model: the integer contract, written from the equations, in NumPy int64.
 
 Every expected value in the project's benches comes from here. Nothing is batched, nothing is clever: one

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """How empty the attention map is, before and after NSAD, and what that saves: the paper's table 3 for any model.
 
 Operations are the additions of A x V in one block and one sample: dense, each of the T N N entries of a head adds

@@ -1,4 +1,7 @@
 # amaranth: UnusedElaboratable=no
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Spiking self-attention of one block: scores, denoiser and A x V as one stream, the N x N map is never stored."""
 
 from collections.abc import Sequence

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """A x V: the event-driven accumulator whose sums are the membranes of the LIF behind it."""
 
 from amaranth.hdl import Cat, Module, Mux, ResetSignal, Signal, unsigned

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Consistent overhead byte stuffing (Cheshire and Baker, 1999): frames of any bytes over a line on which the byte 0
 ends a frame.
 

@@ -1,4 +1,7 @@
 # amaranth: UnusedElaboratable=no
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Takes attention scores through the denoiser's tables and keeps what is not zero."""
 
 from collections.abc import Sequence

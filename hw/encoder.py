@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Input encoder: turns the bytes of a sample into the bit-plane rows of the input tensor (direct encoding)."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned

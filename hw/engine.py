@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The event-driven synaptic engine: `lanes` output channels times `time_steps` accumulators.
 
 An event is one non-zero spike word (or one bit plane of an integer activation) of one input channel. It fetches

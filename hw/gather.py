@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Gather address generator: walks a tensor in a spike bank as the taps of a convolution, linear layer or pool.
 
 One beat names one row to read. The loops, outermost first: tile of output channels, output position (y, x), tap

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Classifier head: sums the drained products over tokens and time steps, adds the bias, finds the argmax."""
 
 from collections.abc import Sequence

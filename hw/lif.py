@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The LIF array: leaky integration, threshold and hard reset of `lanes` neurons (paper, eq. 2 and 3)."""
 
 from amaranth.hdl import Module, ResetSignal, Signal, signed

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Lists of denoised scores, one for each time step, between the scores and A x V."""
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, unsigned

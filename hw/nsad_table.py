@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Nonlinear spiking attention denoiser (NSAD): the tables of all heads."""
 
 from collections.abc import Sequence

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Row packer: collects the spikes of the LIF array, R channels of one time step at a time, into spike rows."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal

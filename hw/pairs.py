@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Fetches the rows of Q and K and pairs every query with every key of its head."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Neuron parameters: joins each input current with the bias and margin of its neurons.
 
 Parameter rows lie in drain order: tile of output channels, group of R lanes. The pointer returns to the tile's

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The words that travel between blocks: spike rows and the payloads of the streams.
 
 A *spike word* is the `T` time steps of one neuron (bit t is step t). A *row* is `g = row_lanes` spike words, the

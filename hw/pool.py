@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Max-pool of spikes. Spikes are 0 or 1, so the maximum over a pool window is the OR of its taps."""
 
 from amaranth.hdl import Module, Mux, Signal

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Residual connection: adds new spikes to a tensor of a spike bank, in place and bit-sliced."""
 
 from amaranth.hdl import Module, Mux, Signal, unsigned

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Row reader: turns gather beats into rows by reading a spike bank."""
 
 from amaranth.hdl import Const, Module, Mux, Signal

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bit-serial query-key scores: AND and population count, all time steps in parallel."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, unsigned

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Register slices: registers in a stream that part the logic of its two sides."""
 
 from amaranth.hdl import Module, Mux, Signal

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """On-chip memories: the stores of weights, parameters and tables, and memories that blocks write themselves.
 
 Both promise that no cycle reads and writes one address, so no memory needs logic that mimics what happens then.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The barrel-shift TASA accumulator: the temporal window over synaptic sums (paper, eq. 1, 4 and 5)."""
 
 from typing import Any

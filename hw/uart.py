@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """An asynchronous serial line, 8N1: a start bit (0), eight data bits, least significant first, a stop bit (1)."""
 
 from amaranth.hdl import C, Cat, Module, Mux, Signal

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Row walker: gives each row of a layer's output its address in the spike bank."""
 
 from amaranth.hdl import Module, Mux, Signal

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Zero skipping: turns rows of spike words into one event for each non-zero word.
 
 Rows without a spike are dropped as they arrive, one a cycle, while earlier rows wait in a small memory; a priority

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """What the machine itself counts on real samples, against the golden model's counts of the same samples."""
 
 from collections.abc import Callable, Iterable

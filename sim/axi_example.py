@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The worked example of `docs/axi.md`: written from the model, read back by the bench, which replays it.
 
 `python -m ds2ta.sim.axi_example` puts it into the document anew.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """A host on AXI, for the benches of the AXI shell: cocotbext-axi's masters and streams, with seeded stalls on every
 channel, and the steps that each integrator's driver makes too: load, configure, wait, send a sample, take its
 result.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """One model, three independent ways to run it: fast golden, slow golden, RTL. And where two of them part."""
 
 from collections.abc import Iterator, Mapping

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: 2026 the ds2ta authors
+// SPDX-License-Identifier: BSD-2-Clause
+
 // A board whose UART is a pseudo-terminal: the Verilated board top, its pins, and a clock that stands still while
 // nothing moves.
 //

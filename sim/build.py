@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Run a cocotb bench on the emitted Verilog of a component.
 
 `run_bench` is what a pytest driver calls; `bench_parameters` is what the bench calls in the simulator process.

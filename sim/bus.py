@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """A driver of the register bus for cocotb benches."""
 
 from cocotb.triggers import RisingEdge

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """What a host does with a Core, for its benches: identify, load, classify, read."""
 
 import numpy as np

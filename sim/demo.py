@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The demonstration: real images through the pins of a simulated board, by the driver that serves real ones."""
 
 import numpy as np

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """What a machine must make of a sample: the trace of the slow golden model, and the counters of the cycle model."""
 
 from collections.abc import Iterable

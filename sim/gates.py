@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Mapped netlists as fast programs: what yosys made of a component, on the vendor's cells, bit for bit the RTL.
 
 The cells come from the Verilog models that yosys ships with its mapping. Some are replaced by the models in

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: 2026 the ds2ta authors
+// SPDX-License-Identifier: BSD-2-Clause
+
 // Runs an emitted accelerator as a plain program: commands come on stdin, answers go to stdout, the model stays
 // loaded between samples. `ports.h` is generated from the component's signature by sim/rtl.py, which also documents
 // the protocol. All numbers are 64-bit little endian.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """What a host link must answer and do, written from docs/host-link.md with the `cobs` package and zlib alone, and a
 core behind it whose registers, stores and sample are rules short enough for hardware and for Python."""
 

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Whole networks on the emitted Verilog: samples in; class, logits, counters and the trace of every layer out."""
 
 from collections.abc import Iterable

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """iCE40 netlists after packing: what nextpnr makes of a mapped netlist before it chooses places.
 
 Packing joins LUTs, flip-flops and carries into logic cells, lays out carry chains, replaces constants and promotes

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: 2026 the ds2ta authors
+// SPDX-License-Identifier: BSD-2-Clause
+
 // Behaviour of the vendor cells that emitted Verilog instantiates, for simulation.
 
 // iCE40 UP5K single-port RAM, 16384 x 16. It starts with a pattern instead of zeros and shows a pattern after a

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Emitted Verilog as a fast program: a component behind `harness.cpp`, driven from Python without cocotb.
 
 For whole networks, where a bench that wakes Python each cycle would take minutes. Everything is derived from the

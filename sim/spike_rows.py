@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Plain layout arithmetic of spike memories for benches: NumPy tensors to rows of spike words and back.
 
 Written from the layout's definition only (position-major, bit planes outermost, then channel groups of g lanes).

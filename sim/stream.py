@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Drivers for cocotb benches: stream ends with seeded stalls, a memory, reset, watchdog, payload packing.
 
 All work on the flattened ports of emitted Verilog: stream `i` is `i__valid`, `i__ready`, `i__payload`. After

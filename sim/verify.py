@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Held-out samples through the emitted Verilog, everything that it shows against golden and the cycle model.
 
 For each sample: the trace of every layer, the kept entries of every attention map, logits and class against the

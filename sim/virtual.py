@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The virtual board: the Verilated board top behind a pseudo-terminal, for the unchanged host driver.
 
 Everything between the pins is the design that goes onto a board: UART with its clock divider, link, registers,

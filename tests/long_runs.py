@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Tests that take minutes, marked `long`: `make test-long` runs them and records what it saw, `make test` checks
 that the record is that of the present sources.
 

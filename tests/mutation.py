@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Plant bugs and demand that tests find them: `make break`, or `python tests/mutation.py [--jobs N] [WORD ...]`.
 
 Every `mutants_*.py` below `tests/` holds a list MUTANTS of dicts: `file`, the text `old` that stands in it exactly

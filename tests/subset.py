@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The tests of `make check`: what a change of any room most likely breaks, in at most three minutes on two cores
 once the simulators are built. `make test` runs them all.
 

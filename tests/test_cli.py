@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The command line as its users meet it: answers, differences, files, and one line for every mistake."""
 
 import json

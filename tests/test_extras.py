@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The extras: every package that the project imports is in one; the smallest is named; what is named is enough."""
 
 import re

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Tables in README and docs/figures.md are those of the records, and the records are those of this hardware."""
 
 import copy

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """What a stranger looks for: the licence of every file, versions in the change log, who to cite."""
 
 import hashlib

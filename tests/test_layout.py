@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The house: one stem for each block in every folder, imports that point one way and in no circle, short functions,
 pinned tools."""
 

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The tool behind `make break`: a bug that is found counts, any other outcome is reported for what it is."""
 
 import pytest

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """docs/results.md shows what is on record, and the record belongs to the models at hand."""
 
 import json

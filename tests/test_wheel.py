@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The package alone: built as a wheel, installed into an empty environment elsewhere, and used from there."""
 
 import json

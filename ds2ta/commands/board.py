@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Commands around boards that are there, or simulated: `board`, `demo`, and the device of `run`."""
 
 from pathlib import Path

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The command `ds2ta`. Heavy packages are imported by the command that needs them: `verilog` runs without torch."""
 
 import json

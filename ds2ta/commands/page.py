@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """`docs/commands.md` from the commands themselves: `python -m ds2ta.commands.page` writes it anew."""
 
 from typing import Any

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Commands that look at a trained model on real data: `sparsity`, `plot`, and `results`, which keeps the record."""
 
 import sys

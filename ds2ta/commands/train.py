@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Commands around training: `train`, `quantize`, and `bench-training` beside SpikingJelly."""
 
 import sys

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The command `verify`: a data set through the emitted Verilog, compared with golden and the cycle model."""
 
 import sys

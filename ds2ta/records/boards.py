@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The record of the last builds of all boards, `docs/boards.json`, and the table made from it.
 
 `ds2ta build --board all --record` renews it. Each entry carries the digest of all that its bitstream was made from,

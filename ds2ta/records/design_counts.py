@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Engine cycles of designs that are not built yet, on real activity: `python -m ds2ta.records.design_counts MODEL`.
 
 For each layer of a model and the mean of a few of its own samples: the events that the engine takes one by one

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """What recorded figures depend on: the shipped machines with the programs that they run."""
 
 import hashlib

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The block diagram of the accelerator as SVG: boxes and arrows stand where this file puts them, but which there
 are is read from the netlist, and `block_diagram` refuses to draw anything else.
 

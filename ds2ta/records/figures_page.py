@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """`docs/figures.md` and the README's table of results, made from what is on record, so that they cannot go stale
 unseen.
 

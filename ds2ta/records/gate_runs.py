@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The record of whole networks on their netlists, `docs/gates.json`: `make gatesim` runs every case and keeps
 what it saw.
 

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The peer of the speed comparison: the baseline network out of SpikingJelly's own multi-step modules.
 
 The same function as `FloatNetwork` without NSAD and TASA (`tests/sim/test_jelly.py` compares them), as users of

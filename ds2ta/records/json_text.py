@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """JSON as records have it: indented, but one line for each list of numbers, so that differences can be read."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Every figure of the project, measured: `ds2ta bench`. Not a test: nothing fails when a machine is slow."""
 
 import json

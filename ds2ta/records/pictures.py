@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The pictures of the documents, each made from the design, a model or a record: `make pictures`.
 
     python -m ds2ta.records.pictures [FOLDER]

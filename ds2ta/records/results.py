@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The record behind `docs/results.md`: what runs on real data gave, in `docs/results.json`.
 
 Accuracies are not copied: they are read from the provenance of the files in `models/` whenever the page is made.

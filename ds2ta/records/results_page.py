@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The tables of `docs/results.md`, made from the record and the models, so that they cannot go stale unseen."""
 
 import math

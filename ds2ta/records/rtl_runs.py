@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The record of whole networks on the emitted Verilog, `docs/rtl-runs.json`: what `ds2ta verify --record` saw.
 
 An entry for each model carries the digests of the model and of all that its accelerator is made from. A test

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Hooks of mkdocs (`mkdocs.yml`): README and its like become pages, and links between documents lead to pages.
 
 A link to a file that is no page keeps its text and loses its target, for the pages stand by themselves; one to a

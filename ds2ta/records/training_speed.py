@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Speed of training and evaluation, side by side with SpikingJelly: `ds2ta bench-training`. Slow is no failure.
 
 Both sides have the same shapes, weights, images, precision and threads, and take turns step by step, so that a busy

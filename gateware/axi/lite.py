@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """AXI4-Lite to the register bus: the bridge, and the arbiter that lets a second initiator onto the same bus."""
 
 from amaranth.hdl import Module, Mux, Signal

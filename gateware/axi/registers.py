@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The registers that only the AXI shell has: loading of the stores, and events with their interrupt."""
 
 from amaranth.hdl import Array, Const, Module, Mux, Signal

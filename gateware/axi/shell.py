@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The accelerator as an AXI peripheral: registers on AXI4-Lite, samples and results on AXI4-Stream, an interrupt.
 
     s_axil_* -> bridge -.                  .-> core: registers, checker, accelerator

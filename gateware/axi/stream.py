@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """AXI4-Stream to the core: packets of sample bytes in, packets of result words out."""
 
 from amaranth.hdl import Module, Mux, Signal

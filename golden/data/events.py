@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Event data sets in their publishers' own layouts: N-MNIST and CIFAR10-DVS; `data_gesture.py` has DVS128 Gesture.
 
 A recording becomes T frames uint8 `[T, 2, height, width]`: its events, in the order of the file, are cut into T

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """DVS128 Gesture, as published (AEDAT 3.1, and a table of gestures for each recording) and as tonic has it."""
 
 from collections.abc import Callable

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Image data sets in their publishers' own layouts: CIFAR-10 and CIFAR-100, MNIST and Fashion-MNIST.
 
 CIFAR is read from the Python version (pickles: each is checked against its published MD5 *before* it is unpickled,

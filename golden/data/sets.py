@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Data sets: uint8 samples with a fixed split. Nothing is downloaded.
 
 `digits` is scikit-learn's bundled set of 1,797 handwritten digits of 8x8 pixels (raw values 0..16, so 5 input

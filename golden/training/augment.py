@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Random changes of training images, in plain torch on the device that holds them. What comes out is uint8 again:
 an augmented image is a possible input of the hardware.
 

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Random changes of event frames, after Li et al. 2022 (neuromorphic data augmentation); counts stay whole."""
 
 import math

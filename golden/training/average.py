@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """A moving average of the weights of a network in training: measured and exported in place of the last step's."""
 
 from collections.abc import Iterator, Mapping

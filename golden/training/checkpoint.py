@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Float checkpoints: the whole state of a training run in one safetensors file, and nothing that can execute code.
 
 Tensors are `network.<name>`, `optimizer.<parameter>.<moment>`, `average.<name>` where a moving average of the

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The complete DS2TA network in float, differentiable: what is trained, in float and quantization-aware.
 
 Structure and names are those of `ds2ta.network.Network` and of the integer model; a trace has the same names.

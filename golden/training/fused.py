@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The neurons of a layer as one node of the graph: temporal window, batch norm and LIF in five passes over memory.
 
 The same function as `SpikingSynapse` computes step by step (`tests/golden/test_fused.py` compares them), for

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """What a training run writes while it goes: a CSV of its losses, and TensorBoard where that package is installed.
 
 The CSV belongs to the checkpoint: after an interruption, lines of steps that the checkpoint does not hold are taken

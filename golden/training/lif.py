@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Leaky integrate-and-fire neurons for training (paper, eq. 2 and 3), with a sigmoid surrogate gradient.
 
     U[t] = leak(V[t-1]) + I[t];  s[t] = H(U[t] - theta);  V[t] = U[t] (1 - s[t]);  V[-1] = 0

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """A network and its training in one YAML file: what `ds2ta train NET.yaml` reads.
 
     like: cifar-ecp5          # a preset whose values hold where this file says nothing; may be absent

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """NSAD, the nonlinear spiking attention denoiser, for training (paper, eq. 6 and 7).
 
     AD[s] = round(1(s > u) (a s + b (s-c)**2 + d / (1 + exp(s-e)))),  clamped to 0..2**bits - 1,  AD[0] = 0

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """AdamW in three groups, its learning rate over a phase, and its state as named tensors."""
 
 import math

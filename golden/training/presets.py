@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Named networks with their recipes: what `ds2ta train NAME` makes."""
 
 from ds2ta.golden.data.events import CIFAR10_DVS, NMNIST, Window

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Products of activations and weights by the faster of the libraries that torch has on the CPU."""
 
 import torch

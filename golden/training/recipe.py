@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """How a network is trained: everything that the integer model does not need to know."""
 
 from dataclasses import dataclass

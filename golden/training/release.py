@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """From a recipe to a model file: what `ds2ta train` and `ds2ta quantize` do, without their command line."""
 
 import os

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Rounding that training can see through: the forward value is exact, the gradient is that of the identity."""
 
 import torch

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Checkpoints of Spikformer (names as in ZK-Zhou/spikformer) as the baseline network of this project.
 
 Their neuron scales its input, `v += (x - v) / tau` with threshold 1; ours does not, and fires at theta = tau_m: the

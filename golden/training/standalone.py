@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Training on a machine that has torch, numpy and safetensors, nothing else: `make pack` puts it into one file.
 
     python ds2ta-train.pyz PRESET --data DIR --state FILE [--device cuda] [--minutes 9]

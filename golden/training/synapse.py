@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """One synaptic layer for training: weights, temporal window, batch norm, neurons; in float or on the integer grid.
 
 Float:     s = LIF(BN(TASA(W x))) with threshold theta = tau_m * firing_threshold.

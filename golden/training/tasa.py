@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """TASA, temporally attenuated spatiotemporal attention, for training (paper, eq. 1 and 4).
 
     I[t] = sum_{m=0}^{window-1} 2**(-tau m) P[t-m],  P[t] = W s[t],  P[t<0] = 0

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """A teacher for images: a small convolutional network without spikes, trained in minutes, and its answers.
 
 The network is of the kind that learns CIFAR-10 with the fewest operations (Jordan, *94 % on CIFAR-10 in 3.29

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Training: seeded, deterministic for a given number of threads, resumable at every checkpoint.
 
 Three phases, each with its own AdamW and learning rate: float; quantization-aware (the forward pass is the integer

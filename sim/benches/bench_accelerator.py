@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bench of the whole accelerator: real images, every layer's tensor, logits, class and counters against the PyTorch
 integer golden model and the cycle model; stalls on both ends; reset in the middle of a sample."""
 

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bench of AttentionUnit: whole attention phases with scores, list entries, spikes and exact cycle counts."""
 
 import cocotb

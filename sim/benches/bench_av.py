@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bench of AvAccumulator: membranes steered onto the threshold, full range, empty steps, stalls, cycle counts."""
 
 import cocotb

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bench of AxiAccelerator: a shipped model through AXI alone. Register errors, loading, samples and results under
 stalls on all channels, TLAST in wrong places, resets at bad moments, corrupted stores, and the document's example.
 

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bench of StoreChecker: CRCs by zlib, requests answered late, a machine that is busy at random, restarts."""
 
 import random

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bench of CobsDecoder and CobsEncoder against the `cobs` package; what is no COBS against the rules of the
 page."""
 

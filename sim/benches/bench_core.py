@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bench of Core: a host on the bus identifies, loads, classifies, resets; memories that change are noticed."""
 
 import random

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bench of Denoiser: tables of every floor, holes, ends, stalls of its input and of the lists, cycle counts."""
 
 import cocotb

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bench of InputEncoder: images and event frames of every shape, against plain layout arithmetic."""
 
 import cocotb

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bench of SynapticEngine: tokens against the slow sums, extremes, and the exact cycle of every transfer."""
 
 import cocotb

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bench of Gather: every beat of a layer against the convolution equation, written here as plain nested loops.
 
 A layer reads `x[c](stride y + ky - 1, stride x + kx - 1)` for its taps; where a row of that tensor lies in a bank,

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bench of ClassifierHead: spikes and weights through the slow model; the drain beats are its products."""
 
 import cocotb

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bench of LifArray: inputs steered onto threshold and threshold - 1, extremes, stalls, cycle counts, reset."""
 
 import itertools

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bench of HostLink on models of bus, stores and sample: stalls on all sides, offers that stay, accesses that
 stay, the cycles of a request, a reset at any moment."""
 

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bench of EntryLists: empty, partial and full lists, both sets at work, stalls, cycle counts."""
 
 import cocotb

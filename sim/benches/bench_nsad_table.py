@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bench of NsadTable: every score of every table, in every order, one look-up a cycle; loading of a ram."""
 
 import cocotb

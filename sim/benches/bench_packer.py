@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bench of RowPacker: commits of every number of groups, time masks, rows from plain layout arithmetic."""
 
 import cocotb

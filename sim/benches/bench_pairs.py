@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bench of PairFetch: every pair in order with its marks, any shape within the limits, stalls, cycle counts."""
 
 import cocotb

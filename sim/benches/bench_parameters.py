@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bench of ParameterFetch: each beat against the row that its tile, position and group of neurons name."""
 
 import random

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bench of OrPool: random maps through 3x3 stride 2 windows against the slow model, windows of 1 to 9 rows."""
 
 import itertools

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bench of RegisterFile: every address read and written; events, logits, checker and bus at the same time."""
 
 import random

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bench of Residual: tensors of integers in a memory of bit planes, joined with spikes as the slow model does."""
 
 import cocotb

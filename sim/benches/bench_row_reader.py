@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bench of RowReader: every beat's row against the bank's content, stalls on both sides, padding, exact cycles."""
 
 import random

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bench of ScoreUnit: empty, full and single-channel pairs, random pairs of any length, stalls, cycle counts."""
 
 import cocotb

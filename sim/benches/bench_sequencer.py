@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bench of Sequencer: passes of random length, every counter and address, the ends of a program, reset."""
 
 import random

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bench of Store and DualPortMemory against a list of integers: contents, chunk loads, latency one, held data."""
 
 import random

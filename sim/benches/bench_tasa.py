@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bench of Tasa: every tau and window, extremes, stalls, cycle counts, reset in mid-window."""
 
 import cocotb

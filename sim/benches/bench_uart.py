@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bench of UartReceiver and UartTransmitter: a line driven and watched bit by bit, in time that no clock
 divides."""
 

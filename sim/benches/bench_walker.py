@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bench of RowWalker: every address against the formula, modulo the address space; start and done."""
 
 import cocotb

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bench of ZeroSkip: the events of whole layers and, with a free-running output, the cycle of each of them.
 
 Expected events are computed here from the rows as plain lists. Expected cycles come from a model of the documented

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: 2026 the ds2ta authors
+// SPDX-License-Identifier: BSD-2-Clause
+
 // ECP5 block RAM and multiplier, which yosys has as black boxes: behaviour of what its mapping uses. Anything
 // else is refused: parameters when the simulator is built, signals when they come.
 

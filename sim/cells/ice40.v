@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: 2026 the ds2ta authors
+// SPDX-License-Identifier: BSD-2-Clause
+
 // iCE40 block RAM, 256 x 16, which the vendor models of yosys have too, but their version returns the old word when
 // a cycle reads bits that it writes. The real one promises nothing then, so this one returns wrong bits: whichever
 // of the old and the new word a design relies on, about half of its bits are inverted. Bits that are not written

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Good and bad model files for the tests: written by the program in docs/model-file.md, not by ours."""
 
 import re

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """What is shipped has a file, a preset and a machine, and nothing lies beside it unnamed."""
 
 import numpy as np

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Width analysis: sound for every input (tiny layers exhausted, adversaries elsewhere), tight where it can be."""
 
 import dataclasses

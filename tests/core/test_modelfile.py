@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Model files: what is written comes back, bit for bit; a failed write changes nothing."""
 
 import dataclasses

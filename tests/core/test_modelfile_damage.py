@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Damaged and foreign files are refused with one line of the project's own errors, and never run."""
 
 import contextlib

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Files whose digests are right and whose content is not: every rule of docs/model-file.md, limit and limit + 1."""
 
 import contextlib

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Network descriptions: every limit of docs/model-file.md is accepted, one beyond it is refused by name."""
 
 import copy

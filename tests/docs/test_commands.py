@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """docs/commands.md has what `--help` says; commands that the documents show exist, with the options shown."""
 
 import re

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """What the documents show as program text runs; what they tell the reader to make exists."""
 
 import contextlib

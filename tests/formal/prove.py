@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Unbounded proofs by temporal induction with yosys' own SAT solver, nothing else to install.
 
 A harness is an `Elaboratable` with `Assert` and `Assume` around a block; its free inputs are ports, so a reset may

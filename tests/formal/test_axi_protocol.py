@@ -1,4 +1,7 @@
 # amaranth: UnusedElaboratable=no
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Proved for all time: what AXI demands of a subordinate and of a stream's source, whatever the other side does, in
 whatever order it does it, and however slow the register bus is. Resets may come at any moment."""
 

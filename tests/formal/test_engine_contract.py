@@ -1,4 +1,7 @@
 # amaranth: UnusedElaboratable=no
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Proved for all time: SynapticEngine is its equations, cycle by cycle, for any events, weights, stalls and resets.
 
 Assumed: shifts and `groups` are in range, `groups` stands still; a token begins with `first`; and no token has more

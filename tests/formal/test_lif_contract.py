@@ -1,4 +1,7 @@
 # amaranth: UnusedElaboratable=no
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Proved for all time and all inputs of the declared widths: LifArray is the integer neuron, and its membrane never
 leaves the interval that the fixed point of the leak gives. The model here computes in numbers too wide to overflow.
 """

@@ -1,4 +1,7 @@
 # amaranth: UnusedElaboratable=no
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Proved for all time: no output stream withdraws or changes an offer that is not accepted. Inputs are arbitrary,
 even those that break their own promises; so are the moments of resets."""
 

@@ -1,4 +1,7 @@
 # amaranth: UnusedElaboratable=no
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Proved for all time and all sums: Tasa is the window of the paper, for any beats, bubbles, stalls and resets.
 
 Assumed: tau and window are in range and stand still between resets. The model keeps the last sums themselves and

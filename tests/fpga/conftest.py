@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Fixtures of the host link: the shipped tiny network, the iCEBreaker's machine for it, a board in plain Python."""
 
 import pytest

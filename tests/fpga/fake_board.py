@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """A board in plain Python, written from docs/host-link.md and docs/registers.md alone, and a line that can be bad.
 
 It shares no code with the driver: COBS, frames and addresses are spelled out here. Its core is the slow golden

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bad lines: what lies between a host and a board loses, garbles, delays and doubles."""
 
 import random

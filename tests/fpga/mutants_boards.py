@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bugs of clocks, builds, reports and flashing (`make break`; `tests/mutation.py` says how)."""
 
 MUTANTS = [

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bugs that the tests of the host driver must find (`make break`; `tests/mutation.py` says how)."""
 
 MUTANTS = [

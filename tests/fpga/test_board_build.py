@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bitstreams: the flow on a small top, refusals before place and route, and the iCEBreaker's bits made again."""
 
 import dataclasses

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The table of boards against amaranth-boards and against what nextpnr finds in the devices."""
 
 import json

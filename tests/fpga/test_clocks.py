@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """PLL settings against the vendors' limits and the tools beside nextpnr; the reset until the clock holds."""
 
 import re

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """`ds2ta flash`: whatever is missing (board, library, package) or goes wrong is one line and exit code 2."""
 
 import os

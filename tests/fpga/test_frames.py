@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The codec of the host link against a second one written by hand, a worked example, and damage of all kinds."""
 
 import zlib

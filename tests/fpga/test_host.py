@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The host driver against a board in plain Python, over lines that lose, garble, delay and double."""
 
 import os

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """What can go wrong between the driver and a board: one clear line each, and nothing is left broken."""
 
 import numpy as np

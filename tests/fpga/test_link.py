@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The host link against its page: thousands of frames, good ones and every kind of bad one, on emitted Verilog."""
 
 import random

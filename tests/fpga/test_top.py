@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The board top through its two pins: the exchanges of docs/host-link.md, a noisy line, a network."""
 
 import itertools

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The unchanged driver on the Verilated board top: through its pins, its UART, its link, its memory check."""
 
 import json

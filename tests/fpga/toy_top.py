@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """A board top of a few hundred cells, to go through the whole flow in seconds."""
 
 from amaranth.hdl import Module, Signal

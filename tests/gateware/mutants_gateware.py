@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bugs planted into machine, compiler, layout, store images, sequencer and memory checker."""
 
 MUTANTS = [

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """A shadow of the spike banks: executes a layer program on tags instead of spikes.
 
 Each row of a bank holds the tag of what was last written there, `(tensor, position, plane, channel group)`. Every

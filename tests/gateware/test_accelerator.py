@@ -1,4 +1,7 @@
 # amaranth: UnusedElaboratable=no
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The shipped networks of digits on their accelerators, on at least 50 held-out images each: some of them under
 cocotb, with stalls and resets, all at the pace of the C++ harness; stores that are loaded. The larger networks are
 those of `tests/sim/test_verify.py`."""

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The attention cycle model on cases counted by hand, and against the hardware on drawn shapes, maps and tables."""
 
 import numpy as np

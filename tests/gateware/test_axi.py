@@ -1,4 +1,7 @@
 # amaranth: UnusedElaboratable=no
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Drives the bench of the AXI shell; its ports and emitted Verilog; the document's example."""
 
 import functools

@@ -1,4 +1,7 @@
 # amaranth: UnusedElaboratable=no
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """What the docstrings of the AXI blocks promise in cycles, each against a bus of given slowness."""
 
 import pytest

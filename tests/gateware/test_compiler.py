@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The compiler against the network's own equations: every row a pass reads, every weight, parameter and table entry
 where the hardware looks for it, and a machine that is as small as the model allows."""
 

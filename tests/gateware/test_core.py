@@ -1,4 +1,7 @@
 # amaranth: UnusedElaboratable=no
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Drives the cocotb bench of Core: random networks built in and loaded, digits-tiny as an iCE40 holds it."""
 
 import hashlib

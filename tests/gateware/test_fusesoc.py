@@ -1,4 +1,7 @@
 # amaranth: UnusedElaboratable=no
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """What an integrator does with an export: FuseSoC finds it, knows its files, and lints it, with teeth."""
 
 import functools

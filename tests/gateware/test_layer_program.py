@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """`docs/layer-program.md` against the code: the table of fields, their widths, the opcodes, the example."""
 
 import re

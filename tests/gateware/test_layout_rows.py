@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Tensors to rows and back, against the layout's definition written as plain loops."""
 
 import numpy as np

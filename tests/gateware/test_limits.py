@@ -1,4 +1,7 @@
 # amaranth: UnusedElaboratable=no
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Machines at the ends of what `Machine` allows are emitted as Verilog that tools accept."""
 
 from typing import get_args

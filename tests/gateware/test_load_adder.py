@@ -1,4 +1,7 @@
 # amaranth: UnusedElaboratable=no
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The ECP5 load adder: equal to its pattern (proved), found in the engine, one LUT4 saved for each bit."""
 
 import json

@@ -1,4 +1,7 @@
 # amaranth: UnusedElaboratable=no
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The machine's limits, generated from its own description: every numeric key at its limits and one beyond, and
 every rule over several keys from both sides."""
 

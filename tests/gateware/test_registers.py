@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The register map: whole, without overlaps, the same in Python, Markdown and C; the machine through its words."""
 
 import re

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Area figures come from a real synthesis, count every kind of cell, and are the same when asked again."""
 
 import dataclasses

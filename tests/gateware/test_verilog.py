@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Emitted Verilog is plain, the same everywhere, accepted by every tool, and means what its source means."""
 
 import os

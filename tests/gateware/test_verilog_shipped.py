@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The Verilog of the shipped machines, whole and block by block, under the same rules as every small design."""
 
 import functools

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Digests of the hardware of every shipped design, to show that a change of the source left it as it was.
 
     python tests/gateware/verilog_digests.py > before.txt

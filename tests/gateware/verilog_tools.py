@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """What emitted Verilog must satisfy, shared by the tests of small designs and of the shipped machines."""
 
 import re

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bugs planted into what counts, draws and publishes: figures that are wrong and look right."""
 
 MUTANTS = [

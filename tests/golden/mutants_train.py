@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bugs planted into training: runs that go on otherwise than they would have, and data that lie otherwise."""
 
 MUTANTS = [

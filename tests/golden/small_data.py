@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """A data set for tests of training: colour images of four classes that a small network tells apart."""
 
 import numpy as np

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Augmentation: every operation by an example that can be checked by eye; seeds; shares of processes."""
 
 import pytest

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The digits data set: its split never moves, and augmentation stays inside what the hardware can be given."""
 
 import hashlib

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """DVS128 Gesture, written here bit by bit from its formats' descriptions."""
 
 import struct

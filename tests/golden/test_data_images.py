@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """CIFAR and IDX files, written here byte by byte from their publishers' descriptions."""
 
 import gzip

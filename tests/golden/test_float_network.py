@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The float DS2TA network: structure, switches, and a gradient in every parameter."""
 
 import numpy as np

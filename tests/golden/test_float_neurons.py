@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """LIF, TASA and NSAD for training: forward values from the equations, gradients from independent derivations."""
 
 import math

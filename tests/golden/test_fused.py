@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Fused neurons against the step-by-step ones: equal spikes, statistics, gradients, in float and on the grid."""
 
 import shlex

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """golden/integer.py equals golden/slow.py in every tensor, and refuses what is no sample."""
 
 import numpy as np

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The models in models/: what their files claim is measured again, of digits on all 360 held-out images."""
 
 import numpy as np

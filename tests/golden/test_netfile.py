@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Network files: what they mean, and one line with file, line, key and limit for whatever is wrong with them."""
 
 import re

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Operations and events of every layer against a count in plain Python over the slow model's trace."""
 
 import numpy as np

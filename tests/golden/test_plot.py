@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The figures' arrays against the slow model, the files that are promised, and equal files for equal input."""
 
 import math

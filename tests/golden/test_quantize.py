@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Float to integer: the exported model fires the very spikes of the network that was trained."""
 
 import numpy as np

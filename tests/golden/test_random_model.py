@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Random models are valid, repeatable, within their limits, and alive down to the last bit of a threshold."""
 
 import numpy as np

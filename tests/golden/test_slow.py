@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The slow golden model's equations: against exact fractions, and against loops over plain integers."""
 
 from fractions import Fraction

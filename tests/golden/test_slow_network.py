@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The slow golden model's whole network: plain-Python neurons from the trace, metamorphoses, refusals."""
 
 import dataclasses

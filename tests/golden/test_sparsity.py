@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Sparsity of the attention map against the slow model, and the energy of the paper's own settings."""
 
 import numpy as np

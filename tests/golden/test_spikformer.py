@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Import of Spikformer checkpoints: the original network, written out here with its own neuron (or SpikingJelly's,
 where that is installed), and our baseline with the imported weights classify alike, to the last spike."""
 

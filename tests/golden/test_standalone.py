@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The training core with torch, numpy and safetensors alone: the same files as with everything installed.
 
 A child process sees none of the other packages, and runs the packed file of `make pack`.

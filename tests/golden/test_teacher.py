@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The teacher: it learns, its answers belong to the views that a student sees, a student can learn from them."""
 
 from dataclasses import replace

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Training: deterministic, resumable, and it learns. Real digits, very small networks."""
 
 import math

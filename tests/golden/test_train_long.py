@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Training of large networks: stopping in the middle of an epoch, several processes, journals."""
 
 import hashlib

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Planted bugs in the attention blocks and their cycle model, each with the test that must find it."""
 
 MUTANTS = [

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bugs planted into the front of the machine, from address to event, and into the parameter fetch."""
 
 MUTANTS = [

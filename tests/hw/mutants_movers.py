@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bugs planted into the blocks that move rows: packer, walker, residual, pool, encoder, head, memories."""
 
 MUTANTS = [

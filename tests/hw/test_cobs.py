@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Drives the cocotb bench of the byte stuffing."""
 
 from ds2ta.hw.cobs import CobsDecoder, CobsEncoder

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Drives the cocotb bench of the serial line, and checks its parameter limits."""
 
 import pytest

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Cocotb side of test_build.py, which defines the component: it adds a constant to each value of a stream."""
 
 import cocotb

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Components that make a synthesizer use each kind of block RAM and multiplier, and random traffic for them."""
 
 import random

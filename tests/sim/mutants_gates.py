@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bugs planted into the cell models and what runs netlists: a model that hides a hazard is the worst of them."""
 
 MUTANTS = [

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Bugs planted into the comparison of whole networks: each is a kind of difference that would go unseen."""
 
 MUTANTS = [

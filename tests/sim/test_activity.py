@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The machine's counters on samples against the golden counts, and counts that are wrong on purpose."""
 
 from dataclasses import replace

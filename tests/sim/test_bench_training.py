@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """`ds2ta bench-training`: the rows that it promises, and one line for what it cannot do. Nothing is timed here."""
 
 import json

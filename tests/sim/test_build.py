@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The bench runner finds what it should find: first of all its own failures."""
 
 from pathlib import Path

@@ -1,4 +1,7 @@
 # amaranth: UnusedElaboratable=no
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Netlists equal the RTL: cell models against the memories and products that they stand for, a whole network on the
 cells of an iCE40 UP5K, and the record of the networks that take too long for every day (`make gatesim`)."""
 

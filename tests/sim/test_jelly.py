@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The peer of the speed comparison computes what our baseline computes: logits, statistics and gradients."""
 
 import pytest

@@ -1,4 +1,7 @@
 # amaranth: UnusedElaboratable=no
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Random networks: fast golden, slow golden and RTL agree in every layer, and the cycle model in every pass.
 
 A few machines with loadable stores serve all networks: hypothesis draws a network for one of them, loads it at run

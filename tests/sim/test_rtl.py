@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The C++ harness: wide ports, streams under back-pressure, trace channels, waves, and errors instead of hangs."""
 
 import pytest

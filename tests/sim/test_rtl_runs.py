@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The record of whole networks on the emitted Verilog is that of the present hardware and models."""
 
 from dataclasses import replace

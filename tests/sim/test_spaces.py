@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Simulation where every path has a space: those of the environment, of the package's files, of what is built."""
 
 import json

@@ -1,4 +1,7 @@
 # amaranth: UnusedElaboratable=no
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """The larger shipped networks on the emitted Verilog, every layer and counter, and `ds2ta verify`, which must see
 every kind of difference."""
 

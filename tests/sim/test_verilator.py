@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 """Simulators are built whole or not at all, of one unit of compilation or of many, and a missing tool is named."""
 
 import shutil
