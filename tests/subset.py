@@ -17,6 +17,18 @@ __all__ = ["RULES", "chosen", "rule"]
 #: Beginning of a test's name -> (which, why)
 RULES = {
     "tests/": ("all", "takes seconds"),
+    "tests/test_wheel.py": ("none", "builds a wheel and an environment for it"),
+    "tests/docs/test_examples.py": ("none", "whole networks, trained and simulated"),
+    "tests/docs/test_site.py": ("none", "builds every page"),
+    "tests/formal/": ("first", "one proof of each promise"),
+    "tests/fpga/": ("first", "one machine, board or mistake of each kind"),
+    "tests/gateware/": ("first", "one network or machine of each kind: digits-tiny where there is a choice"),
+    "tests/golden/": ("first", "one network, data set or format of each kind"),
+    "tests/golden/test_standalone.py": ("none", "trains in processes of its own"),
+    "tests/golden/test_train_long.py": ("none", "trains, is cut and trains again"),
+    "tests/hw/": ("first", "the first shape of every block, and the first of its limits"),
+    "tests/sim/": ("first", "one machine, stall profile or kind of difference"),
+    "tests/sim/test_verify.py::test_shipped": ("none", "the largest networks"),
 }
 
 
