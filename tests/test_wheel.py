@@ -105,7 +105,7 @@ def test_help(ds2ta):
 
 def test_shell_completion(ds2ta):
     found = ds2ta(_DS2TA_COMPLETE="complete_bash", COMP_WORDS="ds2ta ver", COMP_CWORD="1")
-    assert found == (0, "verilog\nverify", "")
+    assert (found[0], found[1].split(), found[2]) == (0, ["verilog", "verify"], "")
 
 
 def test_verilog_is_that_of_the_checkout(ds2ta, tmp_path, monkeypatch):
