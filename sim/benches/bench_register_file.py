@@ -128,7 +128,7 @@ async def every_address(dut):
         _, failed = await bench.bus.access(address)
         assert failed == (found is None or REGISTERS[found].access is Access.WO), f"read of {address:#x}"
         assert bench.bus.cycles == 4
-        if name is None or REGISTERS[name].access is Access.RO:
+        if found is None or REGISTERS[found].access is Access.RO:
             _, failed = await bench.bus.access(address, generator.getrandbits(32))
             assert failed, f"write of {address:#x}"
             assert bench.bus.cycles == 4
