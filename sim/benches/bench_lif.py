@@ -123,7 +123,7 @@ async def steered_onto_the_threshold(dut, stall):
         await _compare(source, sink, I, bias, margin)
     every = np.concatenate(gaps)
     assert np.mean(every == 0) > 0.05, "too few on the threshold"
-    assert np.mean(gaps == -1) > 0.05, "too few one below the threshold"
+    assert np.mean(every == -1) > 0.05, "too few one below the threshold"
 
 
 @cocotb.test()
