@@ -44,7 +44,7 @@ def test_bench(name, tmp_path):
 def test_images(name):
     model = load_model(model_path(name))
     assert len(model.samples) >= IMAGES
-    seen = list(verify(model, fit(model, **MACHINES[name]), model.samples))
+    seen = list(verify(model, *fit(model, **MACHINES[name]), model.samples))
     assert [item.difference for item in seen] == [None] * len(model.samples)
 
 
