@@ -32,13 +32,13 @@ verilog: $(VENV)/base.stamp  ## write the Verilog of the accelerators of both di
 demo: $(VENV)/demo.stamp  ## classify 20 digits on a simulated board, through its UART, and compare with golden
 	@$(BIN)/ds2ta demo
 
-check: $(VENV)/test.stamp  ## run the quickest tests of every folder, for work in between (3 min)
+check: $(VENV)/test.stamp  ## run the quickest tests of every folder, for work in between
 	$(PYTEST) --check
 
-test: $(VENV)/test.stamp  ## run all tests; docs/long-runs.json answers for those that take longest (10 min)
+test: $(VENV)/test.stamp  ## run all tests; docs/long-runs.json answers for those that take longest
 	$(PYTEST) --durations 10
 
-test-long: $(VENV)/test.stamp  ## run those that take longest, such as a whole bitstream, and record them (9 min)
+test-long: $(VENV)/test.stamp  ## run those that take longest, such as a whole bitstream, and record them
 	$(PYTEST) -m long --record-long --durations 0
 
 sim: $(VENV)/test.stamp  ## run the simulations alone: every block, every shipped network, random networks
