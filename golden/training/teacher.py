@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the ds2ta authors
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""A teacher for images: a small convolutional network without spikes, trained in minutes, and its answers.
+"""A teacher for images: a small convolutional network without spikes, and its answers.
 
 The network is of the kind that learns CIFAR-10 with the fewest operations (Jordan, *94 % on CIFAR-10 in 3.29
 seconds*, 2024): frozen filters that decorrelate patches of 2x2 pixels, then three groups of two convolutions with

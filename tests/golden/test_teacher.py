@@ -48,7 +48,7 @@ def answered(data, tmp_path_factory):
 def test_it_learns_and_never_meets_the_test_samples(data, tmp_path):
     blind = replace(data, test_samples=data.test_samples[:0], test_labels=data.test_labels[:0])
     found = teach(blind, RECIPE, views=1, path=tmp_path / "a", precision=torch.float32)
-    assert (found.accuracy, found.held_out) == (pytest.approx(found.accuracy), 64)
+    assert found.held_out == 64
     assert found.accuracy > 80
     assert found.logits.shape == (1, 256, 4)  # of all training samples, the held-out ones too
 
