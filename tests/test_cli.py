@@ -109,7 +109,7 @@ def test_verilog_folder(ds2ta, tmp_path, tiny):
     names = (folder / "files.f").read_text().split()
     assert names[0] == "accelerator.v"
     assert set(names) == {path.name for path in folder.glob("*.v")} == set(sidecar["files"]) - {CORE_FILE}
-    for block in ("synaptic_engine", "tasa", "lif_array", "score_unit", "denoiser_rom", "av_accumulator"):
+    for block in ("synaptic_engine", "tasa", "lif_array", "score_unit", "nsad_table", "av_accumulator"):
         assert f"module accelerator_{block}" in (folder / f"accelerator_{block}.v").read_text()
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert ds2ta("verilog", "--model", TINY, "--out", out)[0] == 0

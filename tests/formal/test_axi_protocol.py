@@ -307,15 +307,12 @@ def test_packets(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("m.d.comb += self.i.ready.eq(~full)", "m.d.comb += self.i.ready.eq(1)"),
+        ("self.i.ready.eq(~now.full)", "self.i.ready.eq(1)"),
         ("with m.If(self.o.ready):", "with m.If(1):"),
         ("self.result.ready.eq(~self.o.valid)", "self.result.ready.eq(1)"),
         ('m.State("CLOSE"), m.If(~self.o.valid)', 'm.State("CLOSE"), m.If(1)'),
-        (
-            "ended.eq(beat.last),\n                        full.eq(0)",
-            "ended.eq(0),\n                        full.eq(0)",
-        ),
-        ("m.d.sync += [full.eq(0), ended.eq(beat.last)]", "m.d.sync += [full.eq(0), ended.eq(1)]"),
+        ("now.ended.eq(now.beat.last),\n", "now.ended.eq(0),\n"),
+        ("[now.full.eq(0), now.ended.eq(now.beat.last)]", "[now.full.eq(0), now.ended.eq(1)]"),
     ],
 )
 def test_a_planted_bug_in_the_packets_is_refuted(old, new, tmp_path):

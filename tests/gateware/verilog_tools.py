@@ -59,7 +59,7 @@ def yosys_accepts(text: str, folder: Path) -> None:
     """No latch, no combinational loop, nothing undriven, no two drivers, one clock edge."""
     (folder / "design.v").write_text(text)
     top = re.search(r"^module (\w+)", text, re.M)[1]
-    script = ["read_verilog design.v", *(f"read_verilog -lib {file}" for file in primitives(text))]
+    script = ["read_verilog design.v", *(f'read_verilog -lib "{file}"' for file in primitives(text))]
     script += [f"hierarchy -check -top {top}", "proc", "check -assert", "select -assert-none t:$*latch* t:$adff*"]
     run = "import sys; from pyosys import libyosys; [libyosys.run_pass(line) for line in sys.argv[1:]]"
     done = subprocess.run([sys.executable, "-c", run, *script], cwd=folder, capture_output=True, text=True)

