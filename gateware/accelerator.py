@@ -5,17 +5,16 @@
 
     sample -> encoder -.                                      .-> head -> result
                        v                                     |
-      banks A, B -> reader -> zero skip -> engine -> drain --+-> TASA -> LIF -> packer -.
-        ^   ^          `----> pool ----------------------------------------------------+-> walker -.
-        |   `-- attention (scores, denoiser, A x V) ------------------------------------------------+-> residual
-        `------------------------------------------------------------------------------------------------'
+      banks A, B -> reader -> zero skip -> engine -> drain --+-> TASA -> LIF -> packer -+-> walker -> residual -.
+        ^   ^          `----> pool ----------------------------------------------------'       `-> pooled rows -+
+        |   `-- attention (scores, denoiser, A x V) ------------------------------------------------------------+
+        `-------------------------------------------------------------------------------------------------------'
 
 Bank A holds the activations of the layer at hand, bank B the residual stream and V. The compiler keeps to three
 rules that make every port conflict-free: residual passes read bank A and add to bank B; attention reads Q and K in
 bank A and V in bank B; no pass reads a row that it writes.
 """
 
-from dataclasses import dataclass
 from types import SimpleNamespace
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
@@ -31,7 +30,7 @@ from ds2ta.gateware.sequencer import COUNTERS, Sequencer
 from ds2ta.gateware.stores import CHUNK, load_layout, scan_signature, store_shapes
 from ds2ta.hw.head import logit_layout
 from ds2ta.hw.parameters import parameter_layout
-from ds2ta.hw.payloads import row_layout
+from ds2ta.hw.payloads import RowWrite, row_layout
 from ds2ta.hw.slices import skid_buffer
 
 __all__ = ["Accelerator"]
@@ -59,13 +58,16 @@ class _Pass:
         ]
 
 
-@dataclass(frozen=True)
-class _Written:
-    """A row on its way into the banks: `banks` has a bit for each."""
+class _Rows:
+    """Rows on their way into the banks, from whatever the pass makes them with; not yet joined with what is there in
+    `fresh`, in the cycle before the write in `next`, in that of the write in `now`, where `banks` has a bit for
+    each."""
 
-    row: Signal
-    address: Signal
-    banks: Signal
+    def __init__(self, machine: Machine, address_width: int):
+        shape = {"row_lanes": machine.row_lanes, "time_steps": machine.time_steps, "slots": machine.slots}
+        write = RowWrite(**shape, address_width=address_width)
+        self.fresh, self.next, self.now = (write.create(path=(name,)) for name in ("fresh", "next", "now"))
+        self.banks = Signal(2)
 
 
 class Accelerator(wiring.Component):
@@ -87,12 +89,12 @@ class Accelerator(wiring.Component):
     scan: reads the stores back, for a check of the memories; see `scan_signature`.
     trace_X, trace_X_* (only with `trace`): what the passes produce, shown in every cycle with trace_X_valid, for
       benches and `ds2ta diff`; each with trace_X_pass:
-      row: a row and its address, before its residual joins;
-      write: a row as written, and its address; valid bit 0 is bank A, bit 1 is bank B;
+      row: a row, its address, and the slots that are written, before its residual joins;
+      write: the same as written; valid bit 0 is bank A, bit 1 is bank B;
       score: T scores of the next (head, query, key);
       entry: a denoised score that is kept, with its step and key, in the order of the scores;
       collision: a bank is read and written at the same row in one cycle, which never happens;
-      overrun: a row comes to a residual unit that is not ready, which never happens.
+      overrun: words come to a residual unit that is not ready, which never happens.
     """
 
     def __init__(self, machine: Machine, program: Program | None = None, *, trace: bool = False):
@@ -112,9 +114,11 @@ class Accelerator(wiring.Component):
             members |= {
                 "trace_row": Out(row),
                 "trace_row_address": Out(address_width),
+                "trace_row_slots": Out(machine.slots),
                 "trace_row_valid": Out(1),
                 "trace_write": Out(row),
                 "trace_write_address": Out(address_width),
+                "trace_write_slots": Out(machine.slots),
                 "trace_write_valid": Out(2),
                 "trace_score": Out(data.ArrayLayout(bits_for(machine.max_head_dim), machine.time_steps)),
                 "trace_score_valid": Out(1),
@@ -143,11 +147,13 @@ class Accelerator(wiring.Component):
         self._connect_streams(m, part, work.runs)
         self._read_stores(m, part, work)
         self._read_banks(m, part, work)
-        written = self._write_banks(m, part, work)
+        rows = _Rows(self.machine, self._address_width)
+        self._collect_rows(m, part, work.runs, rows)
+        self._write_banks(m, part, work, rows)
         if "load" in self.signature.members:
             self._load_stores(m, part, loads)
         if self._trace:
-            self._show_traces(m, part, written)
+            self._show_traces(m, part, work.runs, rows)
         return m
 
     def _sequence(self, m: Module, part: SimpleNamespace, work: _Pass, loads: Signal) -> None:
@@ -170,7 +176,7 @@ class Accelerator(wiring.Component):
         with m.If(runs[Opcode.INPUT]):
             m.d.comb += sequencer.done.eq(part.encoder.done)
         with m.Elif(runs[Opcode.ATTENTION]):
-            m.d.comb += sequencer.done.eq(part.attention.done & ~part.residual.busy)
+            m.d.comb += sequencer.done.eq(part.attention.done)
         with m.Elif(runs[Opcode.HEAD]):
             m.d.comb += sequencer.done.eq(~part.head.busy)
         with m.Else():
@@ -190,25 +196,32 @@ class Accelerator(wiring.Component):
         m.d.comb += [getattr(part.gather, name).eq(now[name]) for name in _GATHER_FIELDS]
         m.d.comb += [
             part.gather.tile_rows.eq(runs[Opcode.POOL]),
+            part.reader.pixels.eq(now.pixels),
             part.zero_skip.lane_bits.eq(now.lane_bits),
             part.engine.groups.eq(now.drain_groups),
+            part.engine.lines.eq(now.lines),
+            part.engine.pixels.eq(now.pixels),
+            part.engine.rest.eq(now.rest),
             part.tasa.tau.eq(now.tau),
             part.tasa.window.eq(now.window),
             part.parameters.base.eq(now.parameters),
-            part.parameters.positions_last.eq(now.positions_last),
+            part.parameters.visits_last.eq(now.positions_last),
             part.packer.time_mask.eq(Cat(now.steps > step for step in range(self.machine.time_steps))),
             walker.base.eq(now.target),
             walker.position_pitch.eq(now.target_pitch),
+            walker.line_pitch.eq(now.target_line),
+            *(getattr(walker, name).eq(now[name]) for name in _WALKER_FIELDS),
             walker.tile_pitch.eq(now.tile_pitch),
             residual.mode.eq(now.residual),
             residual.planes_in.eq(now.planes_in),
             residual.planes_out.eq(now.planes_out),
             residual.plane_pitch.eq(now.plane_pitch),
             encoder.frames.eq(now.frames),
-            encoder.channels.eq(now.channels),
             encoder.bits.eq(now.bits),
             encoder.base.eq(now.target),
-            encoder.model_steps.eq(now.steps),
+            encoder.width_last.eq(now.width_last),
+            encoder.height_last.eq(now.height_last),
+            encoder.rows_last.eq(now.rows_last),
             attention.q_base.eq(now.source),
             attention.k_base.eq(now.keys),
             attention.v_base.eq(now.values),
@@ -219,9 +232,8 @@ class Accelerator(wiring.Component):
         ]
         # counts are used after the cycle of `start` only, and so the additions may take it
         m.d.sync += [
-            walker.positions.eq(now.positions_last + 1),
-            walker.tiles.eq(now.tiles_last + 1),
-            encoder.positions.eq(now.positions_last + 1),
+            encoder.channels_last.eq(now.channels - 1),
+            encoder.steps_last.eq(Mux(now.frames, now.steps - 1, self.machine.time_steps - 1)),
             part.head.positions.eq(now.positions_last + 1),
             part.head.classes.eq(now.classes_last + 1),
             attention.tokens.eq(now.positions_last + 1),
@@ -233,10 +245,9 @@ class Accelerator(wiring.Component):
     def _connect_streams(self, m: Module, part: SimpleNamespace, runs: dict[Opcode, Signal]) -> None:
         """The way of the data from block to block.
 
-        A row never waits at the residual unit: what is not added is written in one cycle, and rows to be added
-        are whole, so they come `row_lanes / drain_lanes * time_steps` cycles apart, which `Machine` demands to be
-        enough. So nothing behind the engine ever waits, and no ready runs back through it; `trace_overrun` would
-        tell."""
+        Words never wait at the residual unit: what is not added is written in one cycle, and an addition takes no
+        more cycles than the drain takes to the next group (`rest` sees to it). So nothing behind the engine ever
+        waits, and no ready runs back through it; `trace_overrun` would tell."""
         wiring.connect(m, wiring.flipped(self.sample), part.encoder.i)
         # a long pipeline parts the counters of the gather from all that may hold them up
         scanned = skid_buffer(m, part.gather.o) if self.machine.pipeline == "long" else part.gather.o
@@ -249,8 +260,16 @@ class Accelerator(wiring.Component):
         _fork(m, runs[Opcode.HEAD], part.engine.o, part.head.i, part.tasa.i)
         # only the head ever says no, and only in its own pass
         m.d.comb += part.engine.o.ready.eq(part.head.i.ready)
-        _merge(m, runs[Opcode.POOL], part.pool.o, part.packer.o, part.walker.i)
-        _merge(m, runs[Opcode.ATTENTION], part.attention.o, part.walker.o, part.residual.i)
+        # pooled rows go past the walker, which counts them as what it places
+        pools, packer, walker = runs[Opcode.POOL], part.packer, part.walker
+        m.d.comb += [
+            walker.i.valid.eq(Mux(pools, part.pool.o.valid, packer.o.valid)),
+            walker.i.payload.words.eq(packer.o.payload.words),
+            walker.i.payload.last.eq(pools | packer.o.payload.last),
+            part.residual.i.valid.eq(walker.o.valid & ~pools),
+            part.residual.i.payload.eq(walker.o.payload),
+            *(stream.ready.eq(1) for stream in (packer.o, part.pool.o, walker.o, part.attention.o)),
+        ]
         wiring.connect(m, part.head.o, wiring.flipped(self.result))
 
     def _read_stores(self, m: Module, part: SimpleNamespace, work: _Pass) -> None:
@@ -307,9 +326,11 @@ class Accelerator(wiring.Component):
     def _read_banks(self, m: Module, part: SimpleNamespace, work: _Pass) -> None:
         """Read ports of the banks. A: the reader, or Q and K; B: the reader, or V, or what the residual adds to."""
         reader, attention, residual = part.reader, part.attention, part.residual
-        bank_a, bank_b = part.bank_a, part.bank_b
+        bank_a, bank_b, slots = part.bank_a, part.bank_b, self.machine.slots
         m.d.comb += [
-            bank_a.read_enable.eq(Mux(work.gathers, reader.read_enable & ~work.from_b, attention.qk_enable)),
+            bank_a.read_enable.eq(
+                Mux(work.gathers, reader.read_enable & ~work.from_b, attention.qk_enable).replicate(slots)
+            ),
             bank_a.read_address.eq(Mux(work.gathers, reader.read_address, attention.qk_address)),
             reader.read_data.eq(Mux(work.from_b, bank_b.read_data, bank_a.read_data)),
             attention.qk_data.eq(bank_a.read_data),
@@ -318,40 +339,62 @@ class Accelerator(wiring.Component):
         ]
         with m.If(work.from_b):
             m.d.comb += [
-                bank_b.read_enable.eq(reader.read_enable),
+                bank_b.read_enable.eq(reader.read_enable.replicate(slots)),
                 bank_b.read_address.eq(reader.read_address),
             ]
         with m.Elif(work.runs[Opcode.ATTENTION]):
-            m.d.comb += [bank_b.read_enable.eq(attention.v_enable), bank_b.read_address.eq(attention.v_address)]
+            m.d.comb += [
+                bank_b.read_enable.eq(attention.v_enable.replicate(slots)),
+                bank_b.read_address.eq(attention.v_address),
+            ]
         with m.Else():
             m.d.comb += [
                 bank_b.read_enable.eq(residual.read_enable),
                 bank_b.read_address.eq(residual.read_address),
             ]
 
-    def _write_banks(self, m: Module, part: SimpleNamespace, work: _Pass) -> _Written:
+    def _collect_rows(self, m: Module, part: SimpleNamespace, runs: dict[Opcode, Signal], rows: _Rows) -> None:
+        """Rows that the pass makes: pooled and attended ones as they come, words through the residual unit."""
+        encoder, residual = part.encoder, part.residual
+        pooled, attended, placed = part.pool.o, part.attention.o, part.walker.o
+        with m.If(runs[Opcode.ATTENTION]):
+            m.d.comb += [
+                rows.fresh.row.eq(attended.payload.row),
+                rows.fresh.address.eq(attended.payload.address),
+                rows.fresh.enable.eq(attended.valid),
+            ]
+        with m.Elif(runs[Opcode.POOL]):
+            m.d.comb += [
+                rows.fresh.row.eq(pooled.payload.row),
+                rows.fresh.address.eq(placed.payload.address),
+                rows.fresh.enable.eq(placed.valid),
+            ]
+        with m.If(runs[Opcode.INPUT]):
+            m.d.comb += [
+                rows.next.row.eq(encoder.write.data),
+                rows.next.address.eq(encoder.write.address),
+                rows.next.enable.eq(encoder.write.enable),
+            ]
+        with m.Elif(runs[Opcode.SYNAPSE]):
+            m.d.comb += [getattr(rows.next, name).eq(getattr(residual.write, name)) for name in _WRITE_FIELDS]
+        with m.Else():
+            m.d.comb += [getattr(rows.next, name).eq(getattr(rows.fresh, name)) for name in _WRITE_FIELDS]
+        with m.If(~runs[Opcode.SYNAPSE]):
+            m.d.comb += rows.next.slots.eq(~Const(0, self.machine.slots))
+
+    def _write_banks(self, m: Module, part: SimpleNamespace, work: _Pass, rows: _Rows) -> None:
         """Write ports of the banks, one cycle late: no pass reads what it writes, and the next begins later than
         that."""
-        encoder, residual, now = part.encoder, part.residual, work.instruction
-        writer = Signal(self.machine.row_lanes * self.machine.time_steps, reset_less=True)
-        write_address, write_enable = Signal(self._address_width, reset_less=True), Signal()
-        write_banks = Signal(2)
-        with m.If(work.runs[Opcode.INPUT]):
-            m.d.comb += write_enable.eq(encoder.write.enable)
-            m.d.sync += [writer.eq(encoder.write.data), write_address.eq(encoder.write.address)]
-        with m.Else():
-            m.d.comb += write_enable.eq(residual.write.enable)
-            m.d.sync += [writer.eq(residual.write.data), write_address.eq(residual.write.address)]
+        now = work.instruction
+        m.d.sync += [getattr(rows.now, name).eq(getattr(rows.next, name)) for name in ("row", "address", "slots")]
         for number, bank in enumerate((part.bank_a, part.bank_b)):
             m.d.comb += [
-                bank.write.enable.eq(write_banks[number]),
-                bank.write.address.eq(write_address),
-                bank.write.data.eq(writer),
+                bank.write.enable.eq(rows.banks[number]),
+                *(getattr(bank.write, name).eq(getattr(rows.now, name)) for name in ("row", "address", "slots")),
             ]
-            m.d.sync += write_banks[number].eq(
-                write_enable & part.sequencer.busy & ((now.target_bank == number) | now.mirror)
+            m.d.sync += rows.banks[number].eq(
+                rows.next.enable & part.sequencer.busy & ((now.target_bank == number) | now.mirror)
             )
-        return _Written(writer, write_address, write_banks)
 
     def _load_stores(self, m: Module, part: SimpleNamespace, loads: Signal) -> None:
         """Words that are loaded, to their stores."""
@@ -380,16 +423,21 @@ class Accelerator(wiring.Component):
                 target.load.data.eq(entry.data),
             ]
 
-    def _show_traces(self, m: Module, part: SimpleNamespace, written: _Written) -> None:
+    def _show_traces(self, m: Module, part: SimpleNamespace, runs: dict[Opcode, Signal], rows: _Rows) -> None:
         """What the passes produce, for benches."""
-        attention, rows = part.attention, part.residual.i
+        attention, placed = part.attention, part.walker.o
+        size = len(placed.payload.words.as_value())
+        fresh, joins = rows.fresh, runs[Opcode.SYNAPSE]
+        words = Cat(Mux(chosen, placed.payload.words.as_value(), Const(0, size)) for chosen in placed.payload.slot)
         m.d.comb += [
-            self.trace_row.eq(rows.payload.row),
-            self.trace_row_address.eq(rows.payload.address),
-            self.trace_row_valid.eq(rows.valid & rows.ready),
-            self.trace_write.eq(written.row),
-            self.trace_write_valid.eq(written.banks),
-            self.trace_write_address.eq(written.address),
+            self.trace_row.eq(Mux(joins, words, fresh.row)),
+            self.trace_row_address.eq(Mux(joins, placed.payload.address, fresh.address)),
+            self.trace_row_slots.eq(Mux(joins, placed.payload.slots, ~Const(0, self.machine.slots))),
+            self.trace_row_valid.eq(Mux(joins, placed.valid, fresh.enable)),
+            self.trace_write.eq(rows.now.row),
+            self.trace_write_valid.eq(rows.banks),
+            self.trace_write_address.eq(rows.now.address),
+            self.trace_write_slots.eq(rows.now.slots),
             self.trace_score.eq(attention.trace_score.score),
             self.trace_score_valid.eq(attention.trace_score.valid),
             self.trace_entry.eq(attention.trace_entry.value),
@@ -397,7 +445,7 @@ class Accelerator(wiring.Component):
             self.trace_entry_key.eq(attention.trace_entry.j),
             self.trace_entry_valid.eq(attention.trace_entry.valid),
             self.trace_collision_valid.eq(part.bank_a.collision | part.bank_b.collision),
-            self.trace_overrun_valid.eq(rows.valid & ~rows.ready),
+            self.trace_overrun_valid.eq(part.residual.i.valid & ~part.residual.i.ready),
             *(getattr(self, f"trace_{kind}_pass").eq(part.sequencer.index) for kind in _TRACES),
         ]
 
@@ -410,6 +458,8 @@ class Accelerator(wiring.Component):
         return shown
 
 
+_WRITE_FIELDS = ("row", "address", "slots", "enable")
+_WALKER_FIELDS = ("width_last", "height_last", "tiles_last", "lines", "live_lines", "live_pixels_last", "pixels")
 _TRACES = ("row", "write", "score", "entry", "collision", "overrun")
 _GATHER_FIELDS = (
     "source",
@@ -417,8 +467,10 @@ _GATHER_FIELDS = (
     "source_line",
     "kernel3",
     "stride2",
+    "pixels",
     "pad_right",
-    "pad_bottom",
+    "lines",
+    "live_lines",
     "width_last",
     "height_last",
     "tiles_last",
@@ -448,17 +500,4 @@ def _fork(m, choose, source, chosen, other):
         source.ready.eq(Mux(choose, chosen.ready, other.ready)),
         *_copy(chosen.payload, source.payload),
         *_copy(other.payload, source.payload),
-    ]
-
-
-def _merge(m, choose, chosen, other, target):
-    """One of two streams to one block that never lets them wait."""
-    m.d.comb += [
-        target.valid.eq(Mux(choose, chosen.valid, other.valid)),
-        chosen.ready.eq(1),
-        other.ready.eq(1),
-        *(
-            target.payload[name].eq(Mux(choose, chosen.payload[name], other.payload[name]))
-            for name in target.payload.shape().members
-        ),
     ]

@@ -11,12 +11,13 @@ from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.program import PROGRAM_WORD, instruction_words
 from ds2ta.gateware.sequencer import COUNTERS, Sequencer
 from ds2ta.hw.attention import AttentionUnit
+from ds2ta.hw.bank import SpikeBank
 from ds2ta.hw.encoder import InputEncoder
 from ds2ta.hw.engine import SynapticEngine
 from ds2ta.hw.gather import Gather
 from ds2ta.hw.head import ClassifierHead
 from ds2ta.hw.lif import LifArray
-from ds2ta.hw.packer import RowPacker
+from ds2ta.hw.packer import WordPacker
 from ds2ta.hw.parameters import ParameterFetch, parameter_layout
 from ds2ta.hw.pool import OrPool
 from ds2ta.hw.residual import Residual
@@ -65,6 +66,7 @@ class _Parts:
             max_channels=machine.max_channels,
             max_bits=machine.max_bits,
             address_width=self._address_width,
+            count_width=self._count_width,
             event_frames=machine.samples == "any",
         )
         return {"encoder": encoder}
@@ -78,7 +80,12 @@ class _Parts:
             "shift_width": self._shift_width,
         }
         return {
-            "gather": Gather(**front, count_width=self._count_width, row_lanes=machine.row_lanes),
+            "gather": Gather(
+                **front,
+                count_width=self._count_width,
+                row_lanes=machine.row_lanes,
+                max_lines=machine.max_lines,
+            ),
             "reader": RowReader(**self.row_shape, **front, registered=self._registered),
             "zero_skip": ZeroSkip(
                 **self.row_shape,
@@ -95,6 +102,8 @@ class _Parts:
                 max_shift=machine.max_shift,
                 acc_width=machine.acc_width,
                 address_width=self._weight_width,
+                max_lines=machine.max_lines,
+                max_rest=machine.max_rest,
                 registered=self._registered,
             ),
         }
@@ -127,7 +136,7 @@ class _Parts:
                 membrane_width=machine.membrane_width,
                 leak_shift=machine.leak_shift,
             ),
-            "packer": RowPacker(lanes=lanes, **self.row_shape),
+            "packer": WordPacker(lanes=lanes, time_steps=machine.time_steps),
         }
 
     def attention(self) -> dict[str, wiring.Component]:
@@ -151,11 +160,12 @@ class _Parts:
         return {"attention": attention}
 
     def writers(self) -> dict[str, wiring.Component]:
-        """Rows to their place in a bank."""
-        shape, address_width = self.row_shape, self._address_width
+        """Spike words to their place in a bank."""
+        machine = self._machine
+        shape = {"lanes": machine.drain_lanes, **self.row_shape, "address_width": self._address_width}
         return {
-            "walker": RowWalker(**shape, address_width=address_width, tile_width=self._count_width),
-            "residual": Residual(**shape, address_width=address_width, max_planes=self._machine.max_planes),
+            "walker": RowWalker(**shape, count_width=self._count_width, max_lines=machine.max_lines),
+            "residual": Residual(**shape, max_planes=machine.max_planes),
         }
 
     def head(self) -> dict[str, wiring.Component]:
@@ -184,10 +194,15 @@ class _Parts:
         weight_width = machine.lanes * machine.weight_bits
         program_words = machine.instructions * instruction_words(machine)
         parameter_row = parameter_layout(lanes=machine.drain_lanes, param_width=machine.param_width)
-        bank_width = machine.row_lanes * machine.time_steps
+        bank = {
+            **self.row_shape,
+            "slots": machine.slots,
+            "address_width": self._address_width,
+            "rows": machine.bank_rows,
+        }
         return {
-            "bank_a": DualPortMemory(width=bank_width, depth=machine.bank_rows),
-            "bank_b": DualPortMemory(width=bank_width, depth=machine.bank_rows),
+            "bank_a": SpikeBank(**bank),
+            "bank_b": SpikeBank(**bank),
             "weight_store": store(weight_width, machine.weight_rows, machine.weights, "weight_image"),
             "program_store": store(PROGRAM_WORD, program_words, machine.tables, "program_image"),
             "parameter_store": store(parameter_row.size, machine.parameter_rows, machine.tables, "parameter_image"),

@@ -18,11 +18,12 @@ from ds2ta.gateware.needs import needs, refuse
 from ds2ta.gateware.program import Instruction, Opcode, program_words
 from ds2ta.hw.residual import ResidualMode
 from ds2ta.model import IntegerModel
+from ds2ta.network import LayerSpec
 
 __all__ = ["Program", "compile_model", "fit"]
 
 _COUNTS = ("width_last", "height_last", "tiles_last", "rows_last", "positions_last")
-_WRAPPING = ("source", "source_line", "tile_pitch")  # addresses and distances that stand modulo the address space
+_WRAPPING = ("source", "source_line", "target_line", "tile_pitch")  # addresses and distances that stand modulo the address space
 _FOREVER = 10**9  # a pass behind all others
 ADDRESS_A, ADDRESS_B = 0, 1  # bank A: activations of the layer at hand; bank B: residual stream and V
 
@@ -59,8 +60,8 @@ class _Compiler:
 
     def input_region(self) -> Region:
         spec, lanes = self.network.input, self.machine.row_lanes
-        interleave = 1 << ceil_log2(spec.channels)
-        rows = max(1, -(-spec.bits * interleave // lanes))
+        interleave = 1 << ceil_log2(self.machine.max_channels)
+        rows = -(-spec.bits * interleave // lanes)
         return Region(
             name="input",
             banks=(ADDRESS_A,),
@@ -71,7 +72,16 @@ class _Compiler:
             groups=rows,
             pitch=rows,
             interleave=interleave,
+            pixels=self.machine.time_steps if spec.kind == "image" else 0,
+            width=spec.width,
         )
+
+    def lines(self, spec: LayerSpec) -> int:
+        """Output lines that a layer computes at once: those that its outputs leave lanes for."""
+        if spec.kernel != 3:
+            return 1
+        each = -(-spec.outputs // self.machine.drain_lanes) * self.machine.drain_lanes
+        return max(1, min(self.machine.lanes // each, self.machine.max_lines, spec.height))
 
     # passes
 
@@ -103,9 +113,11 @@ class _Compiler:
         spec = layer.spec
         kernel3 = spec.kernel == 3
         width, height = (spec.width, spec.height) if kernel3 else (spec.width * spec.height, 1)
+        lines, pixels = self.lines(spec), source.pixels or 1
+        columns, visits = -(-width // pixels), -(-height // lines)  # commits in a line, lines of commits
         tiles = -(-spec.outputs // machine.lanes)
         drain_groups = -(-min(spec.outputs, machine.lanes) // machine.drain_lanes)
-        line = width * source.pitch
+        line = columns * source.pitch
         if source.interleave:
             rows, groups, tap_weights = source.pitch, 1, source.interleave
             lane_bits = ceil_log2(source.interleave)
@@ -124,6 +136,7 @@ class _Compiler:
                 "target_bank": target.banks[-1],
                 "mirror": len(target.banks) > 1,
                 "target_pitch": target.pitch,
+                "target_line": width * target.pitch,
                 "plane_pitch": target.groups,
             }
         )
@@ -137,22 +150,26 @@ class _Compiler:
             source_pitch=source.pitch,
             source_line=line,
             kernel3=kernel3,
+            pixels=bool(source.pixels),
             pad_right=True,
-            pad_bottom=True,
-            width_last=width - 1,
-            height_last=height - 1,
+            lines=lines,
+            live_lines=height - (visits - 1) * lines,
+            live_pixels_last=width - (columns - 1) * pixels - 1,
+            width_last=columns - 1,
+            height_last=visits - 1,
             tiles_last=tiles - 1,
             rows_last=rows - 1,
             groups_last=groups - 1,
             lane_bits=lane_bits,
-            weights=self.images.weights(layer, tap_weights),
+            weights=self.images.weights(layer, tap_weights, lines),
             tap_weights=tap_weights,
             tau=layer.tau,
             window=layer.window,
             drain_groups=drain_groups,
+            rest=max(0, planes_out - machine.time_steps) if residual == ResidualMode.ADD else 0,
             parameters=self.images.parameters(layer, drain_groups),
             tile_pitch=machine.lanes // machine.row_lanes,
-            positions_last=width * height - 1,
+            positions_last=columns * visits * lines - 1,
             residual=residual,
             planes_in=planes_in,
             planes_out=planes_out,
@@ -176,7 +193,7 @@ class _Compiler:
             kernel3=True,
             stride2=True,
             pad_right=bool(width % 2),
-            pad_bottom=bool(height % 2),
+            live_lines=2 - height % 2,
             width_last=out_width - 1,
             height_last=out_height - 1,
             tiles_last=source.groups - 1,
@@ -184,6 +201,7 @@ class _Compiler:
             target_bank=target.banks[-1],
             mirror=len(target.banks) > 1,
             target_pitch=target.pitch,
+            target_line=out_width * target.pitch,
             tile_pitch=1,
             positions_last=out_height * out_width - 1,
         )
@@ -249,6 +267,9 @@ class _Compiler:
             opcode=Opcode.INPUT,
             target=here.base,
             target_bank=ADDRESS_A,
+            width_last=self.network.input.width - 1,
+            height_last=self.network.input.height - 1,
+            rows_last=here.pitch - 1,
             positions_last=here.positions - 1,
         )
         return here
@@ -354,6 +375,7 @@ class _Compiler:
             "weight_rows": len(self.images.weight_image),
             "parameter_rows": len(self.images.parameter_image),
             "instructions": len(self.instructions),
+            "max_lines": max(item.lines for item in self.instructions),
             "max_count": max(getattr(item, name) + 1 for item in self.instructions for name in _COUNTS),
         }
 
@@ -410,6 +432,9 @@ def fit(model: IntegerModel, **choices) -> tuple[Machine, Program]:
     sizes = ("bank_rows", "weight_rows", "parameter_rows", "instructions", "max_count", "max_head_dim")
     large = {key: highest(key) for key in sizes}
     roomy = machine_from_dict({**asked, **large, **choices})
+    if "max_lines" not in choices:
+        most = min(highest("max_lines"), roomy.lanes // roomy.drain_lanes)
+        roomy = roomy.model_copy(update={"max_lines": most})
     refuse(model, roomy)
     compiler = _Compiler(model, roomy)
     compiler.run()

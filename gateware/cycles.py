@@ -9,6 +9,7 @@ are non-zero and the attention scores (taken from a golden model's trace). Time 
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -45,15 +46,13 @@ def _pass(
     instruction: Instruction, program: Program, machine: Machine, trace: Mapping[str, np.ndarray]
 ) -> PassCounters:
     if instruction.opcode == Opcode.INPUT:
-        region = program.regions["input"]
-        bytes_each = instruction.channels * (instruction.steps if instruction.frames else 1)
-        cycles, events, rows = 2 + region.positions * (bytes_each + region.pitch * machine.row_lanes), 0, 0
+        cycles, events, rows = 3 + _encoded(instruction, program.regions["input"], machine), 0, 0
     elif instruction.opcode == Opcode.ATTENTION:
         scores = _at_machine_steps(trace[f"{instruction.reads}.score"], machine)
         heads, head_dim = scores.shape[1], (instruction.head_rows_last + 1) * machine.row_lanes
         tables = np.reshape(program.denoiser_image[instruction.table :][: heads * head_dim], (heads, head_dim))
-        # the last row is written in the cycle in which `done` rises, and the pass ends in the one after
-        cycles = 2 + attention_cycles(
+        # the last row is written in the cycle in which `done` rises, and the pass ends in that one
+        cycles = 1 + attention_cycles(
             scores,
             tables,
             head_rows=instruction.head_rows_last + 1,
@@ -71,44 +70,73 @@ def _pass(
     return PassCounters(instruction.name, instruction.opcode, instruction_words(machine) + cycles, events, rows)
 
 
+def _encoded(instruction: Instruction, region: Region, machine: Machine) -> int:
+    """Cycles of the encoder: bytes, bits that words lack, rows of a word but the last."""
+    if instruction.frames:
+        lacking = region.positions * (machine.time_steps - instruction.steps)
+        return region.positions * instruction.channels * instruction.steps + lacking + region.words * (region.pitch - 1)
+    lacking = region.words * region.pixels - region.positions
+    return region.positions * instruction.channels + lacking + region.words * (region.pitch - 1)
+
+
 def _at_machine_steps(tensor: np.ndarray, machine: Machine) -> np.ndarray:
     """A model of fewer steps leaves the machine's later steps empty."""
     padding = machine.time_steps - tensor.shape[0]
     return np.pad(tensor, [(0, padding)] + [(0, 0)] * (tensor.ndim - 1))
 
 
-def _beats(instruction: Instruction) -> Iterator[tuple[int, int | None, bool]]:
-    """Beats of the gather in one tile: (source position, row of the position or None for padding, whether it is
-    the last of its output position). Every tile is alike."""
-    width, height = instruction.width_last + 1, instruction.height_last + 1
+@dataclass(frozen=True)
+class _Beat:
+    """A beat of the gather. `live`: non-zero spike words of its row, None where it gives no row."""
+
+    live: int | None
+    last: bool  # of its output position
+
+
+def _beats(instruction: Instruction, live: np.ndarray | None = None) -> Iterator[_Beat]:
+    """Beats of the gather in one tile; every tile is alike. `live`: non-zero words of each row, [tap of a packed
+    layer or 0, position of the source, row of the position]; without it all rows count as empty."""
+    columns, lines = instruction.width_last + 1, instruction.height_last + 1
+    rows = range(instruction.rows_last + 1)
+
+    def count(part: int, position: int, row: int) -> int:
+        return 0 if live is None else int(live[part, position, row])
+
     if not instruction.kernel3:
-        rows = instruction.rows_last + 1
-        for position in range(width * height):
-            for row in range(rows):
-                yield position, row, row == rows - 1
+        for position in range(columns * lines):
+            for row in rows:
+                yield _Beat(count(0, position, row), row == rows[-1])
         return
-    stride = 2 if instruction.stride2 else 1
-    source_width = instruction.source_line // instruction.source_pitch
-    for y in range(height):
-        for x in range(width):
-            for tap in range(9):
-                ky, kx = divmod(tap, 3)
-                outside = (
-                    (ky == 0 and y == 0)
-                    or (kx == 0 and x == 0)
-                    or (ky == 2 and y == height - 1 and instruction.pad_bottom)
-                    or (kx == 2 and x == width - 1 and instruction.pad_right)
-                )
-                if outside:
-                    yield 0, None, tap == 8
+    stride = 2 if instruction.stride2 else instruction.lines
+    source_columns = instruction.source_line // instruction.source_pitch
+    for y in range(lines):
+        for x in range(columns):
+            for ky in range(instruction.lines + 2):
+                last_ky = ky == instruction.lines + 1
+                line = y * stride + ky - 1
+                outside = line < 0 or (y == lines - 1 and ky > instruction.live_lines)
+                if instruction.pixels:
+                    for row in rows[:1] if outside else rows:
+                        yield _Beat(None, False)
+                        for kx in range(3):
+                            found = 0 if outside else count(kx, line * source_columns + x, row)
+                            yield _Beat(found, last_ky and kx == 2 and (outside or row == rows[-1]))
                     continue
-                position = (y * stride + ky - 1) * source_width + x * stride + kx - 1
-                for row in range(instruction.rows_last + 1):
-                    yield position, row, tap == 8 and row == instruction.rows_last
+                for kx in range(3):
+                    column = x * (2 if instruction.stride2 else 1) + kx - 1
+                    right = x == columns - 1 and kx == 2 and instruction.pad_right
+                    if outside or column < 0 or right:
+                        yield _Beat(0, last_ky and kx == 2)
+                        continue
+                    for row in rows:
+                        found = count(0, line * source_columns + column, row)
+                        yield _Beat(found, last_ky and kx == 2 and row == rows[-1])
 
 
 def _live_words(region: Region, tensor: np.ndarray, machine: Machine) -> np.ndarray:
-    """Non-zero spike words in each row: [position, row of the position]."""
+    """Non-zero spike words in each row: [tap of a packed layer or 0, position, row of the position]."""
+    if region.pixels:
+        return _live_pixels(region, tensor[0], machine)
     if tensor.ndim == 4:
         tensor = tensor.reshape(*tensor.shape[:2], -1).transpose(0, 2, 1)
     live = np.zeros((region.positions, region.pitch * machine.row_lanes), dtype=bool)
@@ -117,7 +145,24 @@ def _live_words(region: Region, tensor: np.ndarray, machine: Machine) -> np.ndar
         for channel in range(region.channels):
             row, lane = region.place(0, channel, plane, machine.row_lanes)
             live[:, (row - region.base) * machine.row_lanes + lane] = spikes[:, channel]
-    return live.reshape(region.positions, region.pitch, machine.row_lanes).sum(axis=2)
+    return live.reshape(1, region.positions, region.pitch, machine.row_lanes).sum(axis=3)
+
+
+def _live_pixels(region: Region, image: np.ndarray, machine: Machine) -> np.ndarray:
+    """As `_live_words` for an image [C, H, W]: a word of tap kx has the pixels from kx - 1 on."""
+    channels, height, width = image.shape
+    words = -(-width // region.pixels)
+    padded = np.zeros((channels, height, words * region.pixels + 2), dtype=image.dtype)
+    padded[:, :, 1 : width + 1] = image
+    live = np.zeros((3, height * words, region.pitch * machine.row_lanes), dtype=bool)
+    for kx in range(3):
+        pixels = padded[:, :, kx : kx + words * region.pixels].reshape(channels, height * words, region.pixels)
+        for plane in range(region.planes):
+            for channel in range(channels):
+                row, lane = region.place(0, channel, plane, machine.row_lanes)
+                slot = (row - region.base) * machine.row_lanes + lane
+                live[kx, :, slot] = (pixels[channel] >> plane & 1).any(axis=1)
+    return live.reshape(3, height * words, region.pitch, machine.row_lanes).sum(axis=3)
 
 
 class _Engine:
@@ -158,11 +203,11 @@ def _synapse(
 ) -> tuple[int, int, int]:
     """Convolution, linear layer or head: (cycles, events, rows scanned)."""
     live = _live_words(region, trace[region.name], machine)
-    tile_rows = [(0 if row is None else int(live[at, row]), last) for at, row, last in _beats(instruction)]
+    beats = list(_beats(instruction, live))
     tiles = instruction.tiles_last + 1
     head = _HeadDrain(instruction, machine) if instruction.opcode == Opcode.HEAD else None
-    beats = instruction.drain_groups * machine.time_steps
-    engine = _Engine(head.drain if head else lambda cycle, commit: cycle + beats)
+    neurons = _NeuronDrain(instruction, machine)
+    engine = _Engine(head.drain if head else neurons.drain)
 
     fetched: list[int] = []  # the cycle in which each kept row leaves the zero skip's memory
     registered = machine.pipeline == "long"
@@ -191,13 +236,16 @@ def _synapse(
 
     for _ in range(tiles):
         kept_any = False
-        for count, last in tile_rows:
+        for beat in beats:
+            if beat.live is None:
+                door += 1
+                continue
             entered = accepted()
-            if count or (last and not kept_any):
-                keep(entered, count, not kept_any, False)
+            if beat.live or (beat.last and not kept_any):
+                keep(entered, beat.live, not kept_any, False)
                 kept_any = True
-                events += count
-            if last:
+                events += beat.live
+            if beat.last:
                 kept_any = False
     keep(accepted(), 0, False, True)
     if head:
@@ -205,8 +253,28 @@ def _synapse(
     else:
         planes = instruction.planes_out if instruction.residual == ResidualMode.ADD else 1
         window = Tasa.latency_of(machine.max_window, machine.shifters == "multipliers")
-        cycles = engine.final + window + registered + LifArray.latency + _EPILOGUE_TAIL + planes
-    return cycles, events, tiles * len(tile_rows)
+        written = max(0, planes - neurons.dropped)
+        cycles = engine.final + window + registered + LifArray.latency + _EPILOGUE_TAIL + written
+    return cycles, events, tiles * sum(beat.live is not None for beat in beats)
+
+
+class _NeuronDrain:
+    """The neurons take a beat a cycle; behind each group the drain may rest. `dropped`: cycles at the end of a pass
+    in which only what lies beyond the picture leaves."""
+
+    def __init__(self, instruction: Instruction, machine: Machine) -> None:
+        pixels = machine.time_steps if instruction.pixels else 1
+        self._groups = instruction.drain_groups * instruction.lines
+        self._beats, self._rest = pixels * machine.time_steps, instruction.rest
+        self._rested = 0
+        beyond = (instruction.lines - instruction.live_lines) * instruction.drain_groups * pixels
+        beyond += (pixels - 1 - instruction.live_pixels_last) if instruction.pixels else 0
+        self.dropped = beyond * (machine.time_steps + instruction.rest)
+
+    def drain(self, cycle: int, commit: int) -> int:
+        final = max(cycle, self._rested) + self._groups * self._beats + (self._groups - 1) * self._rest
+        self._rested = final + self._rest
+        return final
 
 
 class _HeadDrain:
@@ -232,6 +300,6 @@ class _HeadDrain:
 
 
 _START = 2  # the first row is at the zero skip's door
-_POOL_TAIL = 5
+_POOL_TAIL = 4
 _EPILOGUE_TAIL = 3
 _HEAD_TAIL = 3

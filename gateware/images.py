@@ -20,13 +20,18 @@ class StoreImages:
         self.weight_image: list[int] = []
         self.parameter_image: list[int] = []
 
-    def weights(self, layer: Synapse, tap_weights: int) -> int:
-        """Append a layer's weight rows: tile, tap, channel. Returns the first row's address."""
+    def weights(self, layer: Synapse, tap_weights: int, lines: int = 1) -> int:
+        """Append a layer's weight rows: tile, tap, channel. Returns the first row's address. With more `lines` than
+        one, a layer of one tile has `lines + 2` taps in y, and those of output line l lie in the lanes behind those
+        of l - 1 (whole drain groups each), l taps lower."""
         lanes, bits = self.machine.lanes, self.machine.weight_bits
         if layer.bits > bits:
             raise FitError(f"layer {layer.name}: its weights have {layer.bits} bits, the machine's have {bits}")
-        weight = layer.weight.reshape(layer.spec.outputs, layer.spec.inputs, -1).astype(np.int64)
-        tiles = -(-layer.spec.outputs // lanes)
+        weight = layer.weight.astype(np.int64)
+        if lines > 1:
+            weight = self._lowered(weight, lines)
+        weight = weight.reshape(*weight.shape[:2], -1)
+        tiles = -(-weight.shape[0] // lanes)
         padded = np.zeros((tiles * lanes, tap_weights, weight.shape[2]), dtype=np.int64)
         padded[: weight.shape[0], : weight.shape[1]] = weight
         codes = (padded & ((1 << bits) - 1)).reshape(tiles, lanes, tap_weights, -1)
@@ -37,6 +42,15 @@ class StoreImages:
         for row in rows.tolist():
             self.weight_image.append(sum(code << (lane * bits) for lane, code in enumerate(row)))
         return base
+
+    def _lowered(self, weight: np.ndarray, lines: int) -> np.ndarray:
+        """Weights `[K, C, 3, 3]` of `lines` output lines: `[lines whole drain groups, C, lines + 2, 3]`."""
+        outputs, inputs, high, wide = weight.shape
+        each = -(-outputs // self.machine.drain_lanes) * self.machine.drain_lanes
+        found = np.zeros((lines * each, inputs, lines - 1 + high, wide), weight.dtype)
+        for line in range(lines):
+            found[line * each : line * each + outputs, :, line : line + high] = weight
+        return found
 
     def parameters(self, layer: Synapse, drain_groups: int) -> int:
         """Append a layer's neuron parameter rows: tile, group of drain lanes."""

@@ -6,7 +6,8 @@
 A row holds the spike words of `row_lanes` channels of one position; word bit t is time step t. Positions follow
 each other every `pitch` rows. Inside a position come the bit planes of integer activations, `plane_pitch` rows
 apart, and inside a plane the channel groups. The input tensor alone, with fewer channels than a row has lanes,
-interleaves channels and bit planes in one row (`interleave` channels a plane).
+interleaves channels and bit planes in one row (`interleave` channels a plane); and a word of an image, which is the
+same at all steps, holds neighbouring pixels of a line instead (`pixels` of them, in lines of `width`).
 """
 
 from dataclasses import dataclass, field
@@ -30,13 +31,25 @@ class Region:
     groups: int  # rows of one plane, padding included
     pitch: int  # rows from one position to the next
     interleave: int = 0  # channels a plane when planes share a row (input tensor), else 0
+    pixels: int = 0  # pixels a word (input tensor of an image), else 0
+    width: int = 0  # pixels of a line where words hold pixels
+
+    @property
+    def words(self) -> int:
+        """Places every `pitch` rows: positions, or words of pixels."""
+        if not self.pixels:
+            return self.positions
+        return self.positions // self.width * -(-self.width // self.pixels)
 
     @property
     def rows(self) -> int:
-        return self.positions * self.pitch
+        return self.words * self.pitch
 
     def place(self, position: int, channel: int, plane: int, row_lanes: int) -> tuple[int, int]:
-        """Row and lane of one spike word."""
+        """Row and lane of the spike word of one position; where words hold pixels, of the word that holds it."""
+        if self.pixels:
+            y, x = divmod(position, self.width)
+            position = y * -(-self.width // self.pixels) + x // self.pixels
         start = self.base + position * self.pitch
         if self.interleave:
             slot = plane * self.interleave + channel
@@ -91,9 +104,10 @@ def rows_from_tensor(region: Region, tensor: np.ndarray, row_lanes: int, time_st
     for plane in range(region.planes):
         words = ((values >> plane & 1).astype(object) * weights[:, None, None]).sum(axis=0)
         for position in range(positions):
+            pixel = position % region.width % region.pixels if region.pixels else 0
             for channel in range(channels):
                 row, lane = region.place(position, channel, plane, row_lanes)
-                found[row] = found.get(row, 0) | int(words[position, channel]) << (lane * time_steps)
+                found[row] = found.get(row, 0) | int(words[position, channel]) << (lane * time_steps + pixel)
     return found
 
 

@@ -58,6 +58,7 @@ class Machine(BaseModel):
     parameter_rows: int = Field(64, ge=1, le=1 << 20, description="rows in the neuron parameter store")
     denoiser_entries: int = Field(1, ge=1, le=1 << 20, description="entries in the denoiser store")
     instructions: int = Field(16, ge=2, le=256, description="instructions in the program store")
+    max_lines: int = Field(1, ge=1, le=64, description="output lines of a narrow convolution computed at once")
     max_count: int = Field(64, ge=4, le=1 << 16, description="largest loop count (positions, tiles, rows of a tap)")
     max_tokens: int = Field(16, ge=1, le=1024, description="tokens of the attention unit")
     max_heads: int = Field(4, ge=1, le=64, description="heads of the attention unit")
@@ -86,13 +87,23 @@ class Machine(BaseModel):
             raise ValueError(f"logit_width: {self.logit_width} must be at least acc_width, {self.acc_width}")
         if self.max_head_dim % self.row_lanes:
             raise ValueError(f"max_head_dim: {self.max_head_dim} must be a multiple of row_lanes, {self.row_lanes}")
-        row_cycles = self.row_lanes // self.drain_lanes * self.time_steps
-        if self.max_planes > 1 and row_cycles < self.max_planes:
+        if self.max_lines * self.drain_lanes > self.lanes:
             raise ValueError(
-                f"drain_lanes: {self.drain_lanes} give a row every {row_cycles} cycles, "
-                f"{self.max_planes} residual planes need one each: lower drain_lanes"
+                f"max_lines: {self.max_lines} lines of at least drain_lanes, {self.drain_lanes}, channels do not fit "
+                f"{self.lanes} lanes"
             )
         return self
+
+    @property
+    def slots(self) -> int:
+        """Slots of a row: what one drain group writes."""
+        return self.row_lanes // self.drain_lanes
+
+    @property
+    def max_rest(self) -> int:
+        """Cycles that the drain may have to wait behind a group: joining the residual stream takes one for each of
+        its planes, and a group comes every `time_steps`."""
+        return max(0, self.max_planes - self.time_steps)
 
 
 def highest(key: str) -> int:

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 #: Of the instruction's bits: a new number when a program of an older compiler would do something else.
-VERSION = 1
+VERSION = 2
 #: Bits of a word of the program store. An instruction takes several: a store as wide as one would take a block RAM
 #: for every 16 bits (iCE40) of a few rows each, and its output would begin every control path of the machine.
 PROGRAM_WORD = 64
@@ -63,8 +63,11 @@ class Instruction:
     source_line: int = 0
     kernel3: bool = False
     stride2: bool = False
+    pixels: bool = False
     pad_right: bool = False
-    pad_bottom: bool = False
+    lines: int = 1
+    live_lines: int = 1
+    live_pixels_last: int = 0
     width_last: int = 0
     height_last: int = 0
     tiles_last: int = 0
@@ -76,11 +79,13 @@ class Instruction:
     tau: int = 0
     window: int = 1
     drain_groups: int = 1
+    rest: int = 0
     parameters: int = 0
     target: int = 0
     target_bank: int = 0
     mirror: bool = False
     target_pitch: int = 0
+    target_line: int = 0
     tile_pitch: int = 0
     positions_last: int = 0
     residual: ResidualMode = ResidualMode.STORE
@@ -114,15 +119,20 @@ def _widths(machine: Machine) -> dict[str, int]:
         "source": address,
         "source_pitch": address,
         "source_line": address,
+        "lines": bits_for(machine.max_lines),
+        "live_lines": bits_for(max(2, machine.max_lines)),
+        "live_pixels_last": max(1, bits_for(machine.time_steps - 1)),
         "lane_bits": lane,
         "weights": weight,
         "tap_weights": weight,
         "tau": max(1, bits_for(machine.max_tau)),
         "window": bits_for(machine.max_window),
         "drain_groups": bits_for(machine.lanes // machine.drain_lanes),
+        "rest": max(1, bits_for(machine.max_rest)),
         "parameters": max(1, ceil_log2(machine.parameter_rows)),
         "target": address,
         "target_pitch": address,
+        "target_line": address,
         "tile_pitch": address,
         "residual": bits_for(max(ResidualMode)),
         "planes_in": bits_for(machine.max_planes),

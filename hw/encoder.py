@@ -3,9 +3,10 @@
 
 """Input encoder: turns the bytes of a sample into the bit-plane rows of the input tensor (direct encoding)."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for, ceil_log2
 
 from ds2ta.hw.payloads import MemoryWrite, check_range, row_layout
 
@@ -13,28 +14,36 @@ __all__ = ["InputEncoder"]
 
 
 class InputEncoder(wiring.Component):
-    """Bit p of channel c at step t of position n becomes bit t of lane `f % g` of row
-    `base + n * rows + f // g`, with `f = p * Cp + c`, `Cp` the power of two next to `channels` (1, 2, 4, 4) and
-    `rows = ceil(bits * Cp / g)`. Lanes without a plane or a channel are zero, and so are steps >= `model_steps`.
+    """Bit p of channel c becomes bit t of the spike word in lane `f % g` of row `base + n * rows + f // g`, with
+    `f = p * C' + c`, C' the power of two at or above `max_channels`, `rows = rows_last + 1 = ceil(bits * C' / g)`.
 
-    The sample comes byte by byte: position-major, then channel, then, with `frames`, step 0 .. model_steps - 1.
-    Without `frames` a byte holds for every step (an image is presented at each of them).
+    What n and t are depends on the sample. An image is presented at every time step, so a word holds **T
+    neighbouring pixels** of a line instead of T times the same: pixel x of line y is bit `x % T` of the word
+    `n = y * ceil(width / T) + x // T`; a word's pixels beyond the line are zero. Of `frames` (event counts), n is
+    the position `y * width + x` and t the time step; steps beyond the model's are zero. Lanes without a plane or a
+    channel are zero.
 
-    Throughput: per position `channels * (frames ? model_steps : 1)` bytes are taken, one each cycle, into a ring;
-    then the ring turns once for each bit plane and its low bits enter the row one lane each cycle, `rows * g`
-    cycles without `i.ready`. So a row is a shift register, not a multiplexer over all sample bits, and a sample
-    takes `positions * (bytes of a position + rows * g)` cycles when no byte is late.
+    Bytes come position by position, then channel; of frames, step by step of each channel.
 
-    Latency: a row is written in the cycle in which its last lane is shifted; `done` rises in the cycle after the
+    Throughput: a byte each cycle. A word that its line or its model's steps do not fill takes a cycle for each bit
+    that it lacks; of the rows of a word all but the last take a cycle of their own. So a sample of w x h positions
+    takes `1 + h w channels + h (ceil(w / T) T - w) + h ceil(w / T) rows_last` cycles from `start` to the last write,
+    as frames `1 + h w (channels steps + T - steps + rows_last)`, when no byte is late.
+
+    Latency: a row is written in the cycle after the last bit of its words came; `done` rises in the cycle after the
     last write. The memory takes its writes at once.
 
+    A word is a shift register, and so is the column of a plane's words where they are more than a row: no
+    multiplexer over the bits of a sample.
+
     Parameters: `row_lanes` g, `time_steps` T, `max_channels` (1..4), `max_bits` (1..8), `address_width`,
-    `event_frames`: False builds one ring instead of T, for machines that only see images (`frames` must be 0 then).
+    `count_width` (bits of `width_last`, `height_last`), `event_frames`: False for machines that only see images
+    (`frames` must be 0 then).
 
     Members: `i` {value: 8 bits}, ready only while bytes are wanted; `start` begins a sample (only while `done`);
-    `frames`, `channels`, `bits`, `base`, `positions` (at least 1, 0 stands for `2**address_width`), `model_steps`
-    (1..T): stable from `start` until `done`; `write` {address, row, enable}; `done` is high before the first start
-    and after the last row.
+    `frames`; `channels_last`, `width_last`, `height_last`, `rows_last`: counts less one; `steps_last`: of an image
+    T - 1, else the model's steps less one; `bits`; `base`; stable from `start` until `done`; `write` {address, row,
+    enable}; `done` is high before the first start and after the last row.
     Paper: direct encoding of static images, event-count frames of neuromorphic data.
     """
 
@@ -46,24 +55,30 @@ class InputEncoder(wiring.Component):
         max_channels: int,
         max_bits: int,
         address_width: int,
+        count_width: int,
         event_frames: bool = True,
     ):
-        row = unsigned(row_layout(row_lanes, time_steps).size)
+        row = row_layout(row_lanes, time_steps).size
         check_range("Input channels", max_channels, 1, 4)
         check_range("Input bits", max_bits, 1, 8)
         check_range("Address width", address_width, 1, 24)
+        check_range("Count width", count_width, 1, 16)
         self._lanes, self._steps, self._channels, self._bits = row_lanes, time_steps, max_channels, max_bits
-        self._rings = time_steps if event_frames else 1
+        self._interleave = 1 << ceil_log2(max_channels)
+        self._rows = -(-max_bits * self._interleave // row_lanes)
+        self._event_frames = event_frames
         super().__init__(
             {
                 "i": In(stream.Signature(data.StructLayout({"value": 8}))),
                 "start": In(1),
                 "frames": In(1),
-                "channels": In(range(max_channels + 1)),
-                "bits": In(range(max_bits + 1)),
+                "channels_last": In(range(max(2, max_channels))),
+                "bits": In(bits_for(max_bits)),
+                "steps_last": In(range(max(2, time_steps))),
+                "width_last": In(count_width),
+                "height_last": In(count_width),
+                "rows_last": In(range(max(2, self._rows))),
                 "base": In(address_width),
-                "positions": In(address_width),
-                "model_steps": In(range(time_steps + 1)),
                 "write": Out(MemoryWrite(row, address_width)),
                 "done": Out(1, init=1),
             }
@@ -71,75 +86,87 @@ class InputEncoder(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        frames = self.frames if self._rings > 1 else Const(0)
-        loading = Signal()
-        shifting = Signal()
-        m.d.comb += self.i.ready.eq(loading)
-
-        # where we are: byte (channel, step) while loading, lane, channel and plane while shifting
-        channel = Signal(range(self._channels))
-        last_channel = Signal(range(self._channels))
-        step = Signal(range(self._steps))
-        lane = Signal(range(self._lanes))
-        planes_left = Signal.like(self.bits)  # the present one included
-        position = Signal.like(self.positions)  # counted from 1
-        byte_end = Signal()
-        turn_end = Signal()
-        row_end = Signal()
+        loading, filling, writing = Signal(), Signal(), Signal()  # bytes come; missing bits are made up; rows leave
+        takes, word_ends, ended = Signal(), Signal(), Signal()  # a byte; it is its words' last; no bit is missing
+        row, rows_end = Signal.like(self.rows_last), Signal()
+        over = Signal()  # no byte of the sample is left
         m.d.comb += [
-            last_channel.eq(self.channels - 1),
-            byte_end.eq(loading & self.i.valid & (~frames | (step == (self.model_steps - 1)[: len(step)]))),
-            # 3 channels use places for 4
-            turn_end.eq(channel == (last_channel | (last_channel >> 1))),
-            row_end.eq(lane == self._lanes - 1),
+            # the last row of the words leaves while their successors' first bits come
+            self.i.ready.eq(loading & (~writing | rows_end)),
+            takes.eq(self.i.valid & self.i.ready),
+            rows_end.eq(row == self.rows_last),
         ]
-        with m.If(loading & self.i.valid):
-            m.d.sync += step.eq(Mux(byte_end, 0, step + 1))
-        with m.If(byte_end | shifting):
-            m.d.sync += channel.eq(channel + 1)
-        with m.If((byte_end & (channel == last_channel)) | (shifting & turn_end)):
-            m.d.sync += channel.eq(0)
-        with m.If(byte_end & (channel == last_channel)):
-            m.d.sync += [loading.eq(0), shifting.eq(1), planes_left.eq(self.bits)]
-        with m.If(shifting):
-            m.d.sync += lane.eq(lane + 1)
-            with m.If(turn_end & (planes_left != 0)):
-                m.d.sync += planes_left.eq(planes_left - 1)
-            with m.If(row_end & ~planes_left[1:].any()):  # at most one plane left
-                m.d.sync += [shifting.eq(0), loading.eq(1), position.eq(position + 1)]
-                with m.If(position == self.positions):
-                    m.d.sync += [loading.eq(0), self.done.eq(1)]
+        channel, whole, last = self._count(m, takes, word_ends, filling)
+        m.d.comb += ended.eq(((takes & word_ends) | filling) & whole)
+        with m.If(takes & word_ends):
+            m.d.sync += [loading.eq(whole & ~last), filling.eq(~whole), over.eq(last)]
+        with m.If(filling & whole):
+            m.d.sync += [loading.eq(~over), filling.eq(0)]
         with m.If(self.start):
-            m.d.sync += [self.done.eq(0), loading.eq(1), position.eq(1)]
+            m.d.sync += [loading.eq(1), over.eq(0), self.done.eq(0), self.write.address.eq(self.base)]
 
-        # a ring of bytes for each step, or one for all
-        live = Signal()  # the lane shifted in belongs to a channel and a plane
-        m.d.comb += live.eq((planes_left != 0) & (channel <= last_channel))
-        bits = []
-        for t in range(self._rings):
-            ring = [Signal(self._bits, name=f"byte_{t}_{c}", reset_less=True) for c in range(self._channels)]
-            fresh = Signal(self._bits, name=f"fresh_{t}")
-            m.d.comb += fresh.eq(Mux(loading, self.i.payload.value, ring[0] >> 1))
-            with m.If(Mux(loading, self.i.valid & (~frames | (step == t)), live)):
-                for c in range(self._channels):
-                    beyond = ring[c + 1] if c + 1 < self._channels else fresh
-                    m.d.sync += ring[c].eq(Mux(last_channel == c, fresh, beyond))
-            bits.append(ring[0][0])
-        word = Signal(self._steps)
-        m.d.comb += word.eq(
-            Cat(live & bits[min(t, self._rings - 1)] & (t < self.model_steps) for t in range(self._steps))
-        )
-
-        # the row shifts in lane by lane; its last word goes straight to the memory
-        words = Signal((self._lanes - 1) * self._steps, reset_less=True)
-        with m.If(shifting):
-            m.d.sync += words.eq(Cat(words, word)[self._steps :])
-        with m.If(self.start):
-            m.d.sync += self.write.address.eq(self.base)
-        with m.Elif(self.write.enable):
-            m.d.sync += self.write.address.eq(self.write.address + 1)
-        m.d.comb += [
-            self.write.data.eq(Cat(words, word)),
-            self.write.enable.eq(shifting & row_end),
-        ]
+        m.d.sync += writing.eq(ended | (writing & ~rows_end))
+        with m.If(writing):
+            m.d.sync += [row.eq(Mux(rows_end, 0, row + 1)), self.write.address.eq(self.write.address + 1)]
+            with m.If(rows_end & over & ~filling):
+                m.d.sync += self.done.eq(1)
+        words = self._words(m, channel, takes, filling, writing & ~rows_end)
+        m.d.comb += [self.write.data.eq(Cat(words[: self._lanes])), self.write.enable.eq(writing)]
         return m
+
+    def _count(self, m: Module, takes: Signal, word_ends: Signal, filling: Signal) -> tuple[Signal, Signal, Signal]:
+        """Counts bytes, or missing bits. The answer: the channel of the byte; whether its bit is the highest of its
+        word; whether its position is the sample's last."""
+        frames: Value = self.frames if self._event_frames else Const(0)
+        channel, step = Signal.like(self.channels_last), Signal.like(self.steps_last)
+        x, y = Signal.like(self.width_last, name="x"), Signal.like(self.height_last, name="y")
+        channel_last, step_last, x_last, y_last, position_ends, whole, last = (
+            Signal(name=name)
+            for name in ("channel_last", "step_last", "x_last", "y_last", "position_ends", "whole", "last")
+        )
+        m.d.comb += [
+            channel_last.eq(channel == self.channels_last),
+            step_last.eq(step == self.steps_last),
+            x_last.eq(x == self.width_last),
+            y_last.eq(y == self.height_last),
+            position_ends.eq(channel_last & (step_last | ~frames)),
+            word_ends.eq(channel_last & (step_last | (x_last & ~frames))),
+            whole.eq(step == self._steps - 1),
+            last.eq(x_last & y_last),
+        ]
+        with m.If(takes & (step_last | ~frames)):
+            m.d.sync += channel.eq(Mux(channel_last, 0, channel + 1))
+        with m.If(filling | (takes & (channel_last | frames))):  # on, from a frame's last step only if it is filled
+            ends = whole | (step_last & frames & ~channel_last & ~filling)
+            m.d.sync += step.eq(Mux(ends, 0, step + 1))
+        with m.If(takes & position_ends):
+            m.d.sync += x.eq(Mux(x_last, 0, x + 1))
+            with m.If(x_last):
+                m.d.sync += y.eq(Mux(y_last, 0, y + 1))
+        return channel, whole, last
+
+    def _words(self, m: Module, channel: Signal, takes: Signal, filling: Signal, moves: Value) -> list[Value]:
+        """The words, by plane, then channel. Each is shifted T times before it leaves, those without a plane or a
+        channel with the last channel's, so nothing of their predecessors stays."""
+        words: list[Value] = []
+        shifts = []
+        beyond: list[Value] = [Const(0), *(c > self.channels_last for c in range(1, self._channels))]
+        for c in range(self._channels):
+            spare = beyond[c] & (channel == self.channels_last)
+            shifts.append(Signal(name=f"shifts_{c}"))
+            m.d.comb += shifts[c].eq((takes & ((channel == c) | spare)) | filling)
+        for slot in range(self._rows * self._lanes):
+            plane, c = divmod(slot, self._interleave)
+            exists = plane < self._bits and c < self._channels
+            words.append(Signal(self._steps, name=f"word_{slot}", reset_less=True) if exists else Const(0, self._steps))
+        for slot, word in enumerate(words):
+            if isinstance(word, Const):
+                continue
+            plane, c = divmod(slot, self._interleave)
+            fresh = self.i.payload.value[plane] & (plane < self.bits) & ~beyond[c] & ~filling
+            with m.If(shifts[c]):
+                m.d.sync += word.eq(Cat(word, fresh)[1:])
+            if slot + self._lanes < len(words):
+                with m.If(moves):
+                    m.d.sync += word.eq(words[slot + self._lanes])
+        return words

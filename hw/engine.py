@@ -8,7 +8,7 @@ one weight row and updates all lanes and all time steps in one cycle, so a weigh
 (paper, eq. 1 and 3: the sum over j of `w_kj * s_j[t]`, which the TASA window then combines over t).
 """
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -46,13 +46,30 @@ class _Arrived:
         self.works = Signal()
 
 
+class _Drain:
+    """Where the drain of the shadow is: loop counters, innermost first, and whether each is at its end."""
+
+    def __init__(self, engine: "SynapticEngine"):
+        T = engine.time_steps
+        self.draining = Signal()
+        self.step, self.pixel = Signal(range(T)), Signal(range(T), name="pixel")
+        # this one included
+        self.groups_left = Signal.like(engine.groups, name="groups_left", reset_less=True)
+        self.lines_left = Signal.like(engine.lines, name="lines_left", reset_less=True)
+        self.step_last, self.pixel_last, self.group_last, self.line_last = (
+            Signal(name=f"{loop}_last", reset_less=True) for loop in ("step", "pixel", "group", "line")
+        )
+        self.taken, self.freed = Signal(), Signal()  # a beat is accepted; it is the last of its commit
+
+
 class SynapticEngine(wiring.Component):
     """`acc[k][t] += mask[t] ? weight[k] << shift : 0` for every lane k and time step t, one event each cycle.
 
     A `first` event starts a token: it loads instead of adding, and moves the token before it, if one is pending,
     to the shadow registers. A `flush` event (address, shift, mask and first are ignored) only moves the pending
-    token out. The shadow drains as beats (group, t), group-major, `value[r] = acc[group * drain_lanes + r][t]`,
-    `groups * time_steps` beats a commit. An event that is neither `first` nor `flush` while no token is pending
+    token out. The shadow drains as beats (line, group, t): `value[r] = acc[(line * groups + group) * drain_lanes +
+    r][t]`, `lines * groups * time_steps` beats a commit. In a packed layer (`pixels`) accumulator t belongs to pixel t and
+    to all time steps of its neuron, so each beat comes T times: (line, group, pixel, t). An event that is neither `first` nor `flush` while no token is pending
     is meaningless and must not be sent.
 
     Latency: event accepted in cycle c, weight row at `weight_data` in c+1, accumulators updated at the end of c+2,
@@ -72,6 +89,7 @@ class SynapticEngine(wiring.Component):
     weight_bits, max_shift : signed weights, shifted left by 0..max_shift (0: no shifter is built).
     acc_width : bits of a signed accumulator.
     address_width : bits of a weight row's address.
+    max_lines, max_rest : limits of `lines` and `rest`.
     registered : the register of stage 2 stands before the shifter, not behind it: for a device whose block RAM
         is so slow that no logic may follow it. Costs registers where those behind the shifter are free.
 
@@ -80,7 +98,9 @@ class SynapticEngine(wiring.Component):
     i : stream of `hw.rows.event_layout`.
     weight_address, weight_enable, weight_data : read port of a synchronous memory, latency 1, whose output holds
         while `weight_enable` is 0 (which it never is if `registered`: the row waits in a register).
-    groups : drain groups of a commit, 1..lanes // drain_lanes, stable while `busy`.
+    groups, lines : drain groups of an output line and lines of a commit, both at least 1 and their product at most
+        lanes // drain_lanes; `pixels`: the layer is packed; all stable while `busy`.
+    rest : cycles without a beat behind each group, for a sink that needs them (where `max_rest` is not 0).
     o : stream of `hw.rows.drain_layout`.
     stored : the weight row, one cycle late if `registered`, while no event comes: for a check of the memory.
     useful : an event with a non-zero mask is accumulated in this cycle.
@@ -100,8 +120,12 @@ class SynapticEngine(wiring.Component):
         max_shift: int,
         acc_width: int,
         address_width: int,
+        max_lines: int = 1,
+        max_rest: int = 0,
         registered: bool = False,
     ):
+        check_range("Most lines", max_lines, 1, 64)
+        check_range("Longest rest", max_rest, 0, 8)
         check_range("Lanes", lanes, 1, 1024)
         check_range("Time steps", time_steps, 1, 16)
         check_range("Drain lanes", drain_lanes, 1, lanes)
@@ -118,6 +142,7 @@ class SynapticEngine(wiring.Component):
         self.max_shift = max_shift
         self.acc_width = acc_width
         self.address_width = address_width
+        self.max_rest = max_rest
         self.registered = registered
         event = event_layout(address_width, max_shift, time_steps)
         super().__init__(
@@ -127,6 +152,9 @@ class SynapticEngine(wiring.Component):
                 "weight_enable": Out(1),
                 "weight_data": In(data.ArrayLayout(signed(weight_bits), lanes)),
                 "groups": In(range(lanes // drain_lanes + 1)),
+                "lines": In(range(max_lines + 1)),
+                "pixels": In(1),
+                "rest": In(range(max(1, max_rest) + 1)),
                 "o": Out(stream.Signature(drain_layout(drain_lanes, acc_width))),
                 "stored": Out(data.ArrayLayout(signed(weight_bits), lanes)),
                 "useful": Out(1),
@@ -152,37 +180,54 @@ class SynapticEngine(wiring.Component):
         with m.If(advance):
             m.d.sync += moves.eq(one.fetched & (one.first | one.flush) & Mux(two.commits, two.starts, pending))
 
-        # the shadow gives its beats out
-        draining = Signal()
-        step = Signal(range(T))
-        remaining = Signal(self.groups.shape(), reset_less=True)
-        last = Signal()
-        freed = Signal()
-        taken = Signal()
+        drain = _Drain(self)
         m.d.comb += [
-            taken.eq(draining & self.o.ready),
-            freed.eq(taken & last),
-            advance.eq(~(moves & draining & ~freed)),
+            advance.eq(~(moves & drain.draining & ~drain.freed)),
             moved.eq(moves & advance),
-            self.o.valid.eq(draining),
-            self.o.payload.t_first.eq(step == 0),
-            self.o.payload.t_last.eq(step == T - 1),
-            self.o.payload.last.eq(last),
             self.useful.eq(two.works & advance),
-            self.busy.eq(one.fetched | two.arrived | draining),
+            self.busy.eq(one.fetched | two.arrived | drain.draining),
         ]
-        with m.If(moved):
-            m.d.sync += [draining.eq(1), remaining.eq(self.groups), step.eq(0)]
-            m.d.sync += last.eq((self.groups == 1) if T == 1 else 0)
-        with m.Elif(freed):
-            m.d.sync += draining.eq(0)
-        with m.Elif(taken):
-            m.d.sync += step.eq(Mux(step == T - 1, 0, step + 1))
-            m.d.sync += last.eq((remaining == 2) if T == 1 else (remaining == 1) & (step == T - 2))
-            with m.If(step == T - 1):
-                m.d.sync += remaining.eq(remaining - 1)
-        self._shadow(m, acc, moved, taken)
+        self._drain(m, drain, moved)
+        self._shadow(m, acc, moved, drain.taken & (drain.step_last | ~self.pixels))
         return m
+
+    def _drain(self, m: Module, now: _Drain, moved: Signal) -> None:
+        """Counts the beats of a commit."""
+        T, beat = self.time_steps, self.o.payload
+        rests = Signal()
+        m.d.comb += [
+            self.o.valid.eq(now.draining & ~rests),
+            now.taken.eq(self.o.valid & self.o.ready),
+            now.freed.eq(now.taken & now.step_last & now.pixel_last & now.group_last & now.line_last),
+            beat.t_first.eq(now.step == 0),
+            beat.t_last.eq(now.step_last),
+            beat.group_last.eq(now.pixel_last),
+            beat.last.eq(now.group_last),
+        ]
+        group_ends = now.taken & now.step_last & now.pixel_last
+        if self.max_rest:
+            left = Signal.like(self.rest)
+            m.d.comb += rests.eq(left.any())
+            m.d.sync += left.eq(Mux(group_ends, self.rest, left - rests))
+
+        first_group = [now.groups_left.eq(self.groups), now.group_last.eq(self.groups == 1)]
+        with m.If(now.taken):
+            m.d.sync += [now.step.eq(Mux(now.step_last, 0, now.step + 1)), now.step_last.eq(now.step == T - 2)]
+        with m.If(now.taken & now.step_last):
+            m.d.sync += now.step_last.eq(T == 1)
+            m.d.sync += [now.pixel.eq(Mux(now.pixel_last, 0, now.pixel + 1))]
+            m.d.sync += now.pixel_last.eq(~self.pixels | (T == 1) | (~now.pixel_last & (now.pixel == T - 2)))
+        with m.If(group_ends):
+            m.d.sync += [now.groups_left.eq(now.groups_left - 1), now.group_last.eq(now.groups_left == 2)]
+            with m.If(now.group_last):
+                m.d.sync += [*first_group, now.lines_left.eq(now.lines_left - 1)]
+                m.d.sync += now.line_last.eq(now.lines_left == 2)
+        with m.If(now.freed):
+            m.d.sync += now.draining.eq(0)
+        with m.If(moved):
+            m.d.sync += [now.draining.eq(1), now.step.eq(0), now.step_last.eq(T == 1), now.pixel.eq(0)]
+            m.d.sync += [now.pixel_last.eq(~self.pixels | (T == 1)), *first_group]
+            m.d.sync += [now.lines_left.eq(self.lines), now.line_last.eq(self.lines == 1)]
 
     def _fetch(self, m: Module, advance: Signal, one: _Fetched) -> None:
         """Takes an event and asks for its weight row."""
@@ -257,7 +302,7 @@ class SynapticEngine(wiring.Component):
                         m.d.sync += acc[k][t].eq(Mux(two.load, two.product[k], acc[k][t] + two.product[k]))
         return acc
 
-    def _shadow(self, m: Module, acc: list[list[Signal]], moved: Signal, taken: Signal) -> None:
+    def _shadow(self, m: Module, acc: list[list[Signal]], moved: Signal, shifts: Value) -> None:
         """The shadow registers: drain_lanes shift chains, loaded in parallel; the next beat is always at their
         heads."""
         T = self.time_steps
@@ -265,7 +310,7 @@ class SynapticEngine(wiring.Component):
         for r in range(self.drain_lanes):
             chain = [Signal(signed(self.acc_width), name=f"shadow_{r}_{q}", reset_less=True) for q in range(depth)]
             m.d.comb += self.o.payload.value[r].eq(chain[0])
-            with m.If(moved | taken):
+            with m.If(moved | shifts):
                 for q in range(depth):
                     parallel = acc[q // T * self.drain_lanes + r][q % T]
                     # the tail has nothing behind it: what it takes while shifting is never drained

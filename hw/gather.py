@@ -7,25 +7,35 @@ One beat names one row to read. The loops, outermost first: tile of output chann
 (ky, kx), row of the tap (bit plane, channel group). A tap outside the image is one beat with `pad` set and no
 read. Only adders and counters: every product of the address polynomial is kept as a running pointer, modulo the
 address space, so that a pointer may lie before the tensor while its tap is padding.
+
+Where a layer leaves lanes idle, they compute the output lines below: y advances by `lines` at once, and ky has
+`lines + 2` taps; the weight row of a tap holds zeros in the lanes whose line it does not touch.
+
+In a packed layer (the first of an image) a word holds T neighbouring pixels of a line, and x counts words. The three
+taps of a line are then made of three words, so kx is the innermost loop and has four beats: the word to the left,
+which gives no row; the word itself, for tap 0; the same again without a read, for tap 1; the word to the right, for
+tap 2.
 """
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from ds2ta.errors import FitError
+from ds2ta.hw.payloads import check_range
 
 __all__ = ["Gather", "gather_layout"]
 
 
 def gather_layout(*, address_width: int, weight_width: int, shift_width: int) -> data.StructLayout:
-    """`address` of the row; `pad`: a row of zeros instead; `weight`: weight row of its lane 0; `shift`: bit plane
-    of its lane 0; `first`/`last` beat of a position; `end`: last beat of the layer."""
+    """`address` of the row; `pad`: a row of zeros instead; `part`: beat of kx; `weight`: weight row of its lane 0;
+    `shift`: bit plane of its lane 0; `first`/`last` beat of a position; `end`: last beat of the layer."""
     return data.StructLayout(
         {
             "address": address_width,
             "pad": 1,
+            "part": 2,
             "weight": weight_width,
             "shift": shift_width,
             "first": 1,
@@ -43,7 +53,7 @@ class _Loops:
         self._gather = gather
         # loop counters, outermost first
         self.tile, self.y, self.x = (Signal.like(gather.tiles_last, name=name) for name in ("tile", "y", "x"))
-        self.ky, self.kx = Signal(2), Signal(2, name="kx")
+        self.ky, self.kx = Signal(range(gather.max_lines + 2)), Signal(2, name="kx")
         self.row, self.group = Signal.like(gather.rows_last), Signal.like(gather.groups_last)
         self.shift = Signal.like(gather.o.payload.shift)
         # what the counters say, in registers: all else hangs on it
@@ -53,30 +63,38 @@ class _Loops:
         self.pad_x, self.pad_y = Signal(name="pad_x"), Signal(name="pad_y")
         # ... and what follows at once: which loops end with this beat
         self.tile_last = Signal()
-        self.ky_last, self.kx_last, self.tap_done, self.group_last = (Signal() for _ in range(4))
-        self.tap_last, self.position_last = Signal(), Signal(name="position_last")
-        # running pointers: first tap of the tile, line, position, tap line, tap; its weights, those of its row
-        self.at_tile, self.at_line, self.at_position, self.at_tap_line, self.at_tap = (
+        self.ky_last, self.kx_last, self.rows_done, self.group_last = (Signal() for _ in range(4))
+        self.position_last = Signal(name="position_last")
+        # running pointers: first tap of the tile, of the next lines, of the position, tap line, tap; the weights of
+        # the tile, of the tap line, of the tap, of its row
+        self.at_tile, self.next_line, self.at_position, self.at_tap_line, self.at_tap = (
             Signal.like(gather.source, name=name)
-            for name in ("at_tile", "at_line", "at_position", "at_tap_line", "at_tap")
+            for name in ("at_tile", "next_line", "at_position", "at_tap_line", "at_tap")
         )
-        self.outer_pointers = (self.at_tile, self.at_line, self.at_position, self.at_tap_line)
-        self.tile_weights, self.tap_weights, self.row_weights = (
-            Signal.like(gather.weights, name=name) for name in ("tile_weights", "tap_weights_at", "row_weights")
+        self.tile_weights, self.line_weights, self.tap_weights, self.row_weights = (
+            Signal.like(gather.weights, name=name)
+            for name in ("tile_weights", "line_weights", "tap_weights_at", "row_weights")
         )
         # the next tap and its weights
         self.next_tap, self.next_weights = Signal.like(gather.source), Signal.like(gather.weights)
 
     def enter_tap(self, address, weights) -> list:
-        """Begin the rows of a tap."""
+        """Begin a tap."""
+        return [self.at_tap.eq(address), self.tap_weights.eq(weights), self.row_weights.eq(weights)]
+
+    def enter_rows(self) -> list:
+        """Begin the rows of a tap; of a packed layer, those of a tap line."""
+        ends = ~self._gather.rows_last.any()
+        return [self.row.eq(0), self.row_last.eq(ends), self.group.eq(0), self.shift.eq(0)]
+
+    def enter_line_of_taps(self, address, weights) -> list:
+        """Begin a tap line."""
         return [
-            self.at_tap.eq(address),
-            self.tap_weights.eq(weights),
-            self.row_weights.eq(weights),
-            self.row.eq(0),
-            self.row_last.eq(~self._gather.rows_last.any()),
-            self.group.eq(0),
-            self.shift.eq(0),
+            self.at_tap_line.eq(address),
+            self.line_weights.eq(weights),
+            self.kx.eq(0),
+            *self.enter_tap(address, weights),
+            *self.enter_rows(),
         ]
 
     # tests for a count of one are no comparisons, lest synthesis put `start` in front of a shared comparator
@@ -103,13 +121,17 @@ class Gather(wiring.Component):
     count_width: bits of every loop count.
     shift_width: bits of a bit-plane index.
     row_lanes: channels in a row, g (power of two).
+    max_lines: most output lines at once.
 
     Members (all configuration is held while the layer runs)
     -------
     source: row of tap (0, 0) of position 0, modulo the address space.
     source_pitch, source_line: rows from one position to the next in x and in y.
-    kernel3: 3x3 taps with padding 1, else one tap. stride2: positions advance by two.
-    pad_right, pad_bottom: tap 2 of the last column / line lies outside.
+    kernel3: 3x3 taps with padding 1, else one tap. stride2: positions advance by two. pixels: the layer is packed (with
+    kernel3, one row of a plane and no stride2).
+    pad_right: tap 2 of the last column lies outside (a packed layer: it is set).
+    lines: output lines at once, at least 1 (1 with stride2 and without kernel3). live_lines: source lines that
+    exist from the last y on: taps ky > live_lines of the last y lie outside.
     width_last, height_last, tiles_last, rows_last, groups_last: loop counts less one (`rows`: rows read of a tap,
     `groups`: rows of one bit plane).
     tile_rows: source rows to advance for each tile (pool: 1, else 0).
@@ -118,7 +140,14 @@ class Gather(wiring.Component):
     """
 
     def __init__(
-        self, *, address_width: int, weight_width: int, count_width: int, shift_width: int, row_lanes: int
+        self,
+        *,
+        address_width: int,
+        weight_width: int,
+        count_width: int,
+        shift_width: int,
+        row_lanes: int,
+        max_lines: int = 1,
     ):
         for name, value in {
             "address_width": address_width,
@@ -130,7 +159,8 @@ class Gather(wiring.Component):
                 raise FitError(f"Gather {name} must be in 1..32, not {value!r}")
         if row_lanes not in (4, 8, 16, 32):
             raise FitError(f"Gather row_lanes must be 4, 8, 16 or 32, not {row_lanes!r}")
-        self._row_lanes = row_lanes
+        check_range("Gather max_lines", max_lines, 1, 64)
+        self._row_lanes, self.max_lines = row_lanes, max_lines
         count = In(count_width)
         super().__init__(
             {
@@ -141,7 +171,9 @@ class Gather(wiring.Component):
                 "kernel3": In(1),
                 "stride2": In(1),
                 "pad_right": In(1),
-                "pad_bottom": In(1),
+                "pixels": In(1),
+                "lines": In(range(max_lines + 1)),
+                "live_lines": In(range(max(2, max_lines) + 1)),
                 "width_last": count,
                 "height_last": count,
                 "tiles_last": count,
@@ -165,40 +197,42 @@ class Gather(wiring.Component):
         m = Module()
         now = _Loops(self)
         self._show(m, now)
-        advance, line = Signal.like(self.source), Signal.like(self.source)
-        m.d.comb += [
-            advance.eq(self.source_pitch << self.stride2),
-            line.eq(self.source_line << self.stride2),
-            now.next_weights.eq(now.tap_weights + self.tap_weights),
-        ]
-
+        m.d.comb += now.next_weights.eq(now.tap_weights + self.tap_weights)
         running = Signal()
         m.d.comb += self.o.valid.eq(running)
         with m.If(running & self.o.ready):
-            with m.If(~now.tap_done):
+            with m.If(~self.pixels & ~now.rows_done):
                 self._next_row(m, now)
+                with m.If(~now.group_last):
+                    m.d.sync += now.row_weights.eq(now.row_weights + self._row_lanes)
+                with m.Else():
+                    m.d.sync += now.row_weights.eq(now.tap_weights)
             with m.Elif(~now.kx_last):
-                m.d.comb += now.next_tap.eq(now.at_tap + self.source_pitch)
-                m.d.sync += [now.kx.eq(now.kx + 1), *now.enter_tap(now.next_tap, now.next_weights)]
-                m.d.sync += now.pad_x.eq(now.kx[0] & now.x_last & self.pad_right)
+                self._next_tap(m, now)
+            with m.Elif(~now.rows_done):  # of a packed layer
+                self._next_row(m, now)
+                m.d.sync += [now.kx.eq(0), now.pad_x.eq(now.x_first)]
+                m.d.sync += now.enter_tap(now.at_tap_line, now.line_weights)
             with m.Elif(~now.ky_last):
                 m.d.comb += now.next_tap.eq(now.at_tap_line + self.source_line)
-                m.d.sync += [now.pad_x.eq(now.x_first), now.pad_y.eq(now.ky[0] & now.y_last & self.pad_bottom)]
-                m.d.sync += [now.kx.eq(0), now.ky.eq(now.ky + 1), now.at_tap_line.eq(now.next_tap)]
-                m.d.sync += now.enter_tap(now.next_tap, now.next_weights)
+                m.d.sync += [now.pad_x.eq(now.x_first), now.ky.eq(now.ky + 1)]
+                m.d.sync += now.pad_y.eq(now.y_last & (now.ky >= self.live_lines))
+                m.d.sync += now.enter_line_of_taps(now.next_tap, now.next_weights)
             with m.Elif(~now.position_last):
-                self._next_position(m, now, advance, line)
+                self._next_position(m, now)
             with m.Elif(~now.tile_last):
-                self._next_tile(m, now)
+                m.d.comb += now.next_tap.eq(now.at_tile + self.tile_rows)
+                m.d.sync += [now.tile.eq(now.tile + 1), now.tile_weights.eq(now.next_weights)]
+                self._enter_tile(m, now, now.next_tap, now.next_weights)
             with m.Else():
                 m.d.sync += running.eq(0)
+        # where the next lines begin, some taps of their predecessors have begun
+        with m.If(now.x_first & (now.ky == self.lines << self.stride2)):
+            m.d.sync += now.next_line.eq(now.at_tap_line)
 
         with m.If(self.start):
-            m.d.sync += [running.eq(1), *(counter.eq(0) for counter in (now.tile, now.ky, now.kx))]
-            m.d.sync += [*now.enter_column(0, True), *now.enter_line(0, True)]
-            m.d.sync += [now.pad_x.eq(self.kernel3), now.pad_y.eq(self.kernel3)]
-            m.d.sync += [pointer.eq(self.source) for pointer in now.outer_pointers]
-            m.d.sync += [now.tile_weights.eq(self.weights), *now.enter_tap(self.source, self.weights)]
+            m.d.sync += [running.eq(1), now.tile.eq(0), now.tile_weights.eq(self.weights)]
+            self._enter_tile(m, now, self.source, self.weights)
         return m
 
     def _show(self, m: Module, now: _Loops) -> None:
@@ -206,50 +240,58 @@ class Gather(wiring.Component):
         beat = self.o.payload
         m.d.comb += [
             now.tile_last.eq(now.tile == self.tiles_last),
-            now.ky_last.eq(~self.kernel3 | now.ky[1]),
-            now.kx_last.eq(~self.kernel3 | now.kx[1]),
+            now.ky_last.eq(~self.kernel3 | (now.ky == self.lines + 1)),
+            now.kx_last.eq(~self.kernel3 | (now.kx[1] & (now.kx[0] | ~self.pixels))),
             beat.pad.eq(now.pad_x | now.pad_y),
-            now.tap_done.eq(beat.pad | now.row_last),
+            # a tap outside is one beat; of a packed layer, a tap line outside is one row
+            now.rows_done.eq(Mux(self.pixels, now.pad_y, beat.pad) | now.row_last),
             now.group_last.eq(now.group == self.groups_last),
-            now.tap_last.eq(now.ky_last & now.kx_last),
             now.position_last.eq(now.x_last & now.y_last),
             beat.address.eq(now.at_tap + now.row),
+            beat.part.eq(now.kx),
             beat.weight.eq(now.row_weights),
             beat.shift.eq(now.shift),
             beat.first.eq((now.ky == 0) & (now.kx == 0) & (now.row == 0)),
-            beat.last.eq(now.tap_last & now.tap_done),
+            beat.last.eq(now.ky_last & now.kx_last & now.rows_done),
             beat.end.eq(beat.last & now.position_last & now.tile_last),
         ]
 
     def _next_row(self, m: Module, now: _Loops) -> None:
         """The next row of the tap: channel group, then bit plane."""
         m.d.sync += [now.row.eq(now.row + 1), now.row_last.eq(now.row + 1 == self.rows_last)]
+        m.d.sync += now.group.eq(Mux(now.group_last, 0, now.group + 1))
         with m.If(now.group_last):
-            m.d.sync += [
-                now.group.eq(0),
-                now.row_weights.eq(now.tap_weights),
-                now.shift.eq(now.shift + (self._row_lanes >> self.lane_bits)),
-            ]
-        with m.Else():
-            m.d.sync += [now.group.eq(now.group + 1), now.row_weights.eq(now.row_weights + self._row_lanes)]
+            m.d.sync += now.shift.eq(now.shift + (self._row_lanes >> self.lane_bits))
 
-    def _next_position(self, m: Module, now: _Loops, advance: Signal, line: Signal) -> None:
-        """First tap of the next position: `advance` rows on, or, where a line ends, `line` rows below its first."""
-        m.d.sync += [now.kx.eq(0), now.ky.eq(0), now.at_position.eq(now.next_tap), now.at_tap_line.eq(now.next_tap)]
-        m.d.sync += now.enter_tap(now.next_tap, now.tile_weights)
+    def _next_tap(self, m: Module, now: _Loops) -> None:
+        """The next kx. The first two beats of a packed layer belong to tap 0, the second and third to one word."""
+        m.d.comb += now.next_tap.eq(now.at_tap + self.source_pitch)
+        m.d.sync += now.kx.eq(now.kx + 1)
+        with m.If(~self.pixels):
+            m.d.sync += [*now.enter_tap(now.next_tap, now.next_weights), *now.enter_rows()]
+            m.d.sync += now.pad_x.eq(now.kx[0] & now.x_last & self.pad_right)
+        with m.Else():
+            m.d.sync += now.pad_x.eq(now.kx[1] & now.x_last)
+            with m.If(~now.kx[0]):
+                m.d.sync += now.at_tap.eq(now.next_tap)
+            with m.If(now.kx.any()):
+                m.d.sync += [now.tap_weights.eq(now.next_weights), now.row_weights.eq(now.next_weights)]
+
+    def _next_position(self, m: Module, now: _Loops) -> None:
+        """First tap of the next column, or, where a line ends, of the next lines."""
+        m.d.sync += [now.ky.eq(0), now.at_position.eq(now.next_tap)]
+        m.d.sync += now.enter_line_of_taps(now.next_tap, now.tile_weights)
         with m.If(now.x_last):
-            m.d.comb += now.next_tap.eq(now.at_line + line)
-            m.d.sync += [*now.enter_column(0, True), *now.enter_line(now.y + 1), now.at_line.eq(now.next_tap)]
+            m.d.comb += now.next_tap.eq(now.next_line)
+            m.d.sync += [*now.enter_column(0, True), *now.enter_line(now.y + 1)]
             m.d.sync += [now.pad_x.eq(self.kernel3), now.pad_y.eq(0)]
         with m.Else():
-            m.d.comb += now.next_tap.eq(now.at_position + advance)
+            m.d.comb += now.next_tap.eq(now.at_position + (self.source_pitch << self.stride2))
             m.d.sync += [*now.enter_column(now.x + 1), now.pad_x.eq(0), now.pad_y.eq(self.kernel3 & now.y_first)]
 
-    def _next_tile(self, m: Module, now: _Loops) -> None:
-        """First position again, with the weights of the next tile; a pool goes on to the next rows."""
-        m.d.comb += now.next_tap.eq(now.at_tile + self.tile_rows)
-        m.d.sync += [now.kx.eq(0), now.ky.eq(0), *now.enter_column(0, True), *now.enter_line(0, True)]
-        m.d.sync += [now.tile.eq(now.tile + 1), now.tile_weights.eq(now.next_weights)]
+    def _enter_tile(self, m: Module, now: _Loops, address, weights) -> None:
+        """First position, with the weights of a tile; a pool goes on to the next rows."""
+        m.d.sync += [*now.enter_column(0, True), *now.enter_line(0, True), now.ky.eq(0)]
         m.d.sync += [now.pad_x.eq(self.kernel3), now.pad_y.eq(self.kernel3)]
-        m.d.sync += [pointer.eq(now.next_tap) for pointer in now.outer_pointers]
-        m.d.sync += now.enter_tap(now.next_tap, now.next_weights)
+        m.d.sync += [now.at_tile.eq(address), now.at_position.eq(address)]
+        m.d.sync += now.enter_line_of_taps(address, weights)

@@ -3,8 +3,9 @@
 
 """Neuron parameters: joins each input current with the bias and margin of its neurons.
 
-Parameter rows lie in drain order: tile of output channels, group of R lanes. The pointer returns to the tile's
-first row after every position and runs on after the tile's last position.
+Parameter rows lie in drain order: tile of output channels, group of R lanes. A group keeps its row until its last
+beat (`group_last`); the pointer returns to the tile's first row after every output line of a commit (`last`) and
+runs on after the tile's last one.
 """
 
 from amaranth.hdl import Module, Mux, Signal, signed
@@ -34,8 +35,8 @@ class ParameterFetch(wiring.Component):
     Parameters: `lanes` R, widths; `registered`: beat and parameters go through a register, for a device whose block
     RAM is so slow that no adder may follow it.
 
-    Members: `start` loads `base`, the row of the layer's first group; `positions_last`: positions of a tile less
-    one; `read_address`, `read_data`: the parameter store (synchronous, latency 1, enabled in every cycle); `i`,
+    Members: `start` loads `base`, the row of the layer's first group; `visits_last`: output lines of the
+    commits of a tile, less one; `read_address`, `read_data`: the parameter store (synchronous, latency 1, enabled in every cycle); `i`,
     `o` streams; `stored`: the store's output, in a cycle without beats one cycle late if `registered`.
     """
 
@@ -59,7 +60,7 @@ class ParameterFetch(wiring.Component):
             {
                 "start": In(1),
                 "base": In(address_width),
-                "positions_last": In(count_width),
+                "visits_last": In(count_width),
                 "i": In(stream.Signature(current_layout(lanes=lanes, width=current_width))),
                 "read_address": Out(address_width),
                 "read_data": In(parameter_layout(lanes=lanes, param_width=param_width)),
@@ -75,7 +76,7 @@ class ParameterFetch(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         pointer, tile = Signal.like(self.base), Signal.like(self.base)
-        position = Signal.like(self.positions_last)
+        visit = Signal.like(self.visits_last)
         tile_ends = Signal()  # this is the tile's last position
         following = Signal.like(self.base)
         beat = self.i.payload
@@ -98,12 +99,12 @@ class ParameterFetch(wiring.Component):
         ]
         with m.If(self.start):
             m.d.comb += self.read_address.eq(self.base)
-            m.d.sync += [tile.eq(self.base), position.eq(0), tile_ends.eq(~self.positions_last.any())]
-        with m.Elif(self.i.valid & self.i.ready & beat.t_last):
+            m.d.sync += [tile.eq(self.base), visit.eq(0), tile_ends.eq(~self.visits_last.any())]
+        with m.Elif(self.i.valid & self.i.ready & beat.t_last & beat.group_last):
             m.d.comb += self.read_address.eq(Mux(beat.last & ~tile_ends, tile, following))
             with m.If(beat.last):
-                m.d.sync += [position.eq(position + 1), tile_ends.eq(position + 1 == self.positions_last)]
+                m.d.sync += [visit.eq(visit + 1), tile_ends.eq(visit + 1 == self.visits_last)]
                 with m.If(tile_ends):
-                    m.d.sync += [tile.eq(following), position.eq(0), tile_ends.eq(~self.positions_last.any())]
+                    m.d.sync += [tile.eq(following), visit.eq(0), tile_ends.eq(~self.visits_last.any())]
         m.d.sync += pointer.eq(self.read_address)
         return m

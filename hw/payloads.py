@@ -15,14 +15,16 @@ from ds2ta.errors import FitError
 
 __all__ = [
     "MemoryWrite",
+    "RowWrite",
     "addressed_row_layout",
     "check_power_of_two",
     "check_range",
     "drain_layout",
     "event_layout",
-    "last_row_layout",
+    "placed_words_layout",
     "row_layout",
     "spikes_layout",
+    "words_layout",
 ]
 
 
@@ -54,25 +56,46 @@ def event_layout(address_width: int, max_shift: int, time_steps: int) -> data.St
 
 
 def drain_layout(lanes: int, acc_width: int) -> data.StructLayout:
-    """One beat of drained accumulators: `lanes` channels at one time step; `last` ends the token."""
+    """One beat of drained accumulators: a group of `lanes` channels at one time step. `t_first` and `t_last` are the
+    neurons' first and last step; `group_last`: another group's neurons come next (a group of a packed layer comes
+    once for each pixel of a word); `last`: the group is its output line's last, in all of its beats."""
     return data.StructLayout(
-        {"value": data.ArrayLayout(signed(acc_width), lanes), "t_first": 1, "t_last": 1, "last": 1}
+        {"value": data.ArrayLayout(signed(acc_width), lanes), "t_first": 1, "t_last": 1, "group_last": 1, "last": 1}
     )
 
 
 def spikes_layout(lanes: int) -> data.StructLayout:
-    """One beat of spikes: bit r of `spike` is channel r of the group at one time step; `last` ends the token."""
+    """One beat of spikes: bit r of `spike` is channel r of the group at one time step; `last`: the group is its
+    output line's last."""
     return data.StructLayout({"spike": unsigned(lanes), "t_first": 1, "t_last": 1, "last": 1})
 
 
-def last_row_layout(row_lanes: int, time_steps: int) -> data.StructLayout:
-    """A row; `last` marks the final row of a position."""
-    return data.StructLayout({"row": row_layout(row_lanes, time_steps), "last": 1})
+def words_layout(lanes: int, time_steps: int) -> data.StructLayout:
+    """The spike words of a group of `lanes` neurons, a slot of a row; `last`: the group is its output line's last."""
+    check_range("Time steps", time_steps, 1, 16)
+    return data.StructLayout({"words": data.ArrayLayout(unsigned(time_steps), lanes), "last": 1})
+
+
+def placed_words_layout(lanes: int, time_steps: int, slots: int, address_width: int) -> data.StructLayout:
+    """The spike words of a group, and where they go: bit j of `slot` is set for slot j of row `address`; `slots`
+    are those to be written, the others of them with zeros."""
+    words = words_layout(lanes, time_steps)["words"].shape
+    return data.StructLayout({"words": words, "address": address_width, "slot": slots, "slots": slots})
 
 
 def addressed_row_layout(row_lanes: int, time_steps: int, address_width: int) -> data.StructLayout:
     """A row and the memory address it belongs to."""
     return data.StructLayout({"row": row_layout(row_lanes, time_steps), "address": unsigned(address_width)})
+
+
+class RowWrite(wiring.Signature):
+    """Write port of a spike bank, seen from the writer: in a cycle with `enable`, the `slots` of row `address` that
+    are set take theirs of `row`. A slot is the spike words of one drain group; a row has `slots` of them. There is
+    no back-pressure."""
+
+    def __init__(self, *, row_lanes: int, time_steps: int, slots: int, address_width: int):
+        row = row_layout(row_lanes, time_steps).size
+        super().__init__({"address": Out(address_width), "row": Out(row), "slots": Out(slots), "enable": Out(1)})
 
 
 class MemoryWrite(wiring.Signature):

@@ -7,7 +7,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ds2ta.hw.payloads import last_row_layout, row_layout
+from ds2ta.hw.payloads import row_layout
 
 __all__ = ["OrPool"]
 
@@ -24,7 +24,7 @@ class OrPool(wiring.Component):
 
     Parameters: `row_lanes` g, `time_steps` T.
 
-    Members: `i` {row: g x T bits, first, last}; `o` {row, last}, `o.last` is always 1 (one row for each window).
+    Members: `i` {row: g x T bits, first, last}; `o` {row}.
     Paper: max-pool layers of the spiking patch splitter.
     """
 
@@ -33,7 +33,7 @@ class OrPool(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(data.StructLayout({"row": row, "first": 1, "last": 1}))),
-                "o": Out(stream.Signature(last_row_layout(row_lanes, time_steps))),
+                "o": Out(stream.Signature(data.StructLayout({"row": row}))),
             }
         )
 
@@ -44,7 +44,6 @@ class OrPool(wiring.Component):
         m.d.comb += [
             self.i.ready.eq(~self.o.valid | self.o.ready),
             self.o.payload.row.eq(pooled),
-            self.o.payload.last.eq(1),
         ]
         with m.If(self.i.ready):
             m.d.sync += self.o.valid.eq(self.i.valid & self.i.payload.last)

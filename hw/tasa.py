@@ -14,13 +14,13 @@ from ds2ta.hw.payloads import check_range, drain_layout
 
 __all__ = ["Tasa", "current_layout"]
 
-_MARKS = ("t_first", "t_last", "last")
+_MARKS = ("t_first", "t_last", "group_last", "last")
 
 
 def current_layout(*, lanes: int, width: int) -> data.StructLayout:
     """Payload of the current stream: one time step of `lanes` neurons."""
     return data.StructLayout(
-        {"current": data.ArrayLayout(signed(width), lanes), "t_first": 1, "t_last": 1, "last": 1}
+        {"current": data.ArrayLayout(signed(width), lanes), "t_first": 1, "t_last": 1, "group_last": 1, "last": 1}
     )
 
 

@@ -1,98 +1,194 @@
 # SPDX-FileCopyrightText: 2026 the ds2ta authors
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Row walker: gives each row of a layer's output its address in the spike bank."""
+"""Row walker: gives the spike words of a layer's output their row and slot in the spike bank."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ds2ta.hw.payloads import addressed_row_layout, check_range, last_row_layout
+from ds2ta.hw.payloads import check_power_of_two, check_range, placed_words_layout, words_layout
 
 __all__ = ["RowWalker"]
 
 
+class _Walk:
+    """Where the next words go, loop counters, and what they say."""
+
+    def __init__(self, walker: "RowWalker"):
+        # row of the next words, of the group's first pixel, of the output line's first pixel
+        self.address, self.group_at, self.line_at = (
+            Signal.like(walker.base, name=name, reset_less=True) for name in ("address", "group_at", "line_at")
+        )
+        # where the next commit in this line begins, the next line of commits, the tile
+        self.next_column, self.next_line, self.tile_at = (
+            Signal.like(walker.base, name=name, reset_less=True) for name in ("next_column", "next_line", "tile_at")
+        )
+        # a pixel on; the beginning of the next group, line or tile: one adder each
+        self.pixel_on, self.beyond = Signal.like(walker.base), Signal.like(walker.base, name="beyond")
+        # loops, outermost first: tile, lines at once, column, line of a commit, slot of a row, pixel
+        self.tile, self.y, self.x = (
+            Signal.like(getattr(walker, f"{loop}_last"), name=name)
+            for loop, name in (("tiles", "tile"), ("height", "y"), ("width", "x"))
+        )
+        self.line, self.pixel = Signal.like(walker.lines), Signal.like(walker.live_pixels_last)
+        self.slot, self.first_group = Signal(walker.slots, init=1), Signal()
+        self.x_first, self.x_last, self.y_last = Signal(), Signal(), Signal(name="y_last")
+        # which loops end with these words
+        self.pixel_last, self.line_last = Signal(), Signal(name="line_last")
+        self.group_ends, self.commit_ends, self.row_of_commits_ends, self.tile_ends = (
+            Signal(name=name) for name in ("group_ends", "commit_ends", "row_of_commits_ends", "tile_ends")
+        )
+        self.taken = Signal()
+
+
 class RowWalker(wiring.Component):
-    """`address = base + position * position_pitch + tile * tile_pitch + r` for row r of commit (tile, position).
+    """Row and slot of each group of spike words, in the order in which the engine drains them.
 
-    Commits arrive tile-major: for each tile of output channels, for each position; `i.last` ends a commit. All
-    arithmetic is modulo the address space. `start` loads the walk; it is only allowed while `done` is high.
+    Loops, outermost first: tile of output channels, line of commits y, column x, output line l of a commit, group j
+    of R channels, pixel i (of T in a packed layer, `pixels`, else one). The words go to slot `j % S` of row
 
-    Latency: 0 (the row passes through beside its address). Throughput: one row each cycle. Back-pressure:
+        base + tile tile_pitch + (y lines + l) line_pitch + (x n + i) position_pitch + j // S,
+
+    n = T in a packed layer, else 1; S = slots of a row. `i.last` marks an output line's last group: the slots
+    behind it in its row are written with it, as zeros. Words of lines and pixels beyond the picture are dropped:
+    those from l = `live_lines` of the last y on, and behind `live_pixels_last` of the last x in a packed layer.
+    All arithmetic is modulo the address space. `start` loads the walk; it is only allowed while `done` is high.
+
+    Latency: 0 (the words pass through beside their address). Throughput: one group each cycle. Back-pressure:
     `o.ready` goes straight to `i.ready`; without a walk in progress both sides stand still.
 
-    Parameters: `row_lanes` g, `time_steps` T, `address_width`, `tile_width` (bits of the tile count).
+    Parameters: `lanes` R, `row_lanes` g, `time_steps` T, `address_width`, `count_width` (bits of the loop counts),
+    `max_lines` (1: no loop over l).
 
-    Members: `i` {row, last}; `start`; `base`, `position_pitch`, `tile_pitch`; `positions` and `tiles`, counts of at
-    least 1 where 0 stands for the full `2**width`; all stable from `start` until `done`. `o` {row, address}.
-    `done` is high from the cycle after the final row was taken (and before the first `start`).
+    Members: `i` {words, last}; `start`; `base`, `position_pitch`, `line_pitch`, `tile_pitch`; `width_last`,
+    `height_last`, `tiles_last`: counts less one; `lines`, at least 1; `live_lines`, `live_pixels_last`, `pixels`; all
+    stable from `start` until `done`. `o` {words, address, slot: one-hot, slots: those to write}. `done` is high
+    from the cycle after the final words were taken (and before the first `start`).
     """
 
-    def __init__(self, *, row_lanes: int, time_steps: int, address_width: int, tile_width: int = 8):
+    def __init__(
+        self, *, lanes: int, row_lanes: int, time_steps: int, address_width: int, count_width: int, max_lines: int
+    ):
+        check_power_of_two("Lanes", lanes, 1, row_lanes)
+        check_power_of_two("Row lanes", row_lanes, 4, 32)
         check_range("Address width", address_width, 1, 24)
-        check_range("Tile width", tile_width, 1, 16)
+        check_range("Count width", count_width, 1, 16)
+        check_range("Most lines", max_lines, 1, 64)
+        self.slots, self._steps, self._max_lines = row_lanes // lanes, time_steps, max_lines
+        count, pixel = In(count_width), In(range(max(2, time_steps)))
         super().__init__(
             {
-                "i": In(stream.Signature(last_row_layout(row_lanes, time_steps))),
+                "i": In(stream.Signature(words_layout(lanes, time_steps))),
                 "start": In(1),
                 "base": In(address_width),
                 "position_pitch": In(address_width),
+                "line_pitch": In(address_width),
                 "tile_pitch": In(address_width),
-                "positions": In(address_width),
-                "tiles": In(tile_width),
-                "o": Out(stream.Signature(addressed_row_layout(row_lanes, time_steps, address_width))),
+                "width_last": count,
+                "height_last": count,
+                "tiles_last": count,
+                "lines": In(range(max_lines + 1)),
+                "live_lines": In(range(max(2, max_lines) + 1)),
+                "live_pixels_last": pixel,
+                "pixels": In(1),
+                "o": Out(stream.Signature(placed_words_layout(lanes, time_steps, self.slots, address_width))),
                 "done": Out(1, init=1),
             }
         )
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        address = Signal.like(self.base, reset_less=True)  # of the next row
-        commit = Signal.like(self.base, reset_less=True)  # of the first row of this commit
-        column = Signal.like(self.base, reset_less=True)  # of the first row of this tile
-        # counted from 1
-        position = Signal.like(self.positions, reset_less=True)
-        tile = Signal.like(self.tiles, reset_less=True)
-        taken = Signal()
-        wrap = Signal()
+        now = _Walk(self)
+        self._loops(m, now)
+        self._addresses(m, now)
+        outside = (now.x_last & self.pixels & (now.pixel > self.live_pixels_last)) | (
+            now.y_last & (now.line >= self.live_lines)
+        )
+        place = self.o.payload
         m.d.comb += [
-            self.o.valid.eq(self.i.valid & ~self.done),
-            self.o.payload.row.eq(self.i.payload.row),
-            self.o.payload.address.eq(address),
-            self.i.ready.eq(self.o.ready & ~self.done),
-            taken.eq(self.i.valid & self.i.ready),
-            wrap.eq(position == self.positions),
+            self.o.valid.eq(self.i.valid & ~self.done & ~outside),
+            self.i.ready.eq((self.o.ready | outside) & ~self.done),
+            now.taken.eq(self.i.valid & self.i.ready),
+            place.words.eq(self.i.payload.words),
+            place.address.eq(now.address),
+            place.slot.eq(now.slot),
+            # from the slot on: ~(slot - 1)
+            place.slots.eq(now.slot | (~(now.slot - 1)[: self.slots] & self.i.payload.last.replicate(self.slots))),
         ]
-
-        # one adder serves the three strides: a row on, a position on from the commit, a tile on from the column
-        last, following = self.i.payload.last, Signal.like(address)
-        origin = Signal.like(address)
-        stride = Signal.like(address)
-        m.d.comb += [
-            origin.eq(Mux(self.start, self.base, Mux(~last, address, Mux(wrap, column, commit)))),
-            stride.eq(Mux(self.start | ~last, ~self.start, Mux(wrap, self.tile_pitch, self.position_pitch))),
-            following.eq(origin + stride),
-        ]
-
-        commit_end = Signal()
-        tile_end = Signal()
-        m.d.comb += [
-            commit_end.eq(taken & self.i.payload.last),
-            tile_end.eq(commit_end & wrap),
-        ]
-        with m.If(self.start | taken):
-            m.d.sync += address.eq(following)
-        with m.If(self.start | commit_end):
-            m.d.sync += commit.eq(following)
-        with m.If(self.start | tile_end):
-            m.d.sync += column.eq(following)
-
-        with m.If(commit_end):
-            m.d.sync += position.eq(position + 1)
-        with m.If(self.start | tile_end):
-            m.d.sync += position.eq(1)
-        with m.If(tile_end):
-            m.d.sync += [tile.eq(tile + 1), self.done.eq(tile == self.tiles)]
-        with m.If(self.start):
-            m.d.sync += [tile.eq(1), self.done.eq(0)]
         return m
+
+    def _loops(self, m: Module, now: _Walk) -> None:
+        """Counters, innermost loop first, each stepping when those inside of it end."""
+        last = self.i.payload.last
+        m.d.comb += [
+            now.pixel_last.eq(~self.pixels | (now.pixel == self._steps - 1)),
+            now.line_last.eq(now.line + 1 == self.lines),
+            now.group_ends.eq(now.taken & now.pixel_last),
+            now.commit_ends.eq(now.group_ends & last & now.line_last),
+            now.row_of_commits_ends.eq(now.commit_ends & now.x_last),
+            now.tile_ends.eq(now.row_of_commits_ends & now.y_last),
+        ]
+        with m.If(now.taken):
+            m.d.sync += now.pixel.eq(Mux(now.pixel_last, 0, now.pixel + 1))
+        with m.If(now.group_ends):
+            m.d.sync += [now.slot.eq(Mux(last, 1, now.slot.rotate_left(1))), now.first_group.eq(now.commit_ends)]
+            if self._max_lines > 1:
+                with m.If(last):
+                    m.d.sync += now.line.eq(Mux(now.line_last, 0, now.line + 1))
+        # tests for a count of one are no comparisons, lest synthesis put `start` in front of a shared comparator
+        with m.If(now.commit_ends):
+            m.d.sync += [now.x.eq(now.x + 1), now.x_first.eq(0), now.x_last.eq(now.x + 1 == self.width_last)]
+        with m.If(now.row_of_commits_ends):
+            m.d.sync += [now.y.eq(now.y + 1), now.y_last.eq(now.y + 1 == self.height_last)]
+        with m.If(now.tile_ends):
+            m.d.sync += [now.tile.eq(now.tile + 1), self.done.eq(now.tile == self.tiles_last)]
+        with m.If(self.start | now.row_of_commits_ends):
+            m.d.sync += [now.x.eq(0), now.x_first.eq(1), now.x_last.eq(~self.width_last.any())]
+        with m.If(self.start | now.tile_ends):
+            m.d.sync += [now.y.eq(0), now.y_last.eq(~self.height_last.any())]
+        with m.If(self.start):
+            m.d.sync += [now.tile.eq(0), self.done.eq(0), now.first_group.eq(1)]
+
+    def _addresses(self, m: Module, now: _Walk) -> None:
+        """Running pointers. What a pixel more than the first group has is the next column, a line more than the
+        last of a commit the next line: neither needs a sum of its own."""
+        last = self.i.payload.last
+        origin, stride = Signal.like(now.address), Signal.like(now.address)
+        ends_tile = now.line_last & now.x_last & now.y_last
+        row_full: Value = now.slot[-1] if self.slots > 1 else Const(1)
+        m.d.comb += [
+            now.pixel_on.eq(now.address + self.position_pitch),
+            origin.eq(Mux(~last, now.group_at, Mux(ends_tile, now.tile_at, now.line_at))),
+            stride.eq(Mux(~last, row_full, Mux(ends_tile, self.tile_pitch, self.line_pitch))),
+            now.beyond.eq(origin + stride),
+        ]
+        column, line = Signal.like(now.address), Signal.like(now.address)
+        m.d.comb += [
+            column.eq(Mux(now.first_group, now.pixel_on, now.next_column)),
+            line.eq(Mux(now.x_first, now.beyond, now.next_line)),
+        ]
+        following = Signal.like(now.address)
+        with m.If(~last | ~now.line_last | (now.x_last & now.y_last)):
+            m.d.comb += following.eq(now.beyond)
+        with m.Elif(now.x_last):
+            m.d.comb += following.eq(line)
+        with m.Else():
+            m.d.comb += following.eq(column)
+
+        with m.If(now.taken):
+            m.d.sync += now.address.eq(Mux(now.pixel_last, following, now.pixel_on))
+        with m.If(now.group_ends):
+            m.d.sync += now.group_at.eq(following)
+            with m.If(last):
+                m.d.sync += now.line_at.eq(following)
+            with m.If(now.first_group):
+                m.d.sync += now.next_column.eq(now.pixel_on)
+        with m.If(now.commit_ends & now.x_first):
+            m.d.sync += now.next_line.eq(now.beyond)
+        with m.If(now.tile_ends):
+            m.d.sync += now.tile_at.eq(now.beyond)
+        with m.If(self.start):
+            m.d.sync += [
+                pointer.eq(self.base) for pointer in (now.address, now.group_at, now.line_at, now.tile_at)
+            ]

@@ -209,13 +209,18 @@ class Decoder:
         return np.array(logits, dtype=np.int64), class_index
 
     def _rows(self, beats: dict[str, Beats], channel: str) -> dict[int, dict[int, int]]:
-        """Pass -> address -> row."""
-        values = beats[channel].values
+        """Pass -> address -> row, put together from the slots that were written."""
+        values, machine = beats[channel].values, self.machine
+        bits = machine.drain_lanes * machine.time_steps
+        masks = [
+            sum((1 << bits) - 1 << slot * bits for slot in range(machine.slots) if slots >> slot & 1)
+            for slots in range(1 << machine.slots)
+        ]
         found: dict[int, dict[int, int]] = {}
-        for number, address, row in zip(
-            values[f"{channel}_pass"], values[f"{channel}_address"], values[channel], strict=True
-        ):
-            found.setdefault(number, {})[address] = row
+        columns = (f"{channel}_pass", f"{channel}_address", f"{channel}_slots", channel)
+        for number, address, slots, row in zip(*(values[column] for column in columns), strict=True):
+            rows = found.setdefault(number, {})
+            rows[address] = (rows.get(address, 0) & ~masks[slots]) | (row & masks[slots])
         return found
 
     def trace(self, beats: dict[str, Beats]) -> dict[str, np.ndarray]:
