@@ -6,6 +6,7 @@
 Nothing about a network is written in RTL: whatever a model needs is in what this file returns.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from amaranth.utils import ceil_log2
@@ -42,12 +43,14 @@ class Program:
 
 
 class _Compiler:
-    def __init__(self, model: IntegerModel, machine: Machine):
+    """Made without a plan of the banks it emits a program without images, which shows what the banks must hold."""
+
+    def __init__(self, model: IntegerModel, machine: Machine, plan: Sequence[int] | None = None):
         self.model, self.network, self.machine = model, model.network, machine
         self.instructions: list[Instruction] = []
         self.regions: dict[str, Region] = {}
-        self.images = StoreImages(machine)
-        self.allocator = Allocator()
+        self.images = StoreImages(machine) if plan else None
+        self.allocator = Allocator(plan)
 
     # sizes
 
@@ -161,13 +164,13 @@ class _Compiler:
             rows_last=rows - 1,
             groups_last=groups - 1,
             lane_bits=lane_bits,
-            weights=self.images.weights(layer, tap_weights, lines),
+            weights=self.images.weights(layer, tap_weights, lines) if self.images else 0,
             tap_weights=tap_weights,
             tau=layer.tau,
             window=layer.window,
             drain_groups=drain_groups,
             rest=max(0, planes_out - machine.time_steps) if residual == ResidualMode.ADD else 0,
-            parameters=self.images.parameters(layer, drain_groups),
+            parameters=self.images.parameters(layer, drain_groups) if self.images else 0,
             tile_pitch=machine.lanes // machine.row_lanes,
             positions_last=columns * visits * lines - 1,
             residual=residual,
@@ -364,6 +367,12 @@ class _Compiler:
     # results
 
     @property
+    def stores(self) -> StoreImages:
+        """The images of a compiler that has a plan."""
+        assert self.images is not None
+        return self.images
+
+    @property
     def bank_rows(self) -> int:
         """Rows that the banks need: a tensor of one position may be no longer than its pitch, which is a number of
         the program too."""
@@ -372,8 +381,8 @@ class _Compiler:
     def depths(self) -> dict[str, int]:
         """What the program needs of each store, and the largest of its counts, by the machine's names."""
         return {
-            "weight_rows": len(self.images.weight_image),
-            "parameter_rows": len(self.images.parameter_image),
+            "weight_rows": len(self.stores.weight_image),
+            "parameter_rows": len(self.stores.parameter_image),
             "instructions": len(self.instructions),
             "max_lines": max(item.lines for item in self.instructions),
             "max_count": max(getattr(item, name) + 1 for item in self.instructions for name in _COUNTS),
@@ -404,20 +413,27 @@ class _Compiler:
             instructions=tuple(instructions),
             regions=self.regions,
             program_image=program_words(instructions, machine),
-            weight_image=self.images.weight_image,
-            parameter_image=self.images.parameter_image,
+            weight_image=self.stores.weight_image,
+            parameter_image=self.stores.parameter_image,
             denoiser_image=[int(value) for table in self.model.denoisers for value in table.reshape(-1)] or [0],
             bank_rows=self.bank_rows,
         )
+
+
+def _compiled(model: IntegerModel, machine: Machine) -> _Compiler:
+    """All passes, with the tensors where they take the fewest rows."""
+    sketch = _Compiler(model, machine)
+    sketch.run()
+    compiler = _Compiler(model, machine, sketch.allocator.plan())
+    compiler.run()
+    return compiler
 
 
 def compile_model(model: IntegerModel, machine: Machine) -> Program:
     """Program and store images of `model` on `machine`. Raises `FitError` naming what does not fit, the need and
     the limit."""
     refuse(model, machine)
-    compiler = _Compiler(model, machine)
-    compiler.run()
-    return compiler.program(machine)
+    return _compiled(model, machine).program(machine)
 
 
 def fit(model: IntegerModel, **choices) -> tuple[Machine, Program]:
@@ -436,8 +452,7 @@ def fit(model: IntegerModel, **choices) -> tuple[Machine, Program]:
         most = min(highest("max_lines"), roomy.lanes // roomy.drain_lanes)
         roomy = roomy.model_copy(update={"max_lines": most})
     refuse(model, roomy)
-    compiler = _Compiler(model, roomy)
-    compiler.run()
+    compiler = _compiled(model, roomy)
     compiler.refuse_unless_held(roomy)
     depths = compiler.depths()
     tight = {**depths, "bank_rows": max(4, compiler.bank_rows), "max_count": max(4, depths["max_count"])}

@@ -10,7 +10,8 @@ interleaves channels and bit planes in one row (`interleave` channels a plane); 
 same at all steps, holds neighbouring pixels of a line instead (`pixels` of them, in lines of `width`).
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -57,32 +58,73 @@ class Region:
         return start + plane * self.groups + channel // row_lanes, channel % row_lanes
 
 
-@dataclass
-class Allocator:
-    """First fit over rows and time. A region is alive from the pass that writes it to the last that reads it."""
+@dataclass(frozen=True)
+class _Request:
+    """Rows in some banks from one pass to another, at a given row if `base` is not None."""
 
-    taken: list[tuple[int, int, int, int, int]] = field(default_factory=list)  # bank, base, rows, birth, death
+    banks: tuple[int, ...]
+    rows: int
+    birth: int
+    death: int
+    base: int | None
+
+    def meets(self, other: "_Request") -> bool:
+        """Both are alive in one bank at one time."""
+        return bool(set(self.banks) & set(other.banks)) and self.birth <= other.death and other.birth <= self.death
+
+
+class Allocator:
+    """Places tensors. A region is alive from the pass that writes it to the last that reads it.
+
+    Where all tensors lie is decided together, so they are asked for twice: an allocator without a plan gives row 0 to
+    all, and its `plan` is what the next one, asked for the same in the same order, hands out."""
+
+    def __init__(self, plan: Sequence[int] | None = None) -> None:
+        self._plan = plan
+        self._requests: list[_Request] = []
 
     def place(self, banks: tuple[int, ...], rows: int, birth: int, death: int, base: int | None = None) -> int:
-        busy = sorted(
-            (start, start + length)
-            for bank, start, length, born, dead in self.taken
-            if bank in banks and born <= death and birth <= dead
+        """The first row of a region."""
+        self._requests.append(_Request(banks, rows, birth, death, base))
+        return self._plan[len(self._requests) - 1] if self._plan else base or 0
+
+    def plan(self) -> list[int]:
+        """First rows for all requests: first fit, tried in a few orders, of which that with the fewest rows wins."""
+        orders = (
+            lambda request: 0,  # as they come
+            lambda request: -request.rows,
+            lambda request: (request.death - request.birth, -request.rows),
+            lambda request: -request.rows * (request.death - request.birth + 1),
         )
-        if base is None:
-            base = 0
+        plans = [self._fit(sorted(self._requests, key=lambda item: (item.base is None, order(item)))) for order in orders]
+        return min(plans, key=self._top)
+
+    def _fit(self, ordered: Sequence[_Request]) -> list[int]:
+        placed: dict[int, int] = {}  # by the request's identity, as two may be equal
+        for request in ordered:
+            busy = sorted(
+                (placed[id(other)], placed[id(other)] + other.rows)
+                for other in ordered
+                if id(other) in placed and request.meets(other)
+            )
+            base = request.base or 0
             for start, end in busy:
-                if base + rows <= start:
+                if base + request.rows <= start:
                     break
                 base = max(base, end)
-        elif any(start < base + rows and base < end for start, end in busy):
-            raise AssertionError("a fixed region overlaps")
-        self.taken += [(bank, base, rows, birth, death) for bank in banks]
-        return base
+            if request.base not in (None, base):
+                raise AssertionError("a fixed region overlaps")
+            placed[id(request)] = base
+        return [placed[id(request)] for request in self._requests]
+
+    def _top(self, plan: Sequence[int]) -> int:
+        return max(base + request.rows for base, request in zip(plan, self._requests, strict=True))
 
     @property
     def rows(self) -> int:
-        return max(base + rows for _, base, rows, _, _ in self.taken)
+        """Rows that the banks need for what was placed by the plan."""
+        assert self._plan is not None
+        return self._top(self._plan)
 
 
 def _positions_last(tensor: np.ndarray) -> np.ndarray:

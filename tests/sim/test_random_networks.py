@@ -60,6 +60,7 @@ _MACHINES = {
         "buffer_rows": 2,
         "time_steps": 10,
         "leak_shift": 1,
+        "max_lines": 8,
     },
     "wide": {
         "lanes": 32,
@@ -71,6 +72,7 @@ _MACHINES = {
         "shifters": "multipliers",
         "time_steps": 5,
         "leak_shift": 2,
+        "max_lines": 8,
     },
     "broad rows": {
         "lanes": 16,
@@ -80,6 +82,19 @@ _MACHINES = {
         "buffer_rows": 2,
         "time_steps": 4,
         "leak_shift": 3,
+        "max_lines": 4,
+    },
+    # fewer steps than the residual stream has planes, so the drain rests
+    "few steps": {
+        "lanes": 16,
+        "row_lanes": 4,
+        "drain_lanes": 4,
+        "score_channels": 4,
+        "buffer_rows": 4,
+        "pipeline": "long",
+        "time_steps": 2,
+        "leak_shift": 1,
+        "max_lines": 3,
     },
 }
 
