@@ -196,6 +196,7 @@ class Accelerator(wiring.Component):
         m.d.comb += [getattr(part.gather, name).eq(now[name]) for name in _GATHER_FIELDS]
         m.d.comb += [
             part.gather.tile_rows.eq(runs[Opcode.POOL]),
+            part.gather.stride2.eq(runs[Opcode.POOL]),
             part.reader.pixels.eq(now.pixels),
             part.zero_skip.lane_bits.eq(now.lane_bits),
             part.engine.groups.eq(now.drain_groups),
@@ -211,7 +212,7 @@ class Accelerator(wiring.Component):
             walker.position_pitch.eq(now.target_pitch),
             walker.line_pitch.eq(now.target_line),
             *(getattr(walker, name).eq(now[name]) for name in _WALKER_FIELDS),
-            walker.tile_pitch.eq(now.tile_pitch),
+            walker.tile_pitch.eq(Mux(runs[Opcode.POOL], 1, self.machine.lanes // self.machine.row_lanes)),
             residual.mode.eq(now.residual),
             residual.planes_in.eq(now.planes_in),
             residual.planes_out.eq(now.planes_out),
@@ -466,7 +467,6 @@ _GATHER_FIELDS = (
     "source_pitch",
     "source_line",
     "kernel3",
-    "stride2",
     "pixels",
     "pad_right",
     "lines",

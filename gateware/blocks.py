@@ -86,7 +86,7 @@ class _Parts:
                 row_lanes=machine.row_lanes,
                 max_lines=machine.max_lines,
             ),
-            "reader": RowReader(**self.row_shape, **front, registered=self._registered),
+            "reader": RowReader(**self.row_shape, **front),
             "zero_skip": ZeroSkip(
                 **self.row_shape,
                 weight_width=self._weight_width,

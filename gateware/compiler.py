@@ -24,7 +24,7 @@ from ds2ta.network import LayerSpec
 __all__ = ["Program", "compile_model", "fit"]
 
 _COUNTS = ("width_last", "height_last", "tiles_last", "rows_last", "positions_last")
-_WRAPPING = ("source", "source_line", "target_line", "tile_pitch")  # addresses and distances that stand modulo the address space
+_WRAPPING = ("source", "source_line", "target_line")  # addresses and distances that stand modulo the address space
 _FOREVER = 10**9  # a pass behind all others
 ADDRESS_A, ADDRESS_B = 0, 1  # bank A: activations of the layer at hand; bank B: residual stream and V
 
@@ -75,7 +75,7 @@ class _Compiler:
             groups=rows,
             pitch=rows,
             interleave=interleave,
-            pixels=self.machine.time_steps if spec.kind == "image" else 0,
+            pixels=self.machine.time_steps if spec.kind == "image" and self.machine.time_steps > 1 else 0,
             width=spec.width,
         )
 
@@ -120,7 +120,8 @@ class _Compiler:
         columns, visits = -(-width // pixels), -(-height // lines)  # commits in a line, lines of commits
         tiles = -(-spec.outputs // machine.lanes)
         drain_groups = -(-min(spec.outputs, machine.lanes) // machine.drain_lanes)
-        line = columns * source.pitch
+        line = (source.line_words if source.pixels else width) * source.pitch
+        before = 0 if source.pixels else source.pitch  # from tap 0 of a line to the position
         if source.interleave:
             rows, groups, tap_weights = source.pitch, 1, source.interleave
             lane_bits = ceil_log2(source.interleave)
@@ -148,13 +149,13 @@ class _Compiler:
             reads=source.name,
             writes=target.name if target else "logits",
             opcode=Opcode.HEAD if target is None else Opcode.SYNAPSE,
-            source=source.base - (line + source.pitch if kernel3 else 0),
+            source=source.base - (line + before if kernel3 else 0),
             source_bank=source.banks[0],
             source_pitch=source.pitch,
             source_line=line,
             kernel3=kernel3,
             pixels=bool(source.pixels),
-            pad_right=True,
+            pad_right=width % pixels != 0 if source.pixels else True,
             lines=lines,
             live_lines=height - (visits - 1) * lines,
             live_pixels_last=width - (columns - 1) * pixels - 1,
@@ -171,7 +172,6 @@ class _Compiler:
             drain_groups=drain_groups,
             rest=max(0, planes_out - machine.time_steps) if residual == ResidualMode.ADD else 0,
             parameters=self.images.parameters(layer, drain_groups) if self.images else 0,
-            tile_pitch=machine.lanes // machine.row_lanes,
             positions_last=columns * visits * lines - 1,
             residual=residual,
             planes_in=planes_in,
@@ -194,7 +194,6 @@ class _Compiler:
             source_pitch=source.pitch,
             source_line=line,
             kernel3=True,
-            stride2=True,
             pad_right=bool(width % 2),
             live_lines=2 - height % 2,
             width_last=out_width - 1,
@@ -205,7 +204,6 @@ class _Compiler:
             mirror=len(target.banks) > 1,
             target_pitch=target.pitch,
             target_line=out_width * target.pitch,
-            tile_pitch=1,
             positions_last=out_height * out_width - 1,
         )
 

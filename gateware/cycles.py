@@ -63,8 +63,7 @@ def _pass(
         events, rows = int(np.count_nonzero(trace[f"{instruction.reads}.denoised"])), 0
     elif instruction.opcode == Opcode.POOL:
         beats = sum(1 for _ in _beats(instruction))
-        tail = _POOL_TAIL + (machine.pipeline == "long")
-        cycles, events, rows = beats * (instruction.tiles_last + 1) + tail, 0, 0
+        cycles, events, rows = beats * (instruction.tiles_last + 1) + _POOL_TAIL, 0, 0
     else:
         cycles, events, rows = _synapse(instruction, program.regions[instruction.reads], machine, trace)
     return PassCounters(instruction.name, instruction.opcode, instruction_words(machine) + cycles, events, rows)
@@ -74,8 +73,12 @@ def _encoded(instruction: Instruction, region: Region, machine: Machine) -> int:
     """Cycles of the encoder: bytes, bits that words lack, rows of a word but the last."""
     if instruction.frames:
         lacking = region.positions * (machine.time_steps - instruction.steps)
-        return region.positions * instruction.channels * instruction.steps + lacking + region.words * (region.pitch - 1)
-    lacking = region.words * region.pixels - region.positions
+        return (
+            region.positions * instruction.channels * instruction.steps
+            + lacking
+            + region.words * (region.pitch - 1)
+        )
+    lacking = region.words * region.pixels - region.positions if region.pixels else 0
     return region.positions * instruction.channels + lacking + region.words * (region.pitch - 1)
 
 
@@ -87,9 +90,9 @@ def _at_machine_steps(tensor: np.ndarray, machine: Machine) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Beat:
-    """A beat of the gather. `live`: non-zero spike words of its row, None where it gives no row."""
+    """A beat of the gather. `live`: non-zero spike words of its row."""
 
-    live: int | None
+    live: int
     last: bool  # of its output position
 
 
@@ -107,7 +110,8 @@ def _beats(instruction: Instruction, live: np.ndarray | None = None) -> Iterator
             for row in rows:
                 yield _Beat(count(0, position, row), row == rows[-1])
         return
-    stride = 2 if instruction.stride2 else instruction.lines
+    pools = instruction.opcode == Opcode.POOL
+    stride = 2 if pools else instruction.lines
     source_columns = instruction.source_line // instruction.source_pitch
     for y in range(lines):
         for x in range(columns):
@@ -117,13 +121,12 @@ def _beats(instruction: Instruction, live: np.ndarray | None = None) -> Iterator
                 outside = line < 0 or (y == lines - 1 and ky > instruction.live_lines)
                 if instruction.pixels:
                     for row in rows[:1] if outside else rows:
-                        yield _Beat(None, False)
                         for kx in range(3):
                             found = 0 if outside else count(kx, line * source_columns + x, row)
                             yield _Beat(found, last_ky and kx == 2 and (outside or row == rows[-1]))
                     continue
                 for kx in range(3):
-                    column = x * (2 if instruction.stride2 else 1) + kx - 1
+                    column = x * (2 if pools else 1) + kx - 1
                     right = x == columns - 1 and kx == 2 and instruction.pad_right
                     if outside or column < 0 or right:
                         yield _Beat(0, last_ky and kx == 2)
@@ -151,7 +154,7 @@ def _live_words(region: Region, tensor: np.ndarray, machine: Machine) -> np.ndar
 def _live_pixels(region: Region, image: np.ndarray, machine: Machine) -> np.ndarray:
     """As `_live_words` for an image [C, H, W]: a word of tap kx has the pixels from kx - 1 on."""
     channels, height, width = image.shape
-    words = -(-width // region.pixels)
+    words = region.line_words
     padded = np.zeros((channels, height, words * region.pixels + 2), dtype=image.dtype)
     padded[:, :, 1 : width + 1] = image
     live = np.zeros((3, height * words, region.pitch * machine.row_lanes), dtype=bool)
@@ -211,7 +214,7 @@ def _synapse(
 
     fetched: list[int] = []  # the cycle in which each kept row leaves the zero skip's memory
     registered = machine.pipeline == "long"
-    door = _START + registered  # the cycle in which the next row can be accepted, if there is room
+    door = _START  # the cycle in which the next row can be accepted, if there is room
     output = 0  # the cycle from which the memory's output is free
     taken = 0  # the cycle in which the engine took the event before
     events = 0
@@ -237,9 +240,6 @@ def _synapse(
     for _ in range(tiles):
         kept_any = False
         for beat in beats:
-            if beat.live is None:
-                door += 1
-                continue
             entered = accepted()
             if beat.live or (beat.last and not kept_any):
                 keep(entered, beat.live, not kept_any, False)
@@ -255,7 +255,7 @@ def _synapse(
         window = Tasa.latency_of(machine.max_window, machine.shifters == "multipliers")
         written = max(0, planes - neurons.dropped)
         cycles = engine.final + window + registered + LifArray.latency + _EPILOGUE_TAIL + written
-    return cycles, events, tiles * sum(beat.live is not None for beat in beats)
+    return cycles, events, tiles * len(beats)
 
 
 class _NeuronDrain:
@@ -299,7 +299,7 @@ class _HeadDrain:
         return at
 
 
-_START = 2  # the first row is at the zero skip's door
-_POOL_TAIL = 4
+_START = 3  # the first row is at the zero skip's door
+_POOL_TAIL = 5
 _EPILOGUE_TAIL = 3
 _HEAD_TAIL = 3

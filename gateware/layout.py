@@ -7,7 +7,8 @@ A row holds the spike words of `row_lanes` channels of one position; word bit t 
 each other every `pitch` rows. Inside a position come the bit planes of integer activations, `plane_pitch` rows
 apart, and inside a plane the channel groups. The input tensor alone, with fewer channels than a row has lanes,
 interleaves channels and bit planes in one row (`interleave` channels a plane); and a word of an image, which is the
-same at all steps, holds neighbouring pixels of a line instead (`pixels` of them, in lines of `width`).
+same at all steps, holds neighbouring pixels of a line instead, beginning with the one in front of it (`pixels` of
+them, in lines of `width`).
 """
 
 from collections.abc import Sequence
@@ -40,7 +41,12 @@ class Region:
         """Places every `pitch` rows: positions, or words of pixels."""
         if not self.pixels:
             return self.positions
-        return self.positions // self.width * -(-self.width // self.pixels)
+        return self.positions // self.width * self.line_words
+
+    @property
+    def line_words(self) -> int:
+        """Words of a line of pixels."""
+        return self.width // self.pixels + 1
 
     @property
     def rows(self) -> int:
@@ -50,7 +56,7 @@ class Region:
         """Row and lane of the spike word of one position; where words hold pixels, of the word that holds it."""
         if self.pixels:
             y, x = divmod(position, self.width)
-            position = y * -(-self.width // self.pixels) + x // self.pixels
+            position = y * self.line_words + (x + 1) // self.pixels
         start = self.base + position * self.pitch
         if self.interleave:
             slot = plane * self.interleave + channel
@@ -96,7 +102,9 @@ class Allocator:
             lambda request: (request.death - request.birth, -request.rows),
             lambda request: -request.rows * (request.death - request.birth + 1),
         )
-        plans = [self._fit(sorted(self._requests, key=lambda item: (item.base is None, order(item)))) for order in orders]
+        plans = [
+            self._fit(sorted(self._requests, key=lambda item: (item.base is None, order(item)))) for order in orders
+        ]
         return min(plans, key=self._top)
 
     def _fit(self, ordered: Sequence[_Request]) -> list[int]:
@@ -146,7 +154,7 @@ def rows_from_tensor(region: Region, tensor: np.ndarray, row_lanes: int, time_st
     for plane in range(region.planes):
         words = ((values >> plane & 1).astype(object) * weights[:, None, None]).sum(axis=0)
         for position in range(positions):
-            pixel = position % region.width % region.pixels if region.pixels else 0
+            pixel = (position % region.width + 1) % region.pixels if region.pixels else 0
             for channel in range(channels):
                 row, lane = region.place(position, channel, plane, row_lanes)
                 found[row] = found.get(row, 0) | int(words[position, channel]) << (lane * time_steps + pixel)

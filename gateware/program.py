@@ -62,7 +62,6 @@ class Instruction:
     source_pitch: int = 0
     source_line: int = 0
     kernel3: bool = False
-    stride2: bool = False
     pixels: bool = False
     pad_right: bool = False
     lines: int = 1
@@ -86,7 +85,6 @@ class Instruction:
     mirror: bool = False
     target_pitch: int = 0
     target_line: int = 0
-    tile_pitch: int = 0
     positions_last: int = 0
     residual: ResidualMode = ResidualMode.STORE
     planes_in: int = 1
@@ -128,12 +126,11 @@ def _widths(machine: Machine) -> dict[str, int]:
         "tau": max(1, bits_for(machine.max_tau)),
         "window": bits_for(machine.max_window),
         "drain_groups": bits_for(machine.lanes // machine.drain_lanes),
-        "rest": max(1, bits_for(machine.max_rest)),
+        "rest": machine.max_rest.bit_length(),
         "parameters": max(1, ceil_log2(machine.parameter_rows)),
         "target": address,
         "target_pitch": address,
         "target_line": address,
-        "tile_pitch": address,
         "residual": bits_for(max(ResidualMode)),
         "planes_in": bits_for(machine.max_planes),
         "planes_out": bits_for(machine.max_planes),

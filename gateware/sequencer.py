@@ -79,10 +79,10 @@ class Sequencer(wiring.Component):
 
     def _fetch_and_run(self, m: Module, ends: Signal) -> None:
         size = len(self.instruction.as_value())
-        held = Signal(self._words * PROGRAM_WORD)  # words move down as they come
+        held = Signal(size)
         words_left = Signal(range(self._words))
         pointer = Signal.like(self.fetch_address)  # the next word
-        m.d.comb += [self.instruction.eq(held[:size]), self.fetch_address.eq(pointer)]
+        m.d.comb += [self.instruction.eq(held), self.fetch_address.eq(pointer)]
         with m.If(self.fetch):
             m.d.sync += pointer.eq(pointer + 1)
         with m.FSM():
@@ -93,7 +93,15 @@ class Sequencer(wiring.Component):
                     m.next = "FETCH"
             with m.State("FETCH"):
                 m.d.comb += [self.busy.eq(1), self.fetch.eq(words_left.any())]
-                m.d.sync += [held.eq(Cat(held[PROGRAM_WORD:], self.word)), words_left.eq(words_left - 1)]
+                m.d.sync += words_left.eq(words_left - 1)
+                for word in range(self._words):  # each has its own enable: no multiplexer, no bit that is not used
+                    part = (
+                        held.word_select(word, PROGRAM_WORD)
+                        if word < self._words - 1
+                        else held[word * PROGRAM_WORD :]
+                    )
+                    with m.If(words_left == self._words - 1 - word):
+                        m.d.sync += part.eq(self.word)
                 with m.If(~words_left.any()):
                     m.next = "START"
             with m.State("START"):

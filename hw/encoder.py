@@ -18,17 +18,18 @@ class InputEncoder(wiring.Component):
     `f = p * C' + c`, C' the power of two at or above `max_channels`, `rows = rows_last + 1 = ceil(bits * C' / g)`.
 
     What n and t are depends on the sample. An image is presented at every time step, so a word holds **T
-    neighbouring pixels** of a line instead of T times the same: pixel x of line y is bit `x % T` of the word
-    `n = y * ceil(width / T) + x // T`; a word's pixels beyond the line are zero. Of `frames` (event counts), n is
+    neighbouring pixels** of a line instead of T times the same, as the first tap of a convolution sees them: pixel
+    x of line y is bit `(x + 1) % T` of the word `n = y * words + (x + 1) // T`, of `words = width // T + 1` in a
+    line; what lies beyond the line is zero. With T = 1 there is nothing to gain: n is the position. Of `frames` (event counts), n is
     the position `y * width + x` and t the time step; steps beyond the model's are zero. Lanes without a plane or a
     channel are zero.
 
     Bytes come position by position, then channel; of frames, step by step of each channel.
 
-    Throughput: a byte each cycle. A word that its line or its model's steps do not fill takes a cycle for each bit
-    that it lacks; of the rows of a word all but the last take a cycle of their own. So a sample of w x h positions
-    takes `1 + h w channels + h (ceil(w / T) T - w) + h ceil(w / T) rows_last` cycles from `start` to the last write,
-    as frames `1 + h w (channels steps + T - steps + rows_last)`, when no byte is late.
+    Throughput: a byte each cycle. Bits that no byte gives (around a line, or behind the model's steps) take a cycle
+    each for all words together; of the rows of a word all but the last take a cycle of their own. So a sample of
+    w x h positions takes `1 + h w channels + h (words T - w) + h words rows_last` cycles from `start` to the last
+    write, as frames `1 + h w (channels steps + T - steps + rows_last)`, when no byte is late.
 
     Latency: a row is written in the cycle after the last bit of its words came; `done` rises in the cycle after the
     last write. The memory takes its writes at once.
@@ -87,65 +88,72 @@ class InputEncoder(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         loading, filling, writing = Signal(), Signal(), Signal()  # bytes come; missing bits are made up; rows leave
-        takes, word_ends, ended = Signal(), Signal(), Signal()  # a byte; it is its words' last; no bit is missing
-        row, rows_end = Signal.like(self.rows_last), Signal()
-        over = Signal()  # no byte of the sample is left
+        takes, fills, whole, ended = Signal(), Signal(), Signal(), Signal()
+        row, rows_end, free = Signal.like(self.rows_last), Signal(), Signal()
         m.d.comb += [
-            # the last row of the words leaves while their successors' first bits come
-            self.i.ready.eq(loading & (~writing | rows_end)),
-            takes.eq(self.i.valid & self.i.ready),
             rows_end.eq(row == self.rows_last),
+            # the last row of the words leaves while their successors' first bits come
+            free.eq(~writing | rows_end),
+            self.i.ready.eq(loading & free),
+            takes.eq(self.i.valid & self.i.ready),
+            fills.eq(filling & free),
         ]
-        channel, whole, last = self._count(m, takes, word_ends, filling)
-        m.d.comb += ended.eq(((takes & word_ends) | filling) & whole)
-        with m.If(takes & word_ends):
-            m.d.sync += [loading.eq(whole & ~last), filling.eq(~whole), over.eq(last)]
-        with m.If(filling & whole):
-            m.d.sync += [loading.eq(~over), filling.eq(0)]
-        with m.If(self.start):
-            m.d.sync += [loading.eq(1), over.eq(0), self.done.eq(0), self.write.address.eq(self.base)]
-
+        channel, channel_last = self._states(m, loading, filling, takes=takes, fills=fills, whole=whole)
+        m.d.comb += ended.eq(whole & ((takes & channel_last) | fills))
         m.d.sync += writing.eq(ended | (writing & ~rows_end))
         with m.If(writing):
             m.d.sync += [row.eq(Mux(rows_end, 0, row + 1)), self.write.address.eq(self.write.address + 1)]
-            with m.If(rows_end & over & ~filling):
+            with m.If(rows_end & ~loading & ~filling):
                 m.d.sync += self.done.eq(1)
-        words = self._words(m, channel, takes, filling, writing & ~rows_end)
+        with m.If(self.start):
+            m.d.sync += [self.done.eq(0), self.write.address.eq(self.base)]
+        words = self._words(m, channel, takes, fills, writing & ~rows_end)
         m.d.comb += [self.write.data.eq(Cat(words[: self._lanes])), self.write.enable.eq(writing)]
         return m
 
-    def _count(self, m: Module, takes: Signal, word_ends: Signal, filling: Signal) -> tuple[Signal, Signal, Signal]:
-        """Counts bytes, or missing bits. The answer: the channel of the byte; whether its bit is the highest of its
-        word; whether its position is the sample's last."""
+    def _states(
+        self, m: Module, loading: Signal, filling: Signal, *, takes: Signal, fills: Signal, whole: Signal
+    ) -> tuple[Signal, Signal]:
+        """Counts bits, those of bytes and those missing, which tells the ones from the others. The answer: the
+        channel of the byte, and whether it is the position's last."""
         frames: Value = self.frames if self._event_frames else Const(0)
+        packs = ~frames & (self._steps > 1)
         channel, step = Signal.like(self.channels_last), Signal.like(self.steps_last)
         x, y = Signal.like(self.width_last, name="x"), Signal.like(self.height_last, name="y")
-        channel_last, step_last, x_last, y_last, position_ends, whole, last = (
-            Signal(name=name)
-            for name in ("channel_last", "step_last", "x_last", "y_last", "position_ends", "whole", "last")
+        channel_last, step_last, x_last, y_last, position_ends, over = (
+            Signal(name=name) for name in ("channel_last", "step_last", "x_last", "y_last", "position_ends", "over")
         )
         m.d.comb += [
             channel_last.eq(channel == self.channels_last),
             step_last.eq(step == self.steps_last),
+            whole.eq(step == self._steps - 1),
             x_last.eq(x == self.width_last),
             y_last.eq(y == self.height_last),
-            position_ends.eq(channel_last & (step_last | ~frames)),
-            word_ends.eq(channel_last & (step_last | (x_last & ~frames))),
-            whole.eq(step == self._steps - 1),
-            last.eq(x_last & y_last),
+            position_ends.eq(takes & channel_last & (step_last | ~frames)),
         ]
         with m.If(takes & (step_last | ~frames)):
             m.d.sync += channel.eq(Mux(channel_last, 0, channel + 1))
-        with m.If(filling | (takes & (channel_last | frames))):  # on, from a frame's last step only if it is filled
-            ends = whole | (step_last & frames & ~channel_last & ~filling)
+        with m.If(fills | (takes & (channel_last | frames))):
+            ends = whole | (step_last & frames & ~channel_last & ~fills)
             m.d.sync += step.eq(Mux(ends, 0, step + 1))
-        with m.If(takes & position_ends):
+        with m.If(position_ends):
             m.d.sync += x.eq(Mux(x_last, 0, x + 1))
             with m.If(x_last):
                 m.d.sync += y.eq(Mux(y_last, 0, y + 1))
-        return channel, whole, last
+                with m.If(y_last):
+                    m.d.sync += [over.eq(1), loading.eq(0)]
 
-    def _words(self, m: Module, channel: Signal, takes: Signal, filling: Signal, moves: Value) -> list[Value]:
+        # around a line of pixels, and behind the model's last step
+        lacks = Mux(frames, ~whole, x_last & ~(whole & y_last) & packs)
+        with m.If(position_ends & lacks):
+            m.d.sync += [loading.eq(0), filling.eq(1)]
+        with m.If(fills & Mux(packs, ~step.any() | (whole & over), whole)):
+            m.d.sync += [loading.eq(~over), filling.eq(0)]
+        with m.If(self.start):
+            m.d.sync += [loading.eq(~packs), filling.eq(packs), over.eq(0)]
+        return channel, channel_last
+
+    def _words(self, m: Module, channel: Signal, takes: Signal, fills: Signal, moves: Value) -> list[Value]:
         """The words, by plane, then channel. Each is shifted T times before it leaves, those without a plane or a
         channel with the last channel's, so nothing of their predecessors stays."""
         words: list[Value] = []
@@ -154,16 +162,18 @@ class InputEncoder(wiring.Component):
         for c in range(self._channels):
             spare = beyond[c] & (channel == self.channels_last)
             shifts.append(Signal(name=f"shifts_{c}"))
-            m.d.comb += shifts[c].eq((takes & ((channel == c) | spare)) | filling)
+            m.d.comb += shifts[c].eq((takes & ((channel == c) | spare)) | fills)
         for slot in range(self._rows * self._lanes):
             plane, c = divmod(slot, self._interleave)
             exists = plane < self._bits and c < self._channels
-            words.append(Signal(self._steps, name=f"word_{slot}", reset_less=True) if exists else Const(0, self._steps))
+            words.append(
+                Signal(self._steps, name=f"word_{slot}", reset_less=True) if exists else Const(0, self._steps)
+            )
         for slot, word in enumerate(words):
             if isinstance(word, Const):
                 continue
             plane, c = divmod(slot, self._interleave)
-            fresh = self.i.payload.value[plane] & (plane < self.bits) & ~beyond[c] & ~filling
+            fresh = self.i.payload.value[plane] & (plane < self.bits) & ~beyond[c] & ~fills
             with m.If(shifts[c]):
                 m.d.sync += word.eq(Cat(word, fresh)[1:])
             if slot + self._lanes < len(words):

@@ -11,10 +11,9 @@ address space, so that a pointer may lie before the tensor while its tap is padd
 Where a layer leaves lanes idle, they compute the output lines below: y advances by `lines` at once, and ky has
 `lines + 2` taps; the weight row of a tap holds zeros in the lanes whose line it does not touch.
 
-In a packed layer (the first of an image) a word holds T neighbouring pixels of a line, and x counts words. The three
-taps of a line are then made of three words, so kx is the innermost loop and has four beats: the word to the left,
-which gives no row; the word itself, for tap 0; the same again without a read, for tap 1; the word to the right, for
-tap 2.
+In a packed layer (the first of an image) a word holds T neighbouring pixels of a line as tap 0 sees them, and x counts
+words. The other taps are the word shifted towards its right neighbour, so kx is the innermost loop: its first beat
+reads the word, its second the neighbour, its third nothing.
 """
 
 from amaranth.hdl import Module, Mux, Signal
@@ -29,13 +28,15 @@ __all__ = ["Gather", "gather_layout"]
 
 
 def gather_layout(*, address_width: int, weight_width: int, shift_width: int) -> data.StructLayout:
-    """`address` of the row; `pad`: a row of zeros instead; `part`: beat of kx; `weight`: weight row of its lane 0;
-    `shift`: bit plane of its lane 0; `first`/`last` beat of a position; `end`: last beat of the layer."""
+    """`address` of the row; `pad`: a row of zeros instead; `kx`; `edge`: a packed layer's neighbour is missing, zeros
+    instead; `weight`: weight row of its lane 0; `shift`: bit plane of its lane 0; `first`/`last` beat of a position;
+    `end`: last beat of the layer."""
     return data.StructLayout(
         {
             "address": address_width,
             "pad": 1,
-            "part": 2,
+            "kx": 2,
+            "edge": 1,
             "weight": weight_width,
             "shift": shift_width,
             "first": 1,
@@ -129,7 +130,7 @@ class Gather(wiring.Component):
     source_pitch, source_line: rows from one position to the next in x and in y.
     kernel3: 3x3 taps with padding 1, else one tap. stride2: positions advance by two. pixels: the layer is packed (with
     kernel3, one row of a plane and no stride2).
-    pad_right: tap 2 of the last column lies outside (a packed layer: it is set).
+    pad_right: tap 2 of the last column lies outside; of a packed layer, the last word has no right neighbour.
     lines: output lines at once, at least 1 (1 with stride2 and without kernel3). live_lines: source lines that
     exist from the last y on: taps ky > live_lines of the last y lie outside.
     width_last, height_last, tiles_last, rows_last, groups_last: loop counts less one (`rows`: rows read of a tap,
@@ -211,11 +212,11 @@ class Gather(wiring.Component):
                 self._next_tap(m, now)
             with m.Elif(~now.rows_done):  # of a packed layer
                 self._next_row(m, now)
-                m.d.sync += [now.kx.eq(0), now.pad_x.eq(now.x_first)]
+                m.d.sync += [now.kx.eq(0), now.pad_x.eq(0)]
                 m.d.sync += now.enter_tap(now.at_tap_line, now.line_weights)
             with m.Elif(~now.ky_last):
                 m.d.comb += now.next_tap.eq(now.at_tap_line + self.source_line)
-                m.d.sync += [now.pad_x.eq(now.x_first), now.ky.eq(now.ky + 1)]
+                m.d.sync += [now.pad_x.eq(now.x_first & ~self.pixels), now.ky.eq(now.ky + 1)]
                 m.d.sync += now.pad_y.eq(now.y_last & (now.ky >= self.live_lines))
                 m.d.sync += now.enter_line_of_taps(now.next_tap, now.next_weights)
             with m.Elif(~now.position_last):
@@ -241,14 +242,15 @@ class Gather(wiring.Component):
         m.d.comb += [
             now.tile_last.eq(now.tile == self.tiles_last),
             now.ky_last.eq(~self.kernel3 | (now.ky == self.lines + 1)),
-            now.kx_last.eq(~self.kernel3 | (now.kx[1] & (now.kx[0] | ~self.pixels))),
-            beat.pad.eq(now.pad_x | now.pad_y),
+            now.kx_last.eq(~self.kernel3 | now.kx[1]),
+            beat.pad.eq((now.pad_x & ~self.pixels) | now.pad_y),
+            beat.edge.eq(now.pad_x),
             # a tap outside is one beat; of a packed layer, a tap line outside is one row
             now.rows_done.eq(Mux(self.pixels, now.pad_y, beat.pad) | now.row_last),
             now.group_last.eq(now.group == self.groups_last),
             now.position_last.eq(now.x_last & now.y_last),
             beat.address.eq(now.at_tap + now.row),
-            beat.part.eq(now.kx),
+            beat.kx.eq(now.kx),
             beat.weight.eq(now.row_weights),
             beat.shift.eq(now.shift),
             beat.first.eq((now.ky == 0) & (now.kx == 0) & (now.row == 0)),
@@ -264,18 +266,12 @@ class Gather(wiring.Component):
             m.d.sync += now.shift.eq(now.shift + (self._row_lanes >> self.lane_bits))
 
     def _next_tap(self, m: Module, now: _Loops) -> None:
-        """The next kx. The first two beats of a packed layer belong to tap 0, the second and third to one word."""
+        """The next kx."""
         m.d.comb += now.next_tap.eq(now.at_tap + self.source_pitch)
-        m.d.sync += now.kx.eq(now.kx + 1)
+        m.d.sync += [now.kx.eq(now.kx + 1), *now.enter_tap(now.next_tap, now.next_weights)]
+        m.d.sync += now.pad_x.eq((now.kx[0] | self.pixels) & now.x_last & self.pad_right)
         with m.If(~self.pixels):
-            m.d.sync += [*now.enter_tap(now.next_tap, now.next_weights), *now.enter_rows()]
-            m.d.sync += now.pad_x.eq(now.kx[0] & now.x_last & self.pad_right)
-        with m.Else():
-            m.d.sync += now.pad_x.eq(now.kx[1] & now.x_last)
-            with m.If(~now.kx[0]):
-                m.d.sync += now.at_tap.eq(now.next_tap)
-            with m.If(now.kx.any()):
-                m.d.sync += [now.tap_weights.eq(now.next_weights), now.row_weights.eq(now.next_weights)]
+            m.d.sync += now.enter_rows()
 
     def _next_position(self, m: Module, now: _Loops) -> None:
         """First tap of the next column, or, where a line ends, of the next lines."""
@@ -284,7 +280,7 @@ class Gather(wiring.Component):
         with m.If(now.x_last):
             m.d.comb += now.next_tap.eq(now.next_line)
             m.d.sync += [*now.enter_column(0, True), *now.enter_line(now.y + 1)]
-            m.d.sync += [now.pad_x.eq(self.kernel3), now.pad_y.eq(0)]
+            m.d.sync += [now.pad_x.eq(self.kernel3 & ~self.pixels), now.pad_y.eq(0)]
         with m.Else():
             m.d.comb += now.next_tap.eq(now.at_position + (self.source_pitch << self.stride2))
             m.d.sync += [*now.enter_column(now.x + 1), now.pad_x.eq(0), now.pad_y.eq(self.kernel3 & now.y_first)]
@@ -292,6 +288,6 @@ class Gather(wiring.Component):
     def _enter_tile(self, m: Module, now: _Loops, address, weights) -> None:
         """First position, with the weights of a tile; a pool goes on to the next rows."""
         m.d.sync += [*now.enter_column(0, True), *now.enter_line(0, True), now.ky.eq(0)]
-        m.d.sync += [now.pad_x.eq(self.kernel3), now.pad_y.eq(self.kernel3)]
+        m.d.sync += [now.pad_x.eq(self.kernel3 & ~self.pixels), now.pad_y.eq(self.kernel3)]
         m.d.sync += [now.at_tile.eq(address), now.at_position.eq(address)]
         m.d.sync += now.enter_line_of_taps(address, weights)

@@ -3,7 +3,7 @@
 
 """Row reader: turns gather beats into rows by reading a spike bank."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -30,34 +30,26 @@ def read_layout(*, row_lanes: int, time_steps: int, weight_width: int, shift_wid
 class RowReader(wiring.Component):
     """`o.row = i.pad ? 0 : bank[i.address]`.
 
-    In a packed layer (`pixels`) a bit of a word is a pixel, and the words of the three taps of a line are the word itself and
-    the same with its neighbours' outer pixels shifted in. `i.part` numbers the beats: 0 is the word to the left,
-    which gives no row; 1 the word itself, for tap 0; 2 (no read) the same for tap 1; 3 the word to the right.
+    In a packed layer (`pixels`) bit t of a word is pixel t of a line from some pixel on; the word of kx = 1 is that
+    of kx = 0 and the right neighbour's first bit behind it, less its own first, and so on for kx = 2: the row is
+    shifted in place. With kx = 1 the neighbour is read; with `i.edge` there is none.
 
-    Latency: one cycle, two if `registered`. Throughput: one row a cycle. Back-pressure: a stall holds the bank's
-    output, so no buffer is needed; `i.ready` depends combinationally on `o.ready`.
+    Latency: 2 cycles. Throughput: one row a cycle. Back-pressure: a stall holds the bank's output, so no buffer is
+    needed; `i.ready` depends combinationally on `o.ready`.
 
-    Parameters: `row_lanes` g, `time_steps` T, widths; `registered`: the row goes through a register, for a device
-    whose block RAM is so slow that no logic may follow it.
+    Parameters: `row_lanes` g, `time_steps` T, widths.
 
-    Members: `pixels`: the layer is packed, stable while rows come; `i` gather beats; `read_address`, `read_enable`, `read_data` the bank's synchronous read port (data
-    one cycle after enable, held while enable is low); `o` rows.
+    Members: `pixels`: the layer is packed, stable while rows come; `i` gather beats; `read_address`, `read_enable`,
+    `read_data` the bank's synchronous read port (data one cycle after enable, held while enable is low); `o` rows.
     """
 
-    def __init__(
-        self,
-        *,
-        row_lanes: int,
-        time_steps: int,
-        address_width: int,
-        weight_width: int,
-        shift_width: int,
-        registered: bool = False,
-    ):
+    #: Cycles from a beat's acceptance to its row.
+    latency = 2
+
+    def __init__(self, *, row_lanes: int, time_steps: int, address_width: int, weight_width: int, shift_width: int):
         check_range("Address width", address_width, 1, 24)
         check_range("Weight width", weight_width, 1, 24)
         check_range("Shift width", shift_width, 1, 3)
-        self._registered, self._steps = registered, time_steps
         shared = {"weight_width": weight_width, "shift_width": shift_width}
         super().__init__(
             {
@@ -72,43 +64,30 @@ class RowReader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        beat, row = Signal.like(self.i.payload), Signal.like(self.o.payload.row)  # at the bank's output
-        valid, advances, silent = Signal(), Signal(), Signal()
+        beat, row = Signal.like(self.i.payload), self.o.payload.row  # beat: that at the bank's output
+        valid, advances = Signal(), Signal()
         m.d.comb += [
+            advances.eq(~self.o.valid | self.o.ready),
             self.i.ready.eq(~valid | advances),
             self.read_address.eq(self.i.payload.address),
             self.read_enable.eq(
-                self.i.valid & self.i.ready & ~self.i.payload.pad & ~(self.pixels & (self.i.payload.part == 2))
+                self.i.valid & self.i.ready & ~self.i.payload.pad & ~(self.pixels & self.i.payload.kx[1])
             ),
-            silent.eq(self.pixels & (beat.part == 0)),
         ]
-        self._shift(m, row, beat, valid & advances)
         with m.If(self.i.ready):
             m.d.sync += [beat.eq(self.i.payload), valid.eq(self.i.valid)]
-        output = [self.o.valid.eq(valid & ~silent), self.o.payload.row.eq(row)]
-        output += [self.o.payload[name].eq(beat[name]) for name in ("weight", "shift", "first", "last", "end")]
-        if self._registered:
-            m.d.comb += advances.eq(~self.o.valid | self.o.ready)
-            with m.If(advances):
-                m.d.sync += output
-        else:
-            m.d.comb += [advances.eq(self.o.ready | silent), *output]
+        with m.If(advances):
+            m.d.sync += self.o.valid.eq(valid)
+            m.d.sync += [
+                self.o.payload[name].eq(beat[name]) for name in ("weight", "shift", "first", "last", "end")
+            ]
+        shifts, steps = Signal(), len(row[0])
+        m.d.comb += shifts.eq(self.pixels & beat.kx.any())
+        # the reset stands beside the data, so that a bit's multiplexer is all that is in front of its flip-flop
+        with m.If(advances & beat.pad):
+            m.d.sync += row.as_value().eq(0)
+        with m.Elif(advances):
+            for word, read in zip(row, self.read_data, strict=True):
+                enters = Mux(beat.kx[1] & (steps > 1), read[min(1, steps - 1)], read[0]) & ~beat.edge
+                m.d.sync += word.eq(Mux(shifts, Cat(word[1:], enters), read))
         return m
-
-    def _shift(self, m: Module, row: data.View, beat: data.View, leaves) -> None:
-        """The row that is handed on: as it was read, or with pixels shifted. `held`: the word read before."""
-        steps, shown = self._steps, Signal.like(self.read_data)
-        held = Signal.like(self.read_data, reset_less=True)
-        m.d.comb += shown.eq(
-            Mux(beat.pad, Const(0, self.read_data.as_value().shape()), self.read_data.as_value())
-        )
-        with m.If(leaves & ~beat.part[0]):
-            m.d.sync += held.eq(shown)
-        for lane in range(len(row)):
-            word, before = shown[lane], held[lane]
-            with m.If(self.pixels & (beat.part == 1)):
-                m.d.comb += row[lane].eq(Cat(before[-1], word)[:steps])
-            with m.Elif(self.pixels & (beat.part == 3)):
-                m.d.comb += row[lane].eq(Cat(before[1:], word[0]))
-            with m.Else():
-                m.d.comb += row[lane].eq(word)

@@ -169,26 +169,25 @@ class RowWalker(wiring.Component):
             line.eq(Mux(now.x_first, now.beyond, now.next_line)),
         ]
         following = Signal.like(now.address)
-        with m.If(~last | ~now.line_last | (now.x_last & now.y_last)):
+        with m.If(self.start):
+            m.d.comb += following.eq(self.base)
+        with m.Elif(~last | ~now.line_last | (now.x_last & now.y_last)):
             m.d.comb += following.eq(now.beyond)
         with m.Elif(now.x_last):
             m.d.comb += following.eq(line)
         with m.Else():
             m.d.comb += following.eq(column)
 
-        with m.If(now.taken):
-            m.d.sync += now.address.eq(Mux(now.pixel_last, following, now.pixel_on))
-        with m.If(now.group_ends):
+        # no words are taken in the cycle of `start`
+        with m.If(self.start | now.taken):
+            m.d.sync += now.address.eq(Mux(self.start | now.pixel_last, following, now.pixel_on))
+        with m.If(self.start | now.group_ends):
             m.d.sync += now.group_at.eq(following)
-            with m.If(last):
-                m.d.sync += now.line_at.eq(following)
-            with m.If(now.first_group):
-                m.d.sync += now.next_column.eq(now.pixel_on)
+        with m.If(self.start | (now.group_ends & last)):
+            m.d.sync += now.line_at.eq(following)
+        with m.If(self.start | now.tile_ends):
+            m.d.sync += now.tile_at.eq(following)
+        with m.If(now.group_ends & now.first_group):
+            m.d.sync += now.next_column.eq(now.pixel_on)
         with m.If(now.commit_ends & now.x_first):
             m.d.sync += now.next_line.eq(now.beyond)
-        with m.If(now.tile_ends):
-            m.d.sync += now.tile_at.eq(now.beyond)
-        with m.If(self.start):
-            m.d.sync += [
-                pointer.eq(self.base) for pointer in (now.address, now.group_at, now.line_at, now.tile_at)
-            ]
