@@ -85,6 +85,7 @@ class _Parts:
                 count_width=self._count_width,
                 row_lanes=machine.row_lanes,
                 max_lines=machine.max_lines,
+                packed_rows=machine.input_rows > 1,
             ),
             "reader": RowReader(**self.row_shape, **front),
             "zero_skip": ZeroSkip(

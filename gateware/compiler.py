@@ -63,7 +63,7 @@ class _Compiler:
 
     def input_region(self) -> Region:
         spec, lanes = self.network.input, self.machine.row_lanes
-        interleave = 1 << ceil_log2(self.machine.max_channels)
+        interleave = self.machine.interleave
         rows = -(-spec.bits * interleave // lanes)
         return Region(
             name="input",

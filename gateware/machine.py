@@ -100,6 +100,16 @@ class Machine(BaseModel):
         return self.row_lanes // self.drain_lanes
 
     @property
+    def interleave(self) -> int:
+        """Channels of a bit plane in a row of the input."""
+        return 1 << (self.max_channels - 1).bit_length()
+
+    @property
+    def input_rows(self) -> int:
+        """Rows of a word of the input, at most."""
+        return -(-self.max_bits * self.interleave // self.row_lanes)
+
+    @property
     def max_rest(self) -> int:
         """Cycles that the drain may have to wait behind a group: joining the residual stream takes one for each of
         its planes, and a group comes every `time_steps`."""

@@ -16,7 +16,7 @@ words. The other taps are the word shifted towards its right neighbour, so kx is
 reads the word, its second the neighbour, its third nothing.
 """
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -123,6 +123,7 @@ class Gather(wiring.Component):
     shift_width: bits of a bit-plane index.
     row_lanes: channels in a row, g (power of two).
     max_lines: most output lines at once.
+    packed_rows: a packed layer may have more rows of a word than one.
 
     Members (all configuration is held while the layer runs)
     -------
@@ -149,6 +150,7 @@ class Gather(wiring.Component):
         shift_width: int,
         row_lanes: int,
         max_lines: int = 1,
+        packed_rows: bool = True,
     ):
         for name, value in {
             "address_width": address_width,
@@ -161,7 +163,7 @@ class Gather(wiring.Component):
         if row_lanes not in (4, 8, 16, 32):
             raise FitError(f"Gather row_lanes must be 4, 8, 16 or 32, not {row_lanes!r}")
         check_range("Gather max_lines", max_lines, 1, 64)
-        self._row_lanes, self.max_lines = row_lanes, max_lines
+        self._row_lanes, self.max_lines, self._packed_rows = row_lanes, max_lines, packed_rows
         count = In(count_width)
         super().__init__(
             {
@@ -194,6 +196,11 @@ class Gather(wiring.Component):
             }
         )
 
+    @property
+    def _lines(self):
+        """`lines`, where there is a choice."""
+        return self.lines if self.max_lines > 1 else Const(1)
+
     def elaborate(self, platform):
         m = Module()
         now = _Loops(self)
@@ -210,7 +217,7 @@ class Gather(wiring.Component):
                     m.d.sync += now.row_weights.eq(now.tap_weights)
             with m.Elif(~now.kx_last):
                 self._next_tap(m, now)
-            with m.Elif(~now.rows_done):  # of a packed layer
+            with m.Elif(~now.rows_done if self._packed_rows else Const(0)):  # of a packed layer
                 self._next_row(m, now)
                 m.d.sync += [now.kx.eq(0), now.pad_x.eq(0)]
                 m.d.sync += now.enter_tap(now.at_tap_line, now.line_weights)
@@ -228,7 +235,7 @@ class Gather(wiring.Component):
             with m.Else():
                 m.d.sync += running.eq(0)
         # where the next lines begin, some taps of their predecessors have begun
-        with m.If(now.x_first & (now.ky == self.lines << self.stride2)):
+        with m.If(now.x_first & (now.ky == self._lines << self.stride2)):
             m.d.sync += now.next_line.eq(now.at_tap_line)
 
         with m.If(self.start):
@@ -241,7 +248,7 @@ class Gather(wiring.Component):
         beat = self.o.payload
         m.d.comb += [
             now.tile_last.eq(now.tile == self.tiles_last),
-            now.ky_last.eq(~self.kernel3 | (now.ky == self.lines + 1)),
+            now.ky_last.eq(~self.kernel3 | (now.ky == self._lines + 1)),
             now.kx_last.eq(~self.kernel3 | now.kx[1]),
             beat.pad.eq((now.pad_x & ~self.pixels) | now.pad_y),
             beat.edge.eq(now.pad_x),

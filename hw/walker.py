@@ -3,7 +3,7 @@
 
 """Row walker: gives the spike words of a layer's output their row and slot in the spike bank."""
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -102,9 +102,8 @@ class RowWalker(wiring.Component):
         now = _Walk(self)
         self._loops(m, now)
         self._addresses(m, now)
-        outside = (now.x_last & self.pixels & (now.pixel > self.live_pixels_last)) | (
-            now.y_last & (now.line >= self.live_lines)
-        )
+        beyond_line = now.x_last & self.pixels & (now.pixel > self.live_pixels_last)
+        outside = beyond_line | (now.y_last & (now.line >= self.live_lines if self._max_lines > 1 else Const(0)))
         place = self.o.payload
         m.d.comb += [
             self.o.valid.eq(self.i.valid & ~self.done & ~outside),
@@ -123,7 +122,7 @@ class RowWalker(wiring.Component):
         last = self.i.payload.last
         m.d.comb += [
             now.pixel_last.eq(~self.pixels | (now.pixel == self._steps - 1)),
-            now.line_last.eq(now.line + 1 == self.lines),
+            now.line_last.eq((now.line + 1 == self.lines) if self._max_lines > 1 else 1),
             now.group_ends.eq(now.taken & now.pixel_last),
             now.commit_ends.eq(now.group_ends & last & now.line_last),
             now.row_of_commits_ends.eq(now.commit_ends & now.x_last),
@@ -151,32 +150,44 @@ class RowWalker(wiring.Component):
             m.d.sync += [now.tile.eq(0), self.done.eq(0), now.first_group.eq(1)]
 
     def _addresses(self, m: Module, now: _Walk) -> None:
-        """Running pointers. What a pixel more than the first group has is the next column, a line more than the
-        last of a commit the next line: neither needs a sum of its own."""
-        last = self.i.payload.last
-        origin, stride = Signal.like(now.address), Signal.like(now.address)
-        ends_tile = now.line_last & now.x_last & now.y_last
-        row_full: Value = now.slot[-1] if self.slots > 1 else Const(1)
+        """Running pointers. A pixel behind the first group's last one is where the next column begins, or, behind
+        the last column, the next line."""
+        last, several = self.i.payload.last, self._max_lines > 1
+        origin, stride, row_full = Signal.like(now.address), Signal.like(now.address), Signal()
+        at_end, ends_tile = (
+            Signal(),
+            Signal(),
+        )  # the picture's last commit; ... of a tile, where a line's group ends
         m.d.comb += [
+            row_full.eq(now.slot[-1]),
+            at_end.eq(now.x_last & now.y_last),
+            ends_tile.eq(now.line_last & at_end),
             now.pixel_on.eq(now.address + self.position_pitch),
-            origin.eq(Mux(~last, now.group_at, Mux(ends_tile, now.tile_at, now.line_at))),
-            stride.eq(Mux(~last, row_full, Mux(ends_tile, self.tile_pitch, self.line_pitch))),
+            origin.eq(Mux(~last, now.group_at, Mux(ends_tile, now.tile_at, now.line_at if several else 0))),
+            stride.eq(Mux(~last, row_full, Mux(ends_tile, self.tile_pitch, self.line_pitch if several else 0))),
             now.beyond.eq(origin + stride),
         ]
-        column, line = Signal.like(now.address), Signal.like(now.address)
+        column, saves = Signal.like(now.address), Signal()
+        live = now.pixel == self.live_pixels_last
         m.d.comb += [
-            column.eq(Mux(now.first_group, now.pixel_on, now.next_column)),
-            line.eq(Mux(now.x_first, now.beyond, now.next_line)),
+            saves.eq(now.first_group & Mux(now.x_last & self.pixels, live, now.pixel_last)),
+            column.eq(Mux(saves, now.pixel_on, now.next_column)),
         ]
+        with m.If(now.taken & saves):
+            m.d.sync += now.next_column.eq(now.pixel_on)
+
         following = Signal.like(now.address)
         with m.If(self.start):
             m.d.comb += following.eq(self.base)
-        with m.Elif(~last | ~now.line_last | (now.x_last & now.y_last)):
+        with m.Elif(~last | ~now.line_last | at_end):
             m.d.comb += following.eq(now.beyond)
-        with m.Elif(now.x_last):
-            m.d.comb += following.eq(line)
         with m.Else():
             m.d.comb += following.eq(column)
+            if several:  # the line below the last of a commit is where the next lines begin
+                with m.If(now.x_last):
+                    m.d.comb += following.eq(Mux(now.x_first, now.beyond, now.next_line))
+                with m.If(now.commit_ends & now.x_first):
+                    m.d.sync += now.next_line.eq(now.beyond)
 
         # no words are taken in the cycle of `start`
         with m.If(self.start | now.taken):
@@ -187,7 +198,3 @@ class RowWalker(wiring.Component):
             m.d.sync += now.line_at.eq(following)
         with m.If(self.start | now.tile_ends):
             m.d.sync += now.tile_at.eq(following)
-        with m.If(now.group_ends & now.first_group):
-            m.d.sync += now.next_column.eq(now.pixel_on)
-        with m.If(now.commit_ends & now.x_first):
-            m.d.sync += now.next_line.eq(now.beyond)
