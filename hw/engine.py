@@ -52,7 +52,7 @@ class _Drain:
     def __init__(self, engine: "SynapticEngine"):
         T = engine.time_steps
         self.draining = Signal()
-        self.step, self.pixel = Signal(range(T)), Signal(range(T), name="pixel")
+        self.step, self.pixel = (Signal(range(T), name=name) for name in ("step", "pixel"))
         # this one included
         self.groups_left = Signal.like(engine.groups, name="groups_left", reset_less=True)
         self.lines_left = Signal.like(engine.lines, name="lines_left", reset_less=True)
@@ -164,7 +164,6 @@ class SynapticEngine(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        T = self.time_steps
         advance = Signal()  # the pipeline does not stand still
         one, two = _Fetched(self.i.payload), _Arrived(self)
         self._fetch(m, advance, one)
@@ -188,7 +187,8 @@ class SynapticEngine(wiring.Component):
             self.busy.eq(one.fetched | two.arrived | drain.draining),
         ]
         self._drain(m, drain, moved)
-        self._shadow(m, acc, moved, drain.taken & (drain.step_last | ~self.pixels))
+        shifts = drain.taken & (drain.step_last | ~self.pixels)
+        self._shadow(m, acc, moved, shifts)
         return m
 
     def _drain(self, m: Module, now: _Drain, moved: Signal) -> None:
@@ -216,7 +216,7 @@ class SynapticEngine(wiring.Component):
         with m.If(now.taken & now.step_last):
             m.d.sync += now.step_last.eq(T == 1)
             m.d.sync += [now.pixel.eq(Mux(now.pixel_last, 0, now.pixel + 1))]
-            m.d.sync += now.pixel_last.eq(~self.pixels | (T == 1) | (~now.pixel_last & (now.pixel == T - 2)))
+            m.d.sync += now.pixel_last.eq(~self.pixels | (T == 1) | (now.pixel == T - 2))
         with m.If(group_ends):
             m.d.sync += [now.groups_left.eq(now.groups_left - 1), now.group_last.eq(now.groups_left == 2)]
             with m.If(now.group_last):
