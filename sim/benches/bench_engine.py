@@ -3,6 +3,8 @@
 
 """Bench of SynapticEngine: tokens against the slow sums, extremes, and the exact cycle of every transfer."""
 
+import itertools
+
 import cocotb
 import numpy as np
 from amaranth.hdl import signed
@@ -31,13 +33,13 @@ FLUSH = {"flush": 1}
 class _Machine:
     """The engine with a random weight memory whose first rows are the extremes, and what it must give."""
 
-    def __init__(self, dut, *, source: str = "never", sink: str | None = "never", groups: int | None = None):
+    def __init__(self, dut, *, source: str = "never", sink: str | None = "never"):
         parameters = bench_parameters()
         self.lanes, self.steps, self.drain = (parameters[key] for key in ("lanes", "time_steps", "drain_lanes"))
         self.max_shift, bits = parameters["max_shift"], parameters["weight_bits"]
         self.largest = 1 << bits - 1  # magnitude of the most negative weight
         self.budget = 1 << parameters["acc_width"] - 1
-        self.groups = groups or self.lanes // self.drain
+        self.most_lines, self.most_rest = parameters["max_lines"], parameters["max_rest"]
         self.dut = dut
         generator = np.random.default_rng(21)
         rows = min(1 << parameters["address_width"], 64)
@@ -52,7 +54,15 @@ class _Machine:
         self.sink: StreamSink  # there once it is open
         if sink:
             self.open(sink)
-        dut.groups.value = self.groups
+        self.shape()
+
+    def shape(self, groups: int | None = None, lines: int = 1, pixels: bool = False, rest: int = 0) -> None:
+        """What a commit is like: drain groups of a line, lines, whether its accumulators are pixels, cycles of rest
+        behind a group."""
+        self.groups, self.lines = groups or self.lanes // self.drain, lines
+        self.pixels, self.rest = pixels, rest
+        for name, value in (("groups", self.groups), ("lines", lines), ("pixels", int(pixels)), ("rest", rest)):
+            getattr(self.dut, name).value = value
 
     def open(self, stall: str) -> StreamSink:
         layout = drain_layout(self.drain, bench_parameters()["acc_width"])
@@ -62,7 +72,7 @@ class _Machine:
     @property
     def beats(self) -> int:
         """Beats of a commit."""
-        return self.groups * self.steps
+        return self.lines * self.groups * self.steps * (self.steps if self.pixels else 1)
 
     def token(self, generator, events: int) -> list[dict]:
         """A token of at most `events` events (at least one) that cannot leave the accumulators' range."""
@@ -97,14 +107,18 @@ class _Machine:
                 token.append(event)
         return [
             {
-                "value": P[t, group * self.drain : (group + 1) * self.drain].tolist(),
+                "value": P[pixel if self.pixels else t, first : first + self.drain].tolist(),
                 "t_first": int(t == 0),
                 "t_last": int(t == self.steps - 1),
-                "last": int(t == self.steps - 1 and group == self.groups - 1),
+                "group_last": int(not self.pixels or pixel == self.steps - 1),
+                "last": int(group == self.groups - 1),
             }
             for P in map(self.sums, tokens)
+            for line in range(self.lines)
             for group in range(self.groups)
+            for pixel in range(self.steps if self.pixels else 1)
             for t in range(self.steps)
+            for first in [(line * self.groups + group) * self.drain]
         ]
 
     async def compare(self, events: list[dict]) -> None:
@@ -144,8 +158,10 @@ async def _watch(dut, name: str, cycles: list[int]) -> None:
 @cocotb.test()
 @cocotb.parametrize(stall=STALLS)
 async def random_tokens(dut, stall):
-    """Tokens of every length, empty ones among them, with and without flushes between them."""
+    """Tokens of every length, empty ones among them, with and without flushes between them; the accumulators are
+    pixels, or time steps."""
     machine = _Machine(dut, source=stall, sink=stall)
+    machine.shape(pixels=stall in ("never", "random:0.7"))
     await reset(dut)
     useful: list[int] = []
     in_background(dut, _watch(dut, "useful", useful))
@@ -160,16 +176,28 @@ async def random_tokens(dut, stall):
 
 
 @cocotb.test()
-async def every_group_count(dut):
-    """Commits of fewer groups than lanes drain the lower lanes only, one after another without a gap."""
+async def every_shape(dut):
+    """Every number of groups and lines that the lanes hold, steps and pixels, with every rest: the lowest lanes are
+    drained, line by line, without a gap but for the rests, and marks stand where a group, a line, a commit ends."""
     machine = _Machine(dut)
     await reset(dut)
     generator = np.random.default_rng(23)
     for groups in range(1, machine.lanes // machine.drain + 1):
-        machine.groups = dut.groups.value = groups
-        await machine.compare([event for _ in range(4) for event in machine.token(generator, 9)] + [FLUSH])
-        await RisingEdge(dut.clk)
-        assert not dut.busy.value
+        for lines in range(1, min(machine.most_lines, machine.lanes // machine.drain // groups) + 1):
+            for pixels, rest in itertools.product((False, True), range(machine.most_rest + 1)):
+                machine.shape(groups, lines, pixels, rest)
+                begin = len(machine.sink.cycles)
+                short = [event for _ in range(4) for event in machine.token(generator, 3)]
+                await machine.compare([*short, FLUSH])
+                gaps = np.diff(machine.sink.cycles[begin:])
+                each = machine.steps * (machine.steps if pixels else 1)  # beats of a group
+                group_ends = np.arange(1, len(gaps) + 1) % each == 0
+                commit_ends = np.arange(1, len(gaps) + 1) % machine.beats == 0
+                # behind a commit the next one may not have come yet
+                assert (gaps == 1 + rest * group_ends)[~commit_ends].all()
+                assert (gaps >= 1 + rest * group_ends).all()
+                await RisingEdge(dut.clk)
+                assert not dut.busy.value
 
 
 @cocotb.test()
@@ -220,6 +248,8 @@ async def every_cycle(dut, stall):
     in_background(dut, _watch(dut, "useful", useful))
     in_background(dut, _watch(dut, "busy", busy))
     generator = np.random.default_rng(25)
+    if stall == "bursts":
+        machine.shape(pixels=True)
     mask = (1 << machine.steps) - 1
     lengths = [machine.beats, machine.beats, machine.beats + 1, 2 * machine.beats, *generator.integers(1, 9, 30)]
     events = [

@@ -24,27 +24,18 @@ SHAPE = {
 
 
 @pytest.mark.parametrize(
-    ("lanes", "time_steps", "drain_lanes", "weight_bits", "max_shift", "acc_width", "address_width", "registered"),
+    "values",
     [
-        (8, 4, 2, 4, 4, 12, 12, False),
-        (8, 1, 1, 2, 0, 8, 6, True),
-        (16, 10, 8, 8, 1, 16, 9, False),
-        (4, 3, 4, 3, 7, 12, 5, True),
-        (6, 2, 2, 4, 2, 9, 8, True),
-        (1, 1, 1, 2, 0, 5, 3, False),
+        (8, 4, 2, 4, 4, 12, 12, 4, 0, False),
+        (8, 1, 1, 2, 0, 8, 6, 3, 2, True),
+        (16, 10, 8, 8, 1, 16, 9, 2, 0, False),
+        (4, 3, 4, 3, 7, 12, 5, 1, 1, True),
+        (6, 2, 2, 4, 2, 9, 8, 2, 1, True),
+        (1, 1, 1, 2, 0, 5, 3, 1, 0, False),
     ],
 )
-def test_bench(lanes, time_steps, drain_lanes, weight_bits, max_shift, acc_width, address_width, registered):
-    shape = {
-        "lanes": lanes,
-        "time_steps": time_steps,
-        "drain_lanes": drain_lanes,
-        "weight_bits": weight_bits,
-        "max_shift": max_shift,
-        "acc_width": acc_width,
-        "address_width": address_width,
-        "registered": registered,
-    }
+def test_bench(values):
+    shape = dict(zip((*SHAPE, "max_lines", "max_rest", "registered"), values, strict=True))
     run_bench(SynapticEngine(**shape), module="ds2ta.sim.benches.bench_engine", parameters=shape)
 
 
@@ -63,6 +54,9 @@ def test_bench(lanes, time_steps, drain_lanes, weight_bits, max_shift, acc_width
         ("max_shift", 0, -1, "Largest shift must be an integer from 0 to 15, not -1"),
         ("acc_width", 7, 6, "Accumulator width must be an integer from 7 to 40, not 6"),
         ("acc_width", 40, 41, "Accumulator width must be an integer from 7 to 40, not 41"),
+        ("max_lines", 1, 0, "Most lines must be an integer from 1 to 64, not 0"),
+        ("max_lines", 64, 65, "Most lines must be an integer from 1 to 64, not 65"),
+        ("max_rest", 8, 9, "Longest rest must be an integer from 0 to 8, not 9"),
         ("address_width", 1, 0, "Address width must be an integer from 1 to 32, not 0"),
         ("address_width", 32, 33, "Address width must be an integer from 1 to 32, not 33"),
     ],
