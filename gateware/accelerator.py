@@ -59,8 +59,8 @@ class _Pass:
 
 
 class _Rows:
-    """Rows on their way into the banks, from whatever the pass makes them with; not yet joined with what is there in
-    `fresh`, in the cycle before the write in `next`, in that of the write in `now`, where `banks` has a bit for
+    """Rows on their way into the banks, from whatever the pass makes them with; not yet joined with what is there
+    in `fresh`, in the cycle before the write in `next`, in that of the write in `now`, where `banks` has a bit for
     each."""
 
     def __init__(self, machine: Machine, address_width: int):

@@ -82,8 +82,8 @@ class _Request:
 class Allocator:
     """Places tensors. A region is alive from the pass that writes it to the last that reads it.
 
-    Where all tensors lie is decided together, so they are asked for twice: an allocator without a plan gives row 0 to
-    all, and its `plan` is what the next one, asked for the same in the same order, hands out."""
+    Where all tensors lie is decided together, so they are asked for twice: an allocator without a plan gives row 0
+    to all, and its `plan` is what the next one, asked for the same in the same order, hands out."""
 
     def __init__(self, plan: Sequence[int] | None = None) -> None:
         self._plan = plan
@@ -95,7 +95,8 @@ class Allocator:
         return self._plan[len(self._requests) - 1] if self._plan else base or 0
 
     def plan(self) -> list[int]:
-        """First rows for all requests: first fit, tried in a few orders, of which that with the fewest rows wins."""
+        """First rows for all requests: first fit, tried in a few orders, of which that with the fewest rows
+        wins."""
         orders = (
             lambda request: 0,  # as they come
             lambda request: -request.rows,

@@ -89,8 +89,8 @@ class Machine(BaseModel):
             raise ValueError(f"max_head_dim: {self.max_head_dim} must be a multiple of row_lanes, {self.row_lanes}")
         if self.max_lines * self.drain_lanes > self.lanes:
             raise ValueError(
-                f"max_lines: {self.max_lines} lines of at least drain_lanes, {self.drain_lanes}, channels do not fit "
-                f"{self.lanes} lanes"
+                f"max_lines: {self.max_lines} lines of at least drain_lanes, {self.drain_lanes}, channels "
+                f"do not fit {self.lanes} lanes"
             )
         return self
 

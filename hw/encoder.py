@@ -20,9 +20,9 @@ class InputEncoder(wiring.Component):
     What n and t are depends on the sample. An image is presented at every time step, so a word holds **T
     neighbouring pixels** of a line instead of T times the same, as the first tap of a convolution sees them: pixel
     x of line y is bit `(x + 1) % T` of the word `n = y * words + (x + 1) // T`, of `words = width // T + 1` in a
-    line; what lies beyond the line is zero. With T = 1 there is nothing to gain: n is the position. Of `frames` (event counts), n is
-    the position `y * width + x` and t the time step; steps beyond the model's are zero. Lanes without a plane or a
-    channel are zero.
+    line; what lies beyond the line is zero. With T = 1 there is nothing to gain: n is the position. Of `frames`
+    (event counts), n is the position `y * width + x` and t the time step; steps beyond the model's are zero. Lanes
+    without a plane or a channel are zero.
 
     Bytes come position by position, then channel; of frames, step by step of each channel.
 

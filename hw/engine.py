@@ -68,9 +68,9 @@ class SynapticEngine(wiring.Component):
     A `first` event starts a token: it loads instead of adding, and moves the token before it, if one is pending,
     to the shadow registers. A `flush` event (address, shift, mask and first are ignored) only moves the pending
     token out. The shadow drains as beats (line, group, t): `value[r] = acc[(line * groups + group) * drain_lanes +
-    r][t]`, `lines * groups * time_steps` beats a commit. In a packed layer (`pixels`) accumulator t belongs to pixel t and
-    to all time steps of its neuron, so each beat comes T times: (line, group, pixel, t). An event that is neither `first` nor `flush` while no token is pending
-    is meaningless and must not be sent.
+    r][t]`, `lines * groups * time_steps` beats a commit. In a packed layer (`pixels`) accumulator t belongs to
+    pixel t and to all time steps of its neuron, so each beat comes T times: (line, group, pixel, t). An event that
+    is neither `first` nor `flush` while no token is pending is meaningless and must not be sent.
 
     Latency: event accepted in cycle c, weight row at `weight_data` in c+1, accumulators updated at the end of c+2,
     first beat of a commit valid in c+3. Throughput: one event each cycle, one beat each cycle.

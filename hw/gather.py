@@ -11,9 +11,9 @@ address space, so that a pointer may lie before the tensor while its tap is padd
 Where a layer leaves lanes idle, they compute the output lines below: y advances by `lines` at once, and ky has
 `lines + 2` taps; the weight row of a tap holds zeros in the lanes whose line it does not touch.
 
-In a packed layer (the first of an image) a word holds T neighbouring pixels of a line as tap 0 sees them, and x counts
-words. The other taps are the word shifted towards its right neighbour, so kx is the innermost loop: its first beat
-reads the word, its second the neighbour, its third nothing.
+In a packed layer (the first of an image) a word holds T neighbouring pixels of a line as tap 0 sees them, and x
+counts words. The other taps are the word shifted towards its right neighbour, so kx is the innermost loop: its
+first beat reads the word, its second the neighbour, its third nothing.
 """
 
 from amaranth.hdl import Const, Module, Mux, Signal
@@ -28,9 +28,9 @@ __all__ = ["Gather", "gather_layout"]
 
 
 def gather_layout(*, address_width: int, weight_width: int, shift_width: int) -> data.StructLayout:
-    """`address` of the row; `pad`: a row of zeros instead; `kx`; `edge`: a packed layer's neighbour is missing, zeros
-    instead; `weight`: weight row of its lane 0; `shift`: bit plane of its lane 0; `first`/`last` beat of a position;
-    `end`: last beat of the layer."""
+    """`address` of the row; `pad`: a row of zeros instead; `kx`; `edge`: a packed layer's neighbour is missing,
+    zeros instead; `weight`: weight row of its lane 0; `shift`: bit plane of its lane 0; `first`/`last` beat of a
+    position; `end`: last beat of the layer."""
     return data.StructLayout(
         {
             "address": address_width,
@@ -129,8 +129,8 @@ class Gather(wiring.Component):
     -------
     source: row of tap (0, 0) of position 0, modulo the address space.
     source_pitch, source_line: rows from one position to the next in x and in y.
-    kernel3: 3x3 taps with padding 1, else one tap. stride2: positions advance by two. pixels: the layer is packed (with
-    kernel3, one row of a plane and no stride2).
+    kernel3: 3x3 taps with padding 1, else one tap. stride2: positions advance by two. pixels: the layer is packed
+    (with kernel3, one row of a plane and no stride2).
     pad_right: tap 2 of the last column lies outside; of a packed layer, the last word has no right neighbour.
     lines: output lines at once, at least 1 (1 with stride2 and without kernel3). live_lines: source lines that
     exist from the last y on: taps ky > live_lines of the last y lie outside.

@@ -36,8 +36,9 @@ class ParameterFetch(wiring.Component):
     RAM is so slow that no adder may follow it.
 
     Members: `start` loads `base`, the row of the layer's first group; `visits_last`: output lines of the
-    commits of a tile, less one; `read_address`, `read_data`: the parameter store (synchronous, latency 1, enabled in every cycle); `i`,
-    `o` streams; `stored`: the store's output, in a cycle without beats one cycle late if `registered`.
+    commits of a tile, less one; `read_address`, `read_data`: the parameter store (synchronous, latency 1, enabled
+    in every cycle); `i`, `o` streams; `stored`: the store's output, in a cycle without beats one cycle late if
+    `registered`.
     """
 
     def __init__(

@@ -56,9 +56,9 @@ def event_layout(address_width: int, max_shift: int, time_steps: int) -> data.St
 
 
 def drain_layout(lanes: int, acc_width: int) -> data.StructLayout:
-    """One beat of drained accumulators: a group of `lanes` channels at one time step. `t_first` and `t_last` are the
-    neurons' first and last step; `group_last`: another group's neurons come next (a group of a packed layer comes
-    once for each pixel of a word); `last`: the group is its output line's last, in all of its beats."""
+    """One beat of drained accumulators: a group of `lanes` channels at one time step. `t_first` and `t_last` are
+    the neurons' first and last step; `group_last`: another group's neurons come next (a group of a packed layer
+    comes once for each pixel of a word); `last`: the group is its output line's last, in all of its beats."""
     return data.StructLayout(
         {"value": data.ArrayLayout(signed(acc_width), lanes), "t_first": 1, "t_last": 1, "group_last": 1, "last": 1}
     )
@@ -71,7 +71,8 @@ def spikes_layout(lanes: int) -> data.StructLayout:
 
 
 def words_layout(lanes: int, time_steps: int) -> data.StructLayout:
-    """The spike words of a group of `lanes` neurons, a slot of a row; `last`: the group is its output line's last."""
+    """The spike words of a group of `lanes` neurons, a slot of a row; `last`: the group is its output line's
+    last."""
     check_range("Time steps", time_steps, 1, 16)
     return data.StructLayout({"words": data.ArrayLayout(unsigned(time_steps), lanes), "last": 1})
 

@@ -21,7 +21,8 @@ class ResidualMode(enum.IntEnum, shape=2):
 
 
 class Residual(wiring.Component):
-    """`x' = s`, `x | s` or `x + s` for the spike words s of a group of neurons and the tensor x already at their place.
+    """`x' = s`, `x | s` or `x + s` for the spike words s of a group of neurons and the tensor x already at their
+    place.
 
     The integers of an `add` stream are stored as bit planes, plane p at `address + p * plane_pitch`, so the sum is
     a ripple of half adders over the planes, `R * T` neurons side by side:

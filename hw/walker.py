@@ -62,8 +62,8 @@ class RowWalker(wiring.Component):
     `max_lines` (1: no loop over l).
 
     Members: `i` {words, last}; `start`; `base`, `position_pitch`, `line_pitch`, `tile_pitch`; `width_last`,
-    `height_last`, `tiles_last`: counts less one; `lines`, at least 1; `live_lines`, `live_pixels_last`, `pixels`; all
-    stable from `start` until `done`. `o` {words, address, slot: one-hot, slots: those to write}. `done` is high
+    `height_last`, `tiles_last`: counts less one; `lines`, at least 1; `live_lines`, `live_pixels_last`, `pixels`;
+    all stable from `start` until `done`. `o` {words, address, slot: one-hot, slots: those to write}. `done` is high
     from the cycle after the final words were taken (and before the first `start`).
     """
 

@@ -5,8 +5,8 @@
 """Proved for all time: SynapticEngine is its equations, cycle by cycle, for any events, weights, stalls and resets.
 
 Assumed: shifts and the shape of a commit (`groups`, `lines`, `pixels`, `rest`) are in range, and the shape stands
-still; a token begins with `first`; and no token has more events than the accumulators can hold at the worst weights.
-With one event more the proof must fail.
+still; a token begins with `first`; and no token has more events than the accumulators can hold at the worst
+weights. With one event more the proof must fail.
 """
 
 import pytest
