@@ -33,8 +33,8 @@ def plane_rows(values: np.ndarray, planes: int, row_lanes: int) -> list[list[int
 
 def input_rows(values: np.ndarray, bits: int, interleave: int, row_lanes: int) -> list[list[int]]:
     """Rows of one place of the input tensor, `values` [t, C]: lane `(plane * interleave + c) mod g` of row
-    `(plane * interleave + c) div g` has bit `plane` of `values[t, c]` as its bit t. What t counts is the time step, or
-    the pixel of an image's word."""
+    `(plane * interleave + c) div g` has bit `plane` of `values[t, c]` as its bit t. What t counts is the time
+    step, or the pixel of an image's word."""
     rows = [[0] * row_lanes for _ in range(-(-bits * interleave // row_lanes))]
     for (t, channel), value in np.ndenumerate(values):
         for plane in range(bits):

@@ -92,7 +92,6 @@ class _Bench:
         """Encode one random sample of `shape` [H, W, t, C] with values below `2**top` (`bits` if None); returns its
         cycles from start to the last write. Writes, their cycles and `done` are checked. `late`: the first byte
         waits a while."""
-        height, width, steps, channels = shape
         values = self.values(shape, bits if top is None else top)
         base = await self.start(frames, shape, bits)
         begin = cycle()
@@ -198,7 +197,7 @@ async def values_beyond_bits(dut):
 
 @cocotb.test()
 async def whole_counts(dut):
-    """Width and height up to the largest that their counts hold, of each kind; the address wraps like every other."""
+    """Width and height up to the largest that their counts hold, of each kind; the address wraps."""
     bench = _Bench(dut, "random:0.1")
     await reset(dut)
     for frames in bench.kinds:
