@@ -227,3 +227,27 @@ async def a_packed_layer_leaves_nothing(dut):
             for beat in beats
         ]
         assert await sink.take(len(wanted)) == wanted
+
+
+@cocotb.test()
+async def no_row_waits_for_nobody(dut):
+    """The beat of a word to the left, which gives no row, passes while the output is shut; what follows waits."""
+    p = bench_parameters()
+    generator = random.Random(4)
+    source, sink, row_shape = _ends(dut, "never", "never")
+    memory = MemoryModel(dut, [0] * (1 << p["address_width"]), read=("read_address", "read_enable", "read_data"))
+    dut.pixels.value = 1
+    await reset(dut)
+    sink._task.cancel()
+    dut.o__ready.value = 0
+    image = _Image(generator, 1, 2, 1)
+    memory.words[:] = image.bank(row_shape)
+    beats, expected, _ = image.beats()
+    source.start(beats)
+    for _ in range(10):
+        await RisingEdge(dut.clk)
+    assert len(source.cycles) == 2 + p["registered"]
+    assert dut.o__valid.value == 1
+    sink = _ends(dut, "never", "random:0.5")[1]
+    wanted = [one for one in expected if one is not None]
+    assert await sink.take(len(wanted)) == wanted

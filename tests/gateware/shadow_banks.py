@@ -5,9 +5,9 @@
 
 Each slot of each row of a bank holds the tag of what was last written there, `(tensor, position, plane, channel
 group)`; a row that is read must hold one tag in all of its slots. Of an image, a position is a word of pixels.
-Every pass is executed from the fields of its instruction alone, as `docs/layer-program.md` describes them, and every
-row that it reads must carry the tag that the network's equations ask for. A region placed over another that is still
-needed, a wrong bank, pitch, line or plane count: each shows as a wrong tag.
+Every pass is executed from the fields of its instruction alone, as `docs/layer-program.md` describes them, and
+every row that it reads must carry the tag that the network's equations ask for. A region placed over another that
+is still needed, a wrong bank, pitch, line or plane count: each shows as a wrong tag.
 """
 
 from collections.abc import Iterator, Sequence
