@@ -31,15 +31,13 @@ def plane_rows(values: np.ndarray, planes: int, row_lanes: int) -> list[list[int
     return rows
 
 
-def input_rows(values: np.ndarray, bits: int, row_lanes: int) -> list[list[int]]:
-    """Rows of one position of the input tensor, `values` [T, C], C <= 4: lane `(plane * Cp + c) mod g` of row
-    `(plane * Cp + c) div g`, Cp the power of two next to C."""
-    steps, channels = values.shape
-    padded = {1: 1, 2: 2, 3: 4, 4: 4}[channels]
-    rows = [[0] * row_lanes for _ in range(-(-bits * padded // row_lanes))]
-    for plane in range(bits):
-        for channel in range(channels):
-            index = plane * padded + channel
-            for t in range(steps):
-                rows[index // row_lanes][index % row_lanes] |= (int(values[t, channel]) >> plane & 1) << t
+def input_rows(values: np.ndarray, bits: int, interleave: int, row_lanes: int) -> list[list[int]]:
+    """Rows of one place of the input tensor, `values` [t, C]: lane `(plane * interleave + c) mod g` of row
+    `(plane * interleave + c) div g` has bit `plane` of `values[t, c]` as its bit t. What t counts is the time
+    step, or the pixel of an image's word."""
+    rows = [[0] * row_lanes for _ in range(-(-bits * interleave // row_lanes))]
+    for (t, channel), value in np.ndenumerate(values):
+        for plane in range(bits):
+            row, lane = divmod(plane * interleave + channel, row_lanes)
+            rows[row][lane] |= (int(value) >> plane & 1) << t
     return rows

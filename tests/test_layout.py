@@ -60,14 +60,15 @@ TWINS = {
 }
 #: Blocks that compute nothing, but move and keep what others compute; and what is right in their benches.
 MOVERS = {
+    "bank": "an array in Python for each slot",
     "cobs": "the package cobs",
     "encoder": "the layout of rows, sim/spike_rows.py",
     "gather": "the loops of a convolution, written out",
     "lists": "lists of Python",
-    "packer": "the layout of rows, sim/spike_rows.py",
+    "packer": "the layout of words, sim/spike_rows.py",
     "pairs": "the order of the attention's loops, written out",
     "parameters": "the rows of the store, counted out",
-    "row_reader": "the rows of the bank",
+    "row_reader": "the rows of the bank, the pixels of a line",
     "store": "an array in Python",
     "uart": "the bits of a frame, written out",
     "walker": "the loops of the addresses, written out",

@@ -24,8 +24,8 @@ from ds2ta.sim.rtl import Beats
 from ds2ta.sim.stream import StreamSink, StreamSource, cycle, reset
 
 _CHANNELS = {
-    "trace_row": ("trace_row", "trace_row_address", "trace_row_pass"),
-    "trace_write": ("trace_write", "trace_write_address", "trace_write_pass"),
+    "trace_row": ("trace_row", "trace_row_address", "trace_row_slots", "trace_row_pass"),
+    "trace_write": ("trace_write", "trace_write_address", "trace_write_slots", "trace_write_pass"),
     "trace_score": ("trace_score", "trace_score_pass"),
     "trace_entry": ("trace_entry", "trace_entry_step", "trace_entry_key", "trace_entry_pass"),
     "trace_collision": ("trace_collision_pass",),
@@ -83,7 +83,7 @@ class _Bench:
             await RisingEdge(self.dut.clk)
         beats = {channel: monitor.beats() for channel, monitor in self.monitors.items()}
         assert not len(beats["trace_collision"]), "a spike bank was read where it was written"
-        assert not len(beats["trace_overrun"]), "a row came to a busy residual unit"
+        assert not len(beats["trace_overrun"]), "words came to a busy residual unit"
         found = self.golden.trace(sample[None])
         wanted = {name: np.asarray(value)[0] for name, value in found.items()}
         result = Beats(np.zeros(len(words), dtype=np.uint64), {"result__payload": words})

@@ -4,7 +4,9 @@
 """Bench of Gather: every beat of a layer against the convolution equation, written here as plain nested loops.
 
 A layer reads `x[c](stride y + ky - 1, stride x + kx - 1)` for its taps; where a row of that tensor lies in a bank,
-and which weight row belongs to it, is what the layouts of `docs/layer-program.md` say.
+and which weight row belongs to it, is what the layouts of `docs/layer-program.md` say. A layer of several `lines`
+at once reads for each of its positions the source lines that any of its output lines has a tap in. Of a packed
+layer (`pixels`), height and width count words.
 """
 
 import random
@@ -16,9 +18,19 @@ from ds2ta.hw.gather import gather_layout
 from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.stream import StreamSink, cycle, reset
 
-CONV = {"kernel": 3, "stride": 1, "planes": 1, "groups": 1, "tiles": 1, "interleave": 0}
+CONV = {
+    "kernel": 3,
+    "stride": 1,
+    "planes": 1,
+    "groups": 1,
+    "tiles": 1,
+    "interleave": 0,
+    "lines": 1,
+    "pixels": False,
+}
 LINEAR = {**CONV, "kernel": 1}
 POOL = {**CONV, "stride": 2}
+IMAGE = {**CONV, "pixels": True, "interleave": 4, "planes": 8}
 DIRECTED = [
     {**CONV, "height": 1, "width": 1},
     {**CONV, "height": 3, "width": 3},
@@ -36,7 +48,27 @@ DIRECTED = [
         {**POOL, "height": height, "width": width, "groups": groups}
         for height, width, groups in [(1, 1, 1), (2, 2, 1), (3, 3, 2), (4, 5, 3), (5, 4, 1), (1, 6, 2), (7, 1, 1)]
     ),
+    # lines at once: whole heights, heights that leave any number of lines over, fewer lines than at once
+    *({**CONV, "height": height, "width": 2, "lines": lines} for height in range(1, 8) for lines in (2, 3)),
+    {**CONV, "height": 5, "width": 1, "lines": 2, "planes": 2, "groups": 2, "tiles": 2},
+    {**CONV, "height": 9, "width": 3, "lines": 4, "interleave": 2, "planes": 8},
+    # words of pixels
+    {**IMAGE, "height": 1, "width": 1},
+    {**IMAGE, "height": 3, "width": 3},
+    {**IMAGE, "height": 2, "width": 4, "planes": 1, "tiles": 2},
+    {**IMAGE, "height": 4, "width": 2, "interleave": 1, "tiles": 2},
+    {**IMAGE, "height": 3, "width": 1, "interleave": 2, "planes": 5},
+    # words of pixels, and lines at once
+    *({**IMAGE, "height": height, "width": 2, "lines": 3, "tiles": 2} for height in range(1, 8)),
+    {**IMAGE, "height": 8, "width": 1, "lines": 4, "interleave": 2},
+    {**IMAGE, "height": 5, "width": 3, "lines": 2, "interleave": 1, "planes": 1},
 ]
+
+
+def _held(layer: dict) -> bool:
+    """The gather of this bench can walk the layer."""
+    p = bench_parameters()
+    return layer["lines"] <= p["max_lines"] and layer["interleave"] <= p["row_lanes"]
 
 
 def _configuration(layer: dict, base: int, weights: int, slack: int) -> dict:
@@ -48,8 +80,8 @@ def _configuration(layer: dict, base: int, weights: int, slack: int) -> dict:
         rows = max(1, -(-layer["planes"] * layer["interleave"] // g))
         channels, tap_weights, lane_bits = 1, layer["interleave"], layer["interleave"].bit_length() - 1
     pitch = rows + slack
-    height, width, stride = layer["height"], layer["width"], layer["stride"]
-    out_height, out_width = -(-height // stride), -(-width // stride)
+    height, width, stride, lines = layer["height"], layer["width"], layer["stride"], layer["lines"]
+    out_height, out_width = -(-height // (stride * lines)), -(-width // stride)
     pool = stride == 2
     line = width * pitch
     return {
@@ -58,8 +90,10 @@ def _configuration(layer: dict, base: int, weights: int, slack: int) -> dict:
         "source_line": line,
         "kernel3": layer["kernel"] == 3,
         "stride2": pool,
+        "pixels": layer["pixels"],
         "pad_right": stride * (out_width - 1) + 1 >= width,
-        "pad_bottom": stride * (out_height - 1) + 1 >= height,
+        "lines": lines,
+        "live_lines": height - (out_height - 1) * stride * lines,
         "width_last": out_width - 1,
         "height_last": out_height - 1,
         "tiles_last": (channels if pool else layer["tiles"]) - 1,
@@ -76,9 +110,7 @@ def _expected(layer: dict, base: int, weights: int, slack: int) -> list[dict]:
     """The beats, from the equation."""
     p = bench_parameters()
     g = p["row_lanes"]
-    space, weight_space = 1 << p["address_width"], 1 << p["weight_width"]
-    kernel, stride, planes, groups = layer["kernel"], layer["stride"], layer["planes"], layer["groups"]
-    height, width, interleave = layer["height"], layer["width"], layer["interleave"]
+    planes, groups, interleave = layer["planes"], layer["groups"], layer["interleave"]
     if interleave:
         # the planes of all channels side by side: row r begins with plane r * g / interleave
         rows = [(r, r * (g // interleave), 0) for r in range(max(1, -(-planes * interleave // g)))]
@@ -87,34 +119,42 @@ def _expected(layer: dict, base: int, weights: int, slack: int) -> list[dict]:
         rows = [(plane * groups + group, plane, group) for plane in range(planes) for group in range(groups)]
         inputs = groups * g
     pitch = len(rows) + slack
+    space, weight_space = 1 << p["address_width"], 1 << p["weight_width"]
+    height, width, kernel, stride, lines = (layer[key] for key in ("height", "width", "kernel", "stride", "lines"))
+    high = lines + 2 if kernel == 3 else 1  # source lines of a position
     pool = stride == 2
+
+    def beat(sy: int, sx: int, row: tuple, tile: int, ky: int, kx: int) -> dict:
+        """The beat that reads a row of a position."""
+        if not (0 <= sy < height and 0 <= sx < width):
+            return {"pad": 1}
+        at = base + (sy * width + sx) * pitch
+        if pool:  # one row of the tile's channel group
+            return {"pad": 0, "address": (at + tile) % space, "weight": 0, "shift": 0}
+        number, plane, group = row
+        weight = weights + (tile * high * kernel + ky * kernel + kx) * inputs + group * g
+        return {"pad": 0, "address": (at + number) % space, "weight": weight % weight_space, "shift": plane}
+
     beats = []
     for tile in range(groups if pool else layer["tiles"]):
-        for y in range(-(-height // stride)):
+        for y in range(-(-height // (stride * lines))):
             for x in range(-(-width // stride)):
                 position = []
-                for ky in range(kernel):
+                for ky in range(high):
+                    sy = stride * lines * y + ky - (kernel == 3)
+                    if layer["pixels"]:
+                        # word to the left; the word, for tap 0 and again for tap 1; word to the right
+                        for row in rows if 0 <= sy < height else rows[:1]:
+                            for part, (word, kx) in enumerate([(x - 1, 0), (x, 0), (x, 1), (x + 1, 2)]):
+                                position.append({**beat(sy, word, row, tile, ky, kx), "part": part})
+                        continue
                     for kx in range(kernel):
-                        sy, sx = (stride * y + ky - 1, stride * x + kx - 1) if kernel == 3 else (y, x)
-                        if not (0 <= sy < height and 0 <= sx < width):
-                            position.append({"pad": 1})
-                            continue
-                        at = base + (sy * width + sx) * pitch
-                        if pool:  # one row of the tile's channel group
-                            position.append({"pad": 0, "address": (at + tile) % space, "weight": 0, "shift": 0})
-                            continue
-                        tap = weights + (tile * kernel * kernel + ky * kernel + kx) * inputs
-                        position += [
-                            {
-                                "pad": 0,
-                                "address": (at + row) % space,
-                                "weight": (tap + group * g) % weight_space,
-                                "shift": plane,
-                            }
-                            for row, plane, group in rows
-                        ]
-                for number, beat in enumerate(position):
-                    beats.append({**beat, "first": number == 0, "last": number == len(position) - 1, "end": 0})
+                        sx = stride * x + kx - (kernel == 3)
+                        inside = 0 <= sy < height and 0 <= sx < width
+                        for row in rows if inside and not pool else rows[:1]:
+                            position.append({**beat(sy, sx, row, tile, ky, kx), "part": kx})
+                for number, one in enumerate(position):
+                    beats.append({**one, "first": number == 0, "last": number == len(position) - 1, "end": 0})
     beats[-1]["end"] = 1
     return beats
 
@@ -127,16 +167,23 @@ def _compare(found: list[dict], expected: list[dict], layer: dict) -> None:
 
 def _random_layer(generator: random.Random) -> dict:
     shape = {"height": generator.randint(1, 5), "width": generator.randint(1, 5)}
-    kind = generator.choice(["conv", "linear", "pool", "input"])
+    kind = generator.choice(["conv", "linear", "pool", "input", "image"])
     groups, tiles = generator.randint(1, 3), generator.randint(1, 3)
+    lines = generator.randint(1, bench_parameters()["max_lines"])
     if kind == "pool":
         return {**POOL, **shape, "groups": groups}
-    if kind == "input":
-        interleave = generator.choice([1, 2, 4])
-        return {**CONV, **shape, "interleave": interleave, "planes": generator.randint(1, 8), "tiles": tiles}
     if kind == "linear":
         return {**LINEAR, **shape, "height": 1, "groups": groups, "tiles": tiles, "planes": generator.randint(1, 4)}
-    return {**CONV, **shape, "groups": groups, "tiles": tiles, "planes": generator.randint(1, 3)}
+    shape |= {"tiles": tiles, "lines": lines}
+    if kind == "conv":
+        return {**CONV, **shape, "groups": groups, "planes": generator.randint(1, 3)}
+    interleave = generator.choice([1, 2, 4])
+    return {
+        **(CONV if kind == "input" else IMAGE),
+        **shape,
+        "interleave": interleave,
+        "planes": generator.randint(1, 8),
+    }
 
 
 async def _begin(dut, configuration: dict) -> int:
@@ -165,8 +212,8 @@ async def addresses(dut, stall):
     generator = random.Random(f"{stall}{p}")
     sink = _sink(dut, stall)
     await reset(dut)
-    layers = [layer for layer in DIRECTED if layer["interleave"] <= p["row_lanes"]]
-    layers += [_random_layer(generator) for _ in range(30)]
+    layers = [layer for layer in DIRECTED if _held(layer)]
+    layers += [_random_layer(generator) for _ in range(40)]
     begins, lengths, found = [], [], []
     for layer in layers:
         base, weights = generator.randrange(1 << p["address_width"]), generator.randrange(1 << p["weight_width"])

@@ -10,7 +10,7 @@ import numpy as np
 from amaranth.lib import data
 
 from ds2ta.golden.slow import max_pool
-from ds2ta.hw.payloads import last_row_layout, row_layout
+from ds2ta.hw.payloads import row_layout
 from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.spike_rows import plane_rows
 from ds2ta.sim.stream import StreamSink, StreamSource, reset
@@ -21,7 +21,7 @@ def _ends(dut, stall: str, seed: int):
     tap = data.StructLayout({"row": row_layout(**shape), "first": 1, "last": 1})
     return (
         StreamSource(dut, "i", tap, stall=stall, seed=seed),
-        StreamSink(dut, "o", last_row_layout(**shape), stall=stall, seed=seed + 1),
+        StreamSink(dut, "o", data.StructLayout({"row": row_layout(**shape)}), stall=stall, seed=seed + 1),
         *shape.values(),
     )
 
@@ -52,7 +52,7 @@ async def _compare(dut, stall: str, seed: int):
         spikes = (generator.random((steps, row_lanes, height, width)) < density).astype(np.int64)
         pooled = max_pool(spikes)
         expected += [
-            {"row": row, "last": 1}
+            {"row": row}
             for y in range(pooled.shape[2])
             for x in range(pooled.shape[3])
             for row in plane_rows(pooled[:, :, y, x], 1, row_lanes)

@@ -1,16 +1,18 @@
 # SPDX-FileCopyrightText: 2026 the ds2ta authors
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Bench of RowReader: every beat's row against the bank's content, stalls on both sides, padding, exact cycles."""
+"""Bench of RowReader: every beat's row against the bank's content, words of pixels against the line that they are
+cut from; stalls on both sides, padding, exact cycles."""
 
 import random
 
 import cocotb
+from cocotb.triggers import RisingEdge
 
 from ds2ta.hw.gather import gather_layout
 from ds2ta.hw.row_reader import read_layout
 from ds2ta.sim.build import bench_parameters
-from ds2ta.sim.stream import MemoryModel, StreamSink, StreamSource, in_background, next_cycle, pack, reset
+from ds2ta.sim.stream import MemoryModel, StreamSink, StreamSource, in_background, next_cycle, pack, reset, unpack
 
 _PASSED = ("weight", "shift", "first", "last", "end")
 
@@ -29,6 +31,7 @@ def _beat(generator: random.Random, pad: bool) -> dict:
     return {
         "address": generator.randrange(1 << p["address_width"]),
         "pad": pad,
+        "part": generator.randrange(4),
         "weight": generator.randrange(1 << p["weight_width"]),
         "shift": generator.randrange(1 << p["shift_width"]),
         **{name: generator.randint(0, 1) for name in ("first", "last", "end")},
@@ -49,8 +52,9 @@ async def _watch_reads(dut, addresses: list[int]):
     padding=[0.0, 0.4, 1.0],
 )
 async def rows(dut, stall_in, stall_out, padding):
-    """A padding beat gives zeros and reads nothing; every other beat reads its address once. Unstalled, beats
-    follow each other in successive cycles and a row is there one cycle after its beat, two if `registered`."""
+    """A padding beat gives zeros and reads nothing; every other beat reads its address once, whatever part of a tap
+    it is. Unstalled, beats follow each other in successive cycles and a row is there one cycle after its beat, two
+    if `registered`."""
     p = bench_parameters()
     generator = random.Random(f"{stall_in}{stall_out}{padding}")
     source, sink, row_shape = _ends(dut, stall_in, stall_out)
@@ -64,6 +68,7 @@ async def rows(dut, stall_in, stall_out, padding):
         read=("read_address", "read_enable", "read_data"),
     )
     reads: list[int] = []
+    dut.pixels.value = 0
     await reset(dut)
     in_background(dut, _watch_reads(dut, reads))
     beats = [_beat(generator, generator.random() < padding) for _ in range(300)]
@@ -81,3 +86,168 @@ async def rows(dut, stall_in, stall_out, padding):
         ] * len(beats)
         if stall_in == "never":
             assert source.cycles == list(range(source.cycles[0], source.cycles[0] + len(beats)))
+
+
+class _Image:
+    """A bank of an image in words of T pixels, `rows` rows a word, and the taps of its lines."""
+
+    def __init__(self, generator: random.Random, lines: int, words: int, rows: int):
+        p = bench_parameters()
+        self.steps, self.lanes = p["time_steps"], p["row_lanes"]
+        self.generator, self.lines, self.words, self.rows = generator, lines, words, rows
+        self.pitch, self.size = rows + generator.randint(0, 1), 1 << p["address_width"]
+        self.base = generator.randrange(self.size)
+        pixels = range(words * self.steps)
+        #: of each line, row and lane, a bit for each pixel
+        self.bits = [
+            [[[generator.randint(0, 1) for _ in pixels] for _ in range(self.lanes)] for _ in range(rows)]
+            for _ in range(lines)
+        ]
+
+    def bank(self, row_shape) -> list[int]:
+        """The bank's content; what is not of the image is all ones."""
+        every = (1 << self.steps) - 1
+        found = [pack(row_shape, [every] * self.lanes)] * self.size
+        for line in range(self.lines):
+            for word in range(self.words):
+                for row in range(self.rows):
+                    shown = [self.word(line, row, lane, word * self.steps) for lane in range(self.lanes)]
+                    found[self.address(line, word, row)] = pack(row_shape, shown)
+        return found
+
+    def address(self, line: int, word: int, row: int) -> int:
+        return (self.base + (line * self.words + word) * self.pitch + row) % self.size
+
+    def word(self, line: int, row: int, lane: int, first: int) -> int:
+        """T pixels of a line from pixel `first` on; those beyond the line are zero."""
+        pixels = self.bits[line][row][lane]
+        return sum(pixels[x] << t for t in range(self.steps) if 0 <= (x := first + t) < len(pixels))
+
+    def beats(self) -> tuple[list[dict], list[dict | None], list[int]]:
+        """The beats of a walk over all words, taps of a line at a time; what each must give (None: nothing); and
+        the addresses that they read. Lines above and below are padding: no read, zeros for all taps."""
+        beats: list[dict] = []
+        expected: list[dict | None] = []
+        reads = []
+        for line in range(-1, self.lines + 1):
+            for word in range(self.words):
+                outside = not 0 <= line < self.lines
+                for row in range(1 if outside else self.rows):
+                    # word to the left, no row; the word: tap 0, tap 1; word to the right: tap 2
+                    for part, read in enumerate([word - 1, word, word, word + 1]):
+                        beat = _beat(self.generator, outside or not 0 <= read < self.words)
+                        beat |= {"part": part}
+                        if not beat["pad"]:
+                            beat["address"] = self.address(line, read, row)
+                            reads += [beat["address"]] * (part != 2)
+                        beats.append(beat)
+                        shown = [
+                            0 if outside else self.word(line, row, lane, word * self.steps + part - 2)
+                            for lane in range(self.lanes)
+                        ]
+                        passed = {name: beat[name] for name in _PASSED}
+                        expected.append({"row": shown, **passed} if part else None)
+        return beats, expected, reads
+
+
+@cocotb.test()
+@cocotb.parametrize(
+    stall_in=["never", "random:0.4", "bursts"],
+    stall_out=["never", "random:0.4", "random:0.8", "bursts"],
+)
+async def pixels(dut, stall_in, stall_out):
+    """Of images of any size, the three words of each tap line are T pixels of the line, from one to the left of the
+    word's first to one to the right, with zeros beyond the line and where the whole line is padding. A word is read
+    once for its own taps. A row is there as long after its beat as any other, whatever stands around it; unstalled,
+    the beats follow each other in successive cycles, those that give no row among them."""
+    p = bench_parameters()
+    generator = random.Random(f"{stall_in}{stall_out}")
+    source, sink, row_shape = _ends(dut, stall_in, stall_out)
+    memory = MemoryModel(dut, [0] * (1 << p["address_width"]), read=("read_address", "read_enable", "read_data"))
+    reads: list[int] = []
+    dut.pixels.value = 1
+    await reset(dut)
+    in_background(dut, _watch_reads(dut, reads))
+    images = [(1, 1, 1), (3, 1, 2), (2, 4, 1), (2, 3, 3)] + [
+        tuple(generator.randint(1, most) for most in (3, 4, 3)) for _ in range(6)
+    ]
+    for lines, words, rows in images:
+        if lines * words * (rows + 1) > len(memory.words):
+            continue
+        image = _Image(generator, lines, words, rows)
+        memory.words[:] = image.bank(row_shape)
+        beats, expected, addresses = image.beats()
+        reads.clear()
+        source.cycles.clear()
+        sink.cycles.clear()
+        sending = source.start(beats)
+        wanted = [one for one in expected if one is not None]
+        for number, (found, one) in enumerate(zip(await sink.take(len(wanted)), wanted, strict=True)):
+            assert found == one, f"{lines}x{words}x{rows}, row {number}: {found}, not {one}"
+        await sending
+        assert reads == addresses
+        taken = [at for at, one in zip(source.cycles, expected, strict=True) if one is not None]
+        assert all(out > at for out, at in zip(sink.cycles, taken, strict=True))
+        if stall_out == "never":
+            assert [out - at for out, at in zip(sink.cycles, taken, strict=True)] == [1 + p["registered"]] * len(
+                taken
+            )
+            if stall_in == "never":
+                assert source.cycles == list(range(source.cycles[0], source.cycles[0] + len(beats)))
+    for _ in range(3):
+        await RisingEdge(dut.clk)
+    assert not sink.received
+
+
+@cocotb.test()
+async def a_packed_layer_leaves_nothing(dut):
+    """Plain beats behind a packed layer's, and the other way round, show no pixel of it."""
+    p = bench_parameters()
+    generator = random.Random(3)
+    source, sink, row_shape = _ends(dut, "never", "random:0.3")
+    memory = MemoryModel(dut, [0] * (1 << p["address_width"]), read=("read_address", "read_enable", "read_data"))
+    await reset(dut)
+    for _ in range(10):
+        image = _Image(generator, 1, 2, 1)
+        memory.words[:] = image.bank(row_shape)
+        beats, expected, _ = image.beats()
+        dut.pixels.value = 1
+        source.start(beats)
+        wanted = [one for one in expected if one is not None]
+        assert await sink.take(len(wanted)) == wanted
+        dut.pixels.value = 0
+        beats = [_beat(generator, generator.random() < 0.4) for _ in range(5)]
+        source.start(beats)
+        content = [unpack(row_shape, word) for word in memory.words]
+        wanted = [
+            {
+                "row": [0] * p["row_lanes"] if beat["pad"] else content[beat["address"]],
+                **{name: beat[name] for name in _PASSED},
+            }
+            for beat in beats
+        ]
+        assert await sink.take(len(wanted)) == wanted
+
+
+@cocotb.test()
+async def no_row_waits_for_nobody(dut):
+    """The beat of a word to the left, which gives no row, passes while the output is shut; what follows waits."""
+    p = bench_parameters()
+    generator = random.Random(4)
+    source, sink, row_shape = _ends(dut, "never", "never")
+    memory = MemoryModel(dut, [0] * (1 << p["address_width"]), read=("read_address", "read_enable", "read_data"))
+    dut.pixels.value = 1
+    await reset(dut)
+    sink._task.cancel()
+    dut.o__ready.value = 0
+    image = _Image(generator, 1, 2, 1)
+    memory.words[:] = image.bank(row_shape)
+    beats, expected, _ = image.beats()
+    source.start(beats)
+    for _ in range(10):
+        await RisingEdge(dut.clk)
+    assert len(source.cycles) == 2 + p["registered"]
+    assert dut.o__valid.value == 1
+    sink = _ends(dut, "never", "random:0.5")[1]
+    wanted = [one for one in expected if one is not None]
+    assert await sink.take(len(wanted)) == wanted

@@ -67,14 +67,16 @@ def _sums(generator, tau: int, window: int, groups: int) -> np.ndarray:
 
 
 def _beats(values: np.ndarray, name: str) -> list[dict]:
-    """Beats of one commit in drain order: group, then time step."""
+    """Beats of one commit in drain order: group, then time step. The marks that are only handed on change with the
+    group; `group_last` and `last` are those of all of its beats."""
     steps, groups, _ = values.shape
     return [
         {
             name: values[t, group].tolist(),
             "t_first": int(t == 0),
             "t_last": int(t == steps - 1),
-            "last": int(t == steps - 1 and group == groups - 1),
+            "group_last": int(group % 3 != 1),
+            "last": int(group % 4 == 3 or group == groups - 1),
         }
         for group in range(groups)
         for t in range(steps)

@@ -1,106 +1,258 @@
 # SPDX-FileCopyrightText: 2026 the ds2ta authors
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Bench of RowWalker: every address against the formula, modulo the address space; start and done."""
+"""Bench of RowWalker: every row, slot and mask against the formula, modulo the address space; what lies beyond the
+picture; start and done."""
+
+import random
+from dataclasses import dataclass
 
 import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge
 
-from ds2ta.hw.payloads import addressed_row_layout, last_row_layout
+from ds2ta.hw.payloads import placed_words_layout, words_layout
 from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.stream import StreamSink, StreamSource, cycle, in_background, next_cycle, reset
 
 
-def _ends(dut, stall: str):
-    parameters = bench_parameters()
-    shape = parameters["row_lanes"], parameters["time_steps"]
-    width = parameters["address_width"]
-    return (
-        StreamSource(dut, "i", last_row_layout(*shape), stall=stall, seed=1),
-        StreamSink(dut, "o", addressed_row_layout(*shape, width), stall=stall, seed=2),
-        width,
-    )
+@dataclass(frozen=True, kw_only=True)
+class _Layer:
+    """Loop counts of a walk. `groups` 0: each output line has a number of groups of its own."""
+
+    tiles: int = 1
+    height: int = 1
+    width: int = 1
+    lines: int = 1
+    live_lines: int = 0  # 0: all
+    groups: int = 0
+    pixels: bool = False
+    live_pixels: int = 0  # 0: all
 
 
-async def _start(dut, **configuration):
-    for name, value in configuration.items():
-        getattr(dut, name).value = value
-    dut.start.value = 1
-    await RisingEdge(dut.clk)
-    dut.start.value = 0
+class _Bench:
+    def __init__(self, dut, stall: str):
+        p = bench_parameters()
+        self.dut = dut
+        self.lanes, self.slots, self.steps = p["lanes"], p["row_lanes"] // p["lanes"], p["time_steps"]
+        self.size, self.most, self.max_lines = 1 << p["address_width"], 1 << p["count_width"], p["max_lines"]
+        placed = placed_words_layout(self.lanes, self.steps, self.slots, p["address_width"])
+        self.source = StreamSource(dut, "i", words_layout(self.lanes, self.steps), stall=stall, seed=1)
+        self.sink = StreamSink(dut, "o", placed, stall=stall, seed=2)
+        self.generator = random.Random(3)
+        self.done: dict[int, bool] = {}
+        in_background(dut, self._watch())
 
+    async def _watch(self):
+        """Keep the level of `done` in each cycle."""
+        while True:
+            await next_cycle
+            self.done[cycle()] = bool(self.dut.done.value)
 
-async def _walk(dut, source, sink, done, generator, width: int, positions: int, tiles: int):
-    """One layer: `tiles * positions` commits of 1..3 rows, with random strides; `done` from the cycle after the
-    final row on, and at no time earlier."""
-    row_lanes, steps = bench_parameters()["row_lanes"], bench_parameters()["time_steps"]
-    base, position_pitch, tile_pitch = (int(value) for value in generator.integers(0, 1 << width, 3))
-    beats, expected = [], []
-    for tile in range(tiles):
-        for position in range(positions):
-            rows = int(generator.integers(1, 4))
-            for r in range(rows):
-                row = generator.integers(0, 1 << steps, row_lanes).tolist()
-                address = (base + position * position_pitch + tile * tile_pitch + r) % (1 << width)
-                beats.append({"row": row, "last": r == rows - 1})
-                expected.append({"row": row, "address": address})
-    assert dut.done.value == 1
-    await _start(
-        dut,
-        base=base,
-        position_pitch=position_pitch,
-        tile_pitch=tile_pitch,
-        positions=positions % (1 << width),
-        tiles=tiles % (1 << bench_parameters()["tile_width"]),
-    )
-    source.start(beats)
-    begin = cycle()
-    assert await sink.take(len(expected)) == expected
-    await RisingEdge(dut.clk)
-    await RisingEdge(dut.clk)
-    end = sink.cycles[-1]
-    assert not any(done[at] for at in range(begin + 1, end + 1))
-    assert done[end + 1]
+    async def start(self, **configuration):
+        for name, value in configuration.items():
+            getattr(self.dut, name).value = value
+        self.dut.start.value = 1
+        await RisingEdge(self.dut.clk)
+        self.dut.start.value = 0
 
+    def _beats(self, layer: _Layer, pitches: dict[str, int]) -> tuple[list[dict], list[dict | None]]:
+        """The words of a layer in drain order, and where each must go (None: nowhere)."""
+        n = self.steps if layer.pixels else 1
+        beats: list[dict] = []
+        expected: list[dict | None] = []
+        for at in np.ndindex(layer.tiles, layer.height, layer.width, layer.lines):
+            tile, y, x, line = (int(i) for i in at)
+            groups = layer.groups or self.generator.randint(1, 2 * self.slots + 1)
+            beyond = y == layer.height - 1 and line >= (layer.live_lines or layer.lines)
+            for j in range(groups):
+                for i in range(n):
+                    words = [self.generator.randrange(1 << self.steps) for _ in range(self.lanes)]
+                    last = j == groups - 1
+                    beats.append({"words": words, "last": last})
+                    if beyond or (x == layer.width - 1 and i >= (layer.live_pixels or n)):
+                        expected.append(None)
+                        continue
+                    row = pitches["base"] + tile * pitches["tile_pitch"]
+                    row += (y * layer.lines + line) * pitches["line_pitch"]
+                    row += (x * n + i) * pitches["position_pitch"] + j // self.slots
+                    slot = j % self.slots
+                    written = range(slot, self.slots if last else slot + 1)
+                    expected.append(
+                        {
+                            "words": words,
+                            "address": row % self.size,
+                            "slot": 1 << slot,
+                            "slots": sum(1 << one for one in written),
+                        }
+                    )
+        return beats, expected
 
-async def _watch(dut, done: dict[int, bool]):
-    """Keep the level of `done` in each cycle."""
-    while True:
-        await next_cycle
-        done[cycle()] = bool(dut.done.value)
+    async def walk(self, layer: _Layer, *, full_speed: bool) -> None:
+        """One layer with random pitches. Words pass in the cycle in which they are taken, those beyond the picture
+        do not; `done` is high from the cycle after the final words on, and at no time earlier."""
+        names = ("base", "position_pitch", "line_pitch", "tile_pitch")
+        pitches = {name: self.generator.randrange(self.size) for name in names}
+        beats, expected = self._beats(layer, pitches)
+        spare = range(self.steps)  # what a layer without pixels has in the field means nothing
+        assert self.dut.done.value == 1
+        await self.start(
+            **pitches,
+            width_last=layer.width - 1,
+            height_last=layer.height - 1,
+            tiles_last=layer.tiles - 1,
+            lines=layer.lines,
+            live_lines=layer.live_lines or layer.lines,
+            pixels=layer.pixels,
+            live_pixels_last=(layer.live_pixels or self.steps) - 1
+            if layer.pixels
+            else self.generator.choice(spare),
+        )
+        begin = cycle()
+        self.source.cycles.clear()
+        self.sink.cycles.clear()
+        await self.source.send(beats)
+        await RisingEdge(self.dut.clk)
+        wanted = [one for one in expected if one is not None]
+        found = self.sink.received[:]
+        self.sink.received.clear()
+        assert len(found) == len(wanted), layer
+        for number, (one, right) in enumerate(zip(found, wanted, strict=True)):
+            assert one == right, f"{layer}, {pitches}: number {number} is {one}, not {right}"
+        taken = self.source.cycles
+        kept = [at for at, one in zip(taken, expected, strict=True) if one is not None]
+        assert self.sink.cycles == kept
+        if full_speed:
+            assert taken == list(range(taken[0], taken[0] + len(beats)))
+        assert not any(self.done[at] for at in range(begin + 1, taken[-1] + 1)), layer
+        assert self.done[taken[-1] + 1]
+
+    def layers(self) -> list[_Layer]:
+        """Steered: each loop alone, all together, at the limits of their counts, with whatever may be left over of
+        lines and pixels; then random ones."""
+        most, pick, lines = self.most, self.generator.randint, self.max_lines
+        found = [
+            _Layer(),
+            _Layer(width=min(5, most)),
+            _Layer(height=4),
+            _Layer(tiles=4),
+            _Layer(tiles=3, height=3, width=3),
+            _Layer(tiles=2, height=2, width=2, groups=2 * self.slots),
+            _Layer(tiles=most, height=1, width=2, groups=1),
+            _Layer(tiles=1, height=most, width=2, groups=1),
+            _Layer(tiles=2, height=1, width=most, groups=1),
+            _Layer(tiles=1, height=most - 1, width=most - 1, groups=1),
+            # a pool has a line at once, of which two may exist
+            _Layer(tiles=2, height=2, width=3, live_lines=2, groups=1),
+        ]
+        for some in range(2, lines + 1):
+            found += [_Layer(width=2, height=2, lines=some, live_lines=live) for live in range(1, some + 1)]
+            found += [_Layer(height=1, width=1, tiles=2, lines=some, live_lines=live) for live in (1, some)]
+        for live in range(1, self.steps + 1):
+            found += [_Layer(width=2, height=2, pixels=True, live_pixels=live)]
+            found += [_Layer(width=1, height=1, tiles=2, pixels=True, live_pixels=live)]
+            found += [_Layer(width=3, height=2, lines=lines, live_lines=1, pixels=True, live_pixels=live)]
+        for _ in range(30):
+            some = pick(1, lines)
+            found.append(
+                _Layer(
+                    tiles=pick(1, 3),
+                    height=pick(1, 3),
+                    width=pick(1, 3),
+                    lines=some,
+                    live_lines=pick(1, some),
+                    pixels=bool(pick(0, 1)),
+                    live_pixels=pick(1, self.steps),
+                )
+            )
+        return found
 
 
 @cocotb.test()
 @cocotb.parametrize(stall=["never", "random:0.3", "random:0.7", "bursts"])
 async def walks(dut, stall):
-    """Layers one after another; without stalls a row passes in every cycle, in the cycle in which it comes."""
-    source, sink, width = _ends(dut, stall)
+    """Layers one after another; without stalls a group passes in every cycle, in the cycle in which it comes."""
+    bench = _Bench(dut, stall)
     await reset(dut)
-    generator = np.random.default_rng(3)
-    done: dict[int, bool] = {}
-    in_background(dut, _watch(dut, done))
-    full = 1 << width, 1 << bench_parameters()["tile_width"]
-    for positions, tiles in [(1, 1), (5, 1), (1, 4), (3, 3), (full[0], 2), (2, full[1]), (full[0] - 1, 1), (7, 2)]:
-        begin = len(sink.cycles)
-        await _walk(dut, source, sink, done, generator, width, positions, tiles)
-        assert source.cycles[begin:] == sink.cycles[begin:]
-        if stall == "never":
-            assert np.diff(sink.cycles[begin:]).tolist() == [1] * (len(sink.cycles) - begin - 1)
+    for layer in bench.layers():
+        await bench.walk(layer, full_speed=stall == "never")
+
+
+def _placed(bench: _Bench, **more) -> dict:
+    """A start of two positions, one below the other."""
+    plain = {"base": 3, "position_pitch": 1, "line_pitch": 1, "tile_pitch": 0, "width_last": 0, "height_last": 1}
+    return {**plain, "tiles_last": 0, "lines": 1, "live_lines": 1, "pixels": 0, "live_pixels_last": 0, **more}
+
+
+@cocotb.test()
+async def what_is_dropped_waits_for_nobody(dut):
+    """Words beyond the picture are taken while the output is shut, and the walk ends with them; others are shown,
+    and held, until they are taken."""
+    bench = _Bench(dut, "never")
+    await reset(dut)
+    await RisingEdge(dut.clk)
+    bench.sink._task.cancel()
+    dut.o__ready.value = 0
+    lines = bench.max_lines
+    if bench.steps == 1 and lines == 1:
+        return  # nothing can lie beyond the picture
+    # of the last position, one line or one pixel exists
+    counts = {"lines": lines, "live_lines": 1} if lines > 1 else {"pixels": 1}
+    await bench.start(**_placed(bench, height_last=0, **counts))
+    bench.source.start([{"words": [1] * bench.lanes, "last": 1}] * (lines if lines > 1 else bench.steps))
+    for _ in range(5):
+        await RisingEdge(dut.clk)
+        assert dut.o__valid.value == 1
+        assert not bench.source.cycles
+    dut.o__ready.value = 1
+    await RisingEdge(dut.clk)
+    dut.o__ready.value = 0
+    for _ in range(2 * (lines + bench.steps)):
+        await RisingEdge(dut.clk)
+        assert dut.o__valid.value == 0
+    assert len(bench.source.cycles) == (lines if lines > 1 else bench.steps)
+    assert dut.done.value == 1
 
 
 @cocotb.test()
 async def idle_takes_nothing(dut):
-    """Before the first start and after the end a waiting row is neither accepted nor shown."""
-    source, sink, width = _ends(dut, "never")
+    """Before the first start and after the end waiting words are neither accepted nor shown."""
+    bench = _Bench(dut, "never")
     await reset(dut)
-    rows = [{"row": [1] * bench_parameters()["row_lanes"], "last": 1}] * 3
-    source.start(rows)
+    bench.source.start([{"words": [1] * bench.lanes, "last": 1}] * 3)
     for _ in range(5):
         await RisingEdge(dut.clk)
-    assert not source.cycles
-    await _start(dut, base=3, position_pitch=1, tile_pitch=0, positions=2, tiles=1)
+    assert not bench.source.cycles
+    await bench.start(**_placed(bench))
     for _ in range(10):
         await RisingEdge(dut.clk)
-    assert len(source.cycles) == 2
-    assert [found["address"] for found in sink.received] == [3 % (1 << width), 4 % (1 << width)]
+    assert len(bench.source.cycles) == 2
+    assert [found["address"] for found in bench.sink.received] == [3 % bench.size, 4 % bench.size]
+
+
+@cocotb.test()
+async def reset_ends_the_walk(dut):
+    """A reset in the middle of a layer, of an output line, of a word of pixels: nothing is taken until the next
+    start, which begins anew."""
+    bench = _Bench(dut, "never")
+    await reset(dut)
+    for cut in range(1, 3 * bench.steps + 3):
+        await bench.start(**_placed(bench, width_last=1, lines=bench.max_lines, live_lines=1, pixels=1))
+        sending = bench.source.start([{"words": [0] * bench.lanes, "last": n % 2} for n in range(100)])
+        for _ in range(cut):
+            await RisingEdge(dut.clk)
+        sending.cancel()
+        dut.i__valid.value = 1
+        dut.rst.value = 1
+        await RisingEdge(dut.clk)
+        dut.rst.value = 0
+        bench.sink.received.clear()
+        for _ in range(3):
+            await RisingEdge(dut.clk)
+            assert dut.i__ready.value == 0
+            assert dut.o__valid.value == 0
+            assert dut.done.value == 1
+        dut.i__valid.value = 0
+        bench.sink.received.clear()
+        layer = _Layer(width=2, height=2, lines=bench.max_lines, live_lines=1, pixels=True)
+        await bench.walk(layer, full_speed=True)

@@ -3,14 +3,16 @@
 
 """A shadow of the spike banks: executes a layer program on tags instead of spikes.
 
-Each row of a bank holds the tag of what was last written there, `(tensor, position, plane, channel group)`. Every
-pass is executed from the fields of its instruction alone, as `docs/layer-program.md` describes them, and every row
-that it reads must carry the tag that the network's equations ask for. A region placed over another that is still
-needed, a wrong bank, pitch, line or plane count: each shows as a wrong tag.
+Each slot of each row of a bank holds the tag of what was last written there, `(tensor, position, plane, channel
+group)`; a row that is read must hold one tag in all of its slots. Of an image, a position is a word of pixels.
+Every pass is executed from the fields of its instruction alone, as `docs/layer-program.md` describes them, and
+every row that it reads must carry the tag that the network's equations ask for. A region placed over another that
+is still needed, a wrong bank, pitch, line or plane count: each shows as a wrong tag.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.program import Instruction, Opcode
@@ -110,55 +112,69 @@ def expected_passes(network: Network) -> list[Pass]:
     return found
 
 
+Slot = tuple[int, int, int]  # bank, row, slot
+
+
 class ShadowBanks:
     """Two banks of tags."""
 
     def __init__(self, network: Network, machine: Machine):
         self.network, self.machine = network, machine
-        self.banks: tuple[dict[int, Tag], dict[int, Tag]] = ({}, {})
+        self.held: dict[Slot, Tag] = {}
         self.space = 1 << (machine.bank_rows - 1).bit_length()
+        self.slots = machine.row_lanes // machine.drain_lanes
 
-    def _read(self, bank: int, address: int, wanted: Tag, who: str) -> tuple[int, int]:
-        held = self.banks[bank].get(address)
-        assert held == wanted, f"{who} reads row {address} of bank {'AB'[bank]}: {held}, it needs {wanted}"
+    def _read(self, bank: int, address: int, wanted: Tag, who: str, slots: Sequence[int] = ()) -> tuple[int, int]:
+        """A row, or some slots of it."""
+        for slot in slots or range(self.slots):
+            held = self.held.get((bank, address, slot))
+            assert held == wanted, (
+                f"{who} reads slot {slot} of row {address} of bank {'AB'[bank]}: {held}, it needs {wanted}"
+            )
         return bank, address
 
-    def _write(self, bank: int, address: int, tag: Tag) -> None:
-        assert 0 <= address < self.machine.bank_rows, f"{tag} lies outside the bank, in row {address}"
-        self.banks[bank][address] = tag
+    def _row(self, bank: int, address: int, tag: Tag) -> Iterator[tuple[Slot, Tag]]:
+        """A whole row that is written."""
+        return (((bank, address, slot), tag) for slot in range(self.slots))
 
     def execute(self, instruction: Instruction, wanted: Pass) -> None:
         """One pass: all of its reads are checked before its writes take place."""
         assert (instruction.name, instruction.opcode) == (wanted.name, wanted.opcode)
         if wanted.opcode == Opcode.INPUT:
-            read, written = set(), dict(self._input(instruction))
+            read, written = set(), list(self._input(instruction))
         elif wanted.opcode == Opcode.ATTENTION:
             read, written = self._attention(instruction, wanted)
         else:
             read = set(self._gather(instruction, wanted))
-            written = {} if wanted.opcode == Opcode.HEAD else dict(self._walk(instruction, wanted))
-        assert read.isdisjoint(written), f"{wanted.name} writes a row that it reads"
-        for (bank, address), tag in written.items():
-            self._write(bank, address, tag)
+            written = [] if wanted.opcode == Opcode.HEAD else list(self._walk(instruction, wanted))
+        assert read.isdisjoint((bank, address) for (bank, address, _), _ in written), (
+            f"{wanted.name} reads a row it writes"
+        )
+        assert len({at for at, _ in written}) == len(written), f"{wanted.name} writes a slot twice"
+        for (bank, address, slot), tag in written:
+            assert 0 <= address < self.machine.bank_rows, f"{tag} lies outside the bank, in row {address}"
+            self.held[bank, address, slot] = tag
 
     def _banks_written(self, instruction: Instruction) -> tuple[int, ...]:
         return (0, 1) if instruction.mirror else (instruction.target_bank,)
 
-    def _input(self, instruction: Instruction) -> Iterator[tuple[tuple[int, int], Tag]]:
-        """The encoder: positions one after another, each with the rows of its bit planes."""
+    def _columns(self, width: int) -> int:
+        """Words of a line of the input: each holds one position of frames, T pixels of an image."""
+        return width if self.network.input.kind == "frames" else -(-width // self.machine.time_steps)
+
+    def _input(self, i: Instruction) -> Iterator[tuple[Slot, Tag]]:
+        """The encoder: words one after another, each with the rows of its bit planes."""
         spec = self.network.input
-        channels = 1
-        while channels < spec.channels:
-            channels *= 2
-        self.interleave = channels
-        rows = -(-spec.bits * channels // self.machine.row_lanes)
-        assert instruction.positions_last + 1 == spec.height * spec.width
-        for position in range(spec.height * spec.width):
+        self.interleave = 1
+        while self.interleave < self.machine.max_channels:
+            self.interleave *= 2
+        rows = -(-spec.bits * self.interleave // self.machine.row_lanes)
+        assert (i.height_last + 1, i.width_last + 1, i.rows_last + 1) == (spec.height, spec.width, rows)
+        assert (i.frames, i.channels, i.bits) == (spec.kind == "frames", spec.channels, spec.bits)
+        assert i.steps == self.network.time_steps
+        for word in range(spec.height * self._columns(spec.width)):
             for row in range(rows):
-                yield (
-                    (instruction.target_bank, instruction.target + position * rows + row),
-                    ("input", position, 0, row),
-                )
+                yield from self._row(i.target_bank, i.target + word * rows + row, ("input", word, 0, row))
 
     def _rows_of_tap(self, wanted: Pass) -> list[tuple[int, int]]:
         """(plane, group) in reading order."""
@@ -176,11 +192,14 @@ class ShadowBanks:
         height, width = wanted.height, wanted.width
         if wanted.kernel == 1:
             height, width = 1, height * width
+        packed = wanted.reads == "input" and self.network.input.kind == "image"
+        columns = self._columns(width) if packed else width  # of the tensor
         stride = 2 if i.stride2 else 1
-        assert (bool(i.kernel3), stride) == (wanted.kernel == 3, wanted.stride)
-        assert i.width_last + 1 == -(-width // stride)
-        assert i.height_last + 1 == -(-height // stride)
-        assert (i.positions_last + 1) == (i.width_last + 1) * (i.height_last + 1)
+        assert (bool(i.kernel3), stride, bool(i.pixels)) == (wanted.kernel == 3, wanted.stride, packed)
+        self._check_lines(i, wanted, height)
+        assert i.width_last + 1 == -(-columns // stride)
+        assert i.height_last + 1 == -(-height // (stride * i.lines))
+        assert i.positions_last + 1 == (i.width_last + 1) * (i.height_last + 1) * i.lines
         taps = self._rows_of_tap(wanted)
         if pool:
             assert i.tiles_last + 1 == len(taps)
@@ -190,57 +209,91 @@ class ShadowBanks:
         for tile in range(i.tiles_last + 1):
             for y in range(i.height_last + 1):
                 for x in range(i.width_last + 1):
-                    for ky in range(3 if i.kernel3 else 1):
+                    for ky in range(i.lines + 2 if i.kernel3 else 1):
                         for kx in range(3 if i.kernel3 else 1):
                             outside = i.kernel3 and (
                                 (ky == 0 and y == 0)
                                 or (kx == 0 and x == 0)
-                                or (ky == 2 and y == i.height_last and i.pad_bottom)
+                                or (ky > i.live_lines and y == i.height_last)
                                 or (kx == 2 and x == i.width_last and i.pad_right)
                             )
-                            sy = stride * y + ky - (wanted.kernel == 3)
+                            sy = stride * i.lines * y + ky - (wanted.kernel == 3)
                             sx = stride * x + kx - (wanted.kernel == 3)
-                            assert outside == (not (0 <= sy < height and 0 <= sx < width))
+                            assert outside == (not (0 <= sy < height and 0 <= sx < columns))
                             if outside:
                                 continue
-                            at = i.source + (stride * y + ky) * i.source_line + (stride * x + kx) * i.source_pitch
+                            at = i.source + (stride * i.lines * y + ky) * i.source_line
+                            at += (stride * x + kx) * i.source_pitch
                             for row in range(i.rows_last + 1):
                                 plane, group = taps[tile] if pool else taps[row]
                                 yield self._read(
                                     i.source_bank,
                                     (at + row + tile * pool) % self.space,
-                                    (wanted.reads, sy * width + sx, plane, group),
+                                    (wanted.reads, sy * columns + sx, plane, group),
                                     wanted.name,
                                 )
 
-    def _walk(self, i: Instruction, wanted: Pass) -> Iterator[tuple[tuple[int, int], Tag]]:
-        """The row walker and the residual unit."""
+    def _check_lines(self, i: Instruction, wanted: Pass, height: int) -> None:
+        """As many output lines at once as lanes, machine and picture have, each of whole drain groups."""
         machine = self.machine
-        rows = 1 if wanted.opcode == Opcode.POOL else -(-i.drain_groups * machine.drain_lanes // machine.row_lanes)
-        tile_groups = 1 if wanted.opcode == Opcode.POOL else machine.lanes // machine.row_lanes
+        if wanted.kernel == 1 or wanted.opcode == Opcode.POOL:
+            assert i.lines == 1
+            return
+        each = -(-wanted.outputs // machine.drain_lanes) * machine.drain_lanes
+        fits = [lines for lines in range(1, machine.max_lines + 1) if lines * each <= machine.lanes]
+        assert i.lines == min(max(fits, default=1), height)
+
+    def _walk(self, i: Instruction, wanted: Pass) -> Iterator[tuple[Slot, Tag]]:
+        """The row walker and the residual unit; the tags on the geometry of the output."""
+        machine, pool = self.machine, wanted.opcode == Opcode.POOL
         mode = ResidualMode.STORE if not wanted.joins else ResidualMode[self.network.residual.upper()]
         assert i.residual == mode
         if wanted.joins:  # the residual unit has the read port of bank B, so the pass itself reads bank A
             assert (i.source_bank, i.target_bank, i.mirror) == (0, 1, False)
             assert (i.planes_in, i.planes_out) == (wanted.planes_in, wanted.planes_out)
-        for tile in range(i.tiles_last + 1):
-            for position in range(i.positions_last + 1):
-                for row in range(rows):
-                    at = (i.target + position * i.target_pitch + tile * i.tile_pitch + row) % self.space
-                    group = tile * tile_groups + row
-                    for plane in range(i.planes_out if mode == ResidualMode.ADD else 1):
-                        address = (at + plane * i.plane_pitch) % self.space
-                        if wanted.joins and plane < i.planes_in:
-                            self._read(i.target_bank, address, (wanted.joins, position, plane, group), wanted.name)
-                        for bank in self._banks_written(i):
-                            yield (bank, address), (wanted.writes, position, plane, group)
+        planes = i.planes_out if mode == ResidualMode.ADD else 1
+        # a group comes when the one before it is joined, and no later
+        assert i.rest == max(0, planes - machine.time_steps)
+        height, width = -(-wanted.height // wanted.stride), -(-wanted.width // wanted.stride)
+        if wanted.kernel == 1:
+            height, width = 1, height * width
+        pixels = machine.time_steps if i.pixels else 1
+        groups = 1 if pool else -(-min(wanted.outputs, machine.lanes) // machine.drain_lanes)
+        assert pool or i.drain_groups == groups
+        tile_rows = 1 if pool else machine.lanes // machine.row_lanes
+        seen = 0
+        for tile, y, x, line, j, pixel in product(
+            *map(range, (i.tiles_last + 1, i.height_last + 1, i.width_last + 1, i.lines, groups, pixels))
+        ):
+            out_y, out_x = y * i.lines + line, x * pixels + pixel
+            beyond = y == i.height_last and line >= i.live_lines
+            beyond |= bool(i.pixels) and x == i.width_last and pixel > i.live_pixels_last
+            assert beyond == (out_y >= height or out_x >= width)
+            if beyond:
+                continue
+            seen += j == 0
+            row, slot = divmod(j, self.slots)
+            slots = range(slot, self.slots if j == groups - 1 else slot + 1)
+            if pool:
+                slots = range(self.slots)
+            at = i.target + tile * i.tile_pitch + out_y * i.target_line + out_x * i.target_pitch + row
+            position, group = out_y * width + out_x, tile * tile_rows + row
+            for plane in range(planes):
+                address = (at + plane * i.plane_pitch) % self.space
+                if wanted.joins and plane < i.planes_in:
+                    self._read(i.target_bank, address, (wanted.joins, position, plane, group), wanted.name, [slot])
+                for bank in self._banks_written(i):
+                    for written in slots:
+                        yield (bank, address, written), (wanted.writes, position, plane, group)
+        assert seen == (i.tiles_last + 1) * height * width
 
-    def _attention(self, i: Instruction, wanted: Pass) -> tuple[set[tuple[int, int]], dict[tuple[int, int], Tag]]:
+    def _attention(self, i: Instruction, wanted: Pass) -> tuple[set[tuple[int, int]], list[tuple[Slot, Tag]]]:
         network, lanes = self.network, self.machine.row_lanes
         assert i.positions_last + 1 == network.tokens
         assert i.heads_last + 1 == network.heads
         assert (i.head_rows_last + 1) * lanes == network.head_dim
-        read, written = set(), {}
+        read: set[tuple[int, int]] = set()
+        written: list[tuple[Slot, Tag]] = []
         for head in range(i.heads_last + 1):
             for token in range(i.positions_last + 1):
                 for row in range(i.head_rows_last + 1):
@@ -249,5 +302,6 @@ class ShadowBanks:
                         tag = (f"{wanted.reads}.{part}", token, 0, group)
                         read.add(self._read(bank, base + token * i.source_pitch + group, tag, wanted.name))
                     for bank in self._banks_written(i):
-                        written[bank, i.target + token * i.source_pitch + group] = (wanted.writes, token, 0, group)
+                        at = i.target + token * i.source_pitch + group
+                        written += self._row(bank, at, (wanted.writes, token, 0, group))
         return read, written

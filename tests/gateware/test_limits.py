@@ -15,7 +15,8 @@ from ds2ta.gateware.verilog import emit
 
 #: Where the highest value only makes the same logic, or a memory, many times larger.
 _MODEST = {
-    "lanes": 32,
+    "lanes": 64,
+    "max_lines": 2,
     "bank_rows": 4096,
     "weight_rows": 8192,
     "parameter_rows": 1024,

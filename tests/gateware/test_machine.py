@@ -28,6 +28,7 @@ COMPANY = {
     ("acc_width", "ge"): {"weight_bits": 4, "max_shift": 0},
     ("acc_width", "le"): {"logit_width": 64},
     ("logit_width", "ge"): {"acc_width": 4},
+    ("max_lines", "le"): {"lanes": 64, "drain_lanes": 1},
 }
 
 
@@ -165,19 +166,14 @@ def test_power_of_two(key):
             "max_head_dim: 28 must be a multiple of row_lanes, 8",
         ),
         (
-            {"max_planes": 4, "drain_lanes": 8, "time_steps": 4},
-            {"max_planes": 5, "drain_lanes": 8, "time_steps": 4},
-            "drain_lanes: 8 give a row every 4 cycles, 5 residual planes need one each: lower drain_lanes",
+            {"max_lines": 4, "drain_lanes": 4, "lanes": 16},
+            {"max_lines": 5, "drain_lanes": 4, "lanes": 16},
+            "max_lines: 5 lines of at least drain_lanes, 4, channels do not fit 16 lanes",
         ),
         (
-            {"max_planes": 2, "drain_lanes": 4, "time_steps": 1},
-            {"max_planes": 3, "drain_lanes": 4, "time_steps": 1},
-            "drain_lanes: 4 give a row every 2 cycles, 3 residual planes need one each: lower drain_lanes",
-        ),
-        (
-            {"max_planes": 1, "drain_lanes": 8, "time_steps": 1},  # nothing is added: a row each cycle is fine
-            {"max_planes": 2, "drain_lanes": 8, "time_steps": 1},
-            "drain_lanes: 8 give a row every 1 cycles, 2 residual planes need one each: lower drain_lanes",
+            {"max_lines": 2, "drain_lanes": 8, "lanes": 16},
+            {"max_lines": 2, "drain_lanes": 8, "lanes": 8},
+            "max_lines: 2 lines of at least drain_lanes, 8, channels do not fit 8 lanes",
         ),
     ],
 )
@@ -185,3 +181,20 @@ def test_rules_over_several_keys(held, refused, message):
     machine = machine_from_dict(held)
     assert {key: getattr(machine, key) for key in held} == held
     assert _refused(refused) == f"machine: {message}"
+
+
+@pytest.mark.parametrize("planes", range(1, 6))
+@pytest.mark.parametrize("steps", [1, 2, 4, 5, 16])
+@pytest.mark.parametrize("drain_lanes", [1, 8])
+def test_rest(planes, steps, drain_lanes):
+    """Any number of planes goes with any number of steps and drain lanes: between two groups of neurons lie as many
+    cycles as joining the residual stream takes, `time_steps` or some more, and no more than those."""
+    machine = machine_from_dict({"max_planes": planes, "time_steps": steps, "drain_lanes": drain_lanes})
+    assert steps + machine.max_rest == max(steps, planes)
+
+
+def test_slots():
+    """A slot is what a group of drain lanes writes: together they are a row."""
+    for drain_lanes in (1, 2, 8):
+        machine = machine_from_dict({"row_lanes": 8, "drain_lanes": drain_lanes})
+        assert machine.slots * drain_lanes == 8

@@ -172,4 +172,11 @@ MUTANTS = [
         "test": "tests/hw/test_tasa.py::test_bench[2-10-4-5-27-True-6]",
         "why": "with multipliers, every tap is shifted by the first one's amount",
     },
+    {
+        "file": "hw/tasa.py",
+        "old": '_MARKS = ("t_first", "t_last", "group_last", "last")',
+        "new": '_MARKS = ("t_first", "t_last", "last")',
+        "test": "tests/hw/test_tasa.py::test_bench[2-8-3-7-24-False-4]",
+        "why": "parameters stay with the first group: its end is not handed on",
+    },
 ]

@@ -11,15 +11,22 @@ from ds2ta.errors import FitError
 from ds2ta.hw.gather import Gather
 from ds2ta.sim.build import run_bench
 
-SHAPE = {"address_width": 9, "weight_width": 10, "count_width": 4, "shift_width": 3, "row_lanes": 8}
+SHAPE = {
+    "address_width": 9,
+    "weight_width": 10,
+    "count_width": 4,
+    "shift_width": 3,
+    "row_lanes": 8,
+    "max_lines": 4,
+}
 
 
 @pytest.mark.parametrize(
     "change",
     [
         {},
-        {"row_lanes": 4, "address_width": 5, "weight_width": 6},
-        {"row_lanes": 32, "address_width": 14, "weight_width": 12, "count_width": 6},
+        {"row_lanes": 4, "address_width": 5, "weight_width": 6, "max_lines": 1},
+        {"row_lanes": 32, "address_width": 14, "weight_width": 12, "count_width": 6, "max_lines": 3},
     ],
     ids=["g8", "g4-small-bank", "g32"],
 )
@@ -41,3 +48,10 @@ def test_row_lanes(good, bad):
     assert "module" in rtlil.convert(Gather(**{**SHAPE, "row_lanes": good}))
     with pytest.raises(FitError, match=f"^Gather row_lanes must be 4, 8, 16 or 32, not {bad!r}$"):
         Gather(**{**SHAPE, "row_lanes": bad})
+
+
+@pytest.mark.parametrize(("good", "bad"), [(1, 0), (64, 65), (2, 2.0)])
+def test_lines(good, bad):
+    assert "module" in rtlil.convert(Gather(**{**SHAPE, "max_lines": good}))
+    with pytest.raises(FitError, match=f"^Gather max_lines must be an integer from 1 to 64, not {bad!r}$"):
+        Gather(**{**SHAPE, "max_lines": bad})

@@ -11,19 +11,19 @@ from ds2ta.errors import FitError
 from ds2ta.hw.residual import Residual
 from ds2ta.sim.build import run_bench
 
-SHAPE = {"row_lanes": 8, "time_steps": 4, "address_width": 10, "max_planes": 3}
+SHAPE = {"lanes": 2, "row_lanes": 8, "time_steps": 4, "address_width": 10, "max_planes": 3}
+SHAPES = {
+    "R2-g8-T4-5": {"address_width": 6, "max_planes": 5},
+    "R4-g4-T1-1": {"lanes": 4, "row_lanes": 4, "time_steps": 1, "address_width": 5, "max_planes": 1},
+    "R1-g16-T10-3": {"lanes": 1, "row_lanes": 16, "time_steps": 10, "address_width": 6},
+    "R8-g8-T3-2": {"lanes": 8, "time_steps": 3, "address_width": 5, "max_planes": 2},
+    "R2-g8-T2-1": {"time_steps": 2, "address_width": 4, "max_planes": 1},
+}
 
 
-@pytest.mark.parametrize(
-    ("row_lanes", "time_steps", "address_width", "max_planes"), [(8, 4, 6, 5), (4, 1, 5, 1), (16, 10, 6, 3)]
-)
-def test_bench(row_lanes, time_steps, address_width, max_planes):
-    shape = {
-        "row_lanes": row_lanes,
-        "time_steps": time_steps,
-        "address_width": address_width,
-        "max_planes": max_planes,
-    }
+@pytest.mark.parametrize("change", SHAPES.values(), ids=SHAPES)
+def test_bench(change):
+    shape = {**SHAPE, **change}
     run_bench(Residual(**shape), module="ds2ta.sim.benches.bench_residual", parameters=shape)
 
 
@@ -34,6 +34,8 @@ def test_bench(row_lanes, time_steps, address_width, max_planes):
         ("address_width", 24, 25, "Address width must be an integer from 1 to 24, not 25"),
         ("max_planes", 1, 0, "Planes must be an integer from 1 to 8, not 0"),
         ("max_planes", 8, 9, "Planes must be an integer from 1 to 8, not 9"),
+        ("lanes", 1, 0, "Lanes must be a power of two from 1 to 8, not 0"),
+        ("lanes", 8, 16, "Lanes must be a power of two from 1 to 8, not 16"),
         ("row_lanes", 4, 2, "Row lanes must be a power of two from 4 to 32, not 2"),
         ("time_steps", 16, 17, "Time steps must be an integer from 1 to 16, not 17"),
     ],

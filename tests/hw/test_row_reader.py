@@ -26,9 +26,10 @@ SHAPE = {
     [
         {},
         {"registered": True},
-        {"row_lanes": 4, "time_steps": 1, "address_width": 2, "weight_width": 1, "shift_width": 1},
+        {"row_lanes": 4, "time_steps": 1, "address_width": 4, "weight_width": 1, "shift_width": 1},
+        {"row_lanes": 4, "time_steps": 2, "address_width": 5, "registered": True},
     ],
-    ids=["g8-T4", "registered", "g4-T1"],
+    ids=["g8-T4", "registered", "g4-T1", "registered-g4-T2"],
 )
 def test_bench(change):
     shape = {**SHAPE, **change}

@@ -54,14 +54,15 @@ def test_window_of_one_is_wires():
     async def bench(ctx):
         for t in range(len(sums)):
             for valid, ready in ((0, 0), (0, 1), (1, 0), (1, 1)):
-                beat = {"value": sums[t, 0].tolist(), "t_first": t == 0, "t_last": t == 2, "last": valid}
+                beat = {"value": sums[t, 0].tolist(), "t_first": t == 0, "t_last": t == 2}
+                beat |= {"group_last": ready, "last": valid}
                 ctx.set(block.i.payload, beat)
                 ctx.set(block.i.valid, valid)
                 ctx.set(block.o.ready, ready)
                 assert (ctx.get(block.o.valid), ctx.get(block.i.ready)) == (valid, ready)
                 found = ctx.get(block.o.payload)
                 assert list(found.current) == currents[t, 0].tolist()
-                assert (found.t_first, found.t_last, found.last) == (t == 0, t == 2, valid)
+                assert (found.t_first, found.t_last, found.group_last, found.last) == (t == 0, t == 2, ready, valid)
 
     simulator = Simulator(block)
     simulator.add_testbench(bench)

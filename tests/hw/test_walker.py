@@ -11,19 +11,19 @@ from ds2ta.errors import FitError
 from ds2ta.hw.walker import RowWalker
 from ds2ta.sim.build import run_bench
 
-SHAPE = {"row_lanes": 8, "time_steps": 4, "address_width": 10, "tile_width": 8}
+SHAPE = {"lanes": 2, "row_lanes": 8, "time_steps": 4, "address_width": 10, "count_width": 8, "max_lines": 2}
+SHAPES = {
+    "R2-g8-T4": {"address_width": 6, "count_width": 3, "max_lines": 3},
+    "R4-g4-T1": {"lanes": 4, "row_lanes": 4, "time_steps": 1, "address_width": 3, "count_width": 4, "max_lines": 1},
+    "R1-g32-T10": {"lanes": 1, "row_lanes": 32, "time_steps": 10, "address_width": 9, "count_width": 2},
+    "R8-g8-T3": {"lanes": 8, "time_steps": 3, "count_width": 2, "max_lines": 1},
+    "R2-g4-T1-lines": {"row_lanes": 4, "time_steps": 1, "count_width": 2, "max_lines": 4},
+}
 
 
-@pytest.mark.parametrize(
-    ("row_lanes", "time_steps", "address_width", "tile_width"), [(8, 4, 6, 3), (4, 1, 3, 4), (32, 10, 9, 2)]
-)
-def test_bench(row_lanes, time_steps, address_width, tile_width):
-    shape = {
-        "row_lanes": row_lanes,
-        "time_steps": time_steps,
-        "address_width": address_width,
-        "tile_width": tile_width,
-    }
+@pytest.mark.parametrize("change", SHAPES.values(), ids=SHAPES)
+def test_bench(change):
+    shape = {**SHAPE, **change}
     run_bench(RowWalker(**shape), module="ds2ta.sim.benches.bench_walker", parameters=shape)
 
 
@@ -32,8 +32,13 @@ def test_bench(row_lanes, time_steps, address_width, tile_width):
     [
         ("address_width", 1, 0, "Address width must be an integer from 1 to 24, not 0"),
         ("address_width", 24, 25, "Address width must be an integer from 1 to 24, not 25"),
-        ("tile_width", 1, 0, "Tile width must be an integer from 1 to 16, not 0"),
-        ("tile_width", 16, 17, "Tile width must be an integer from 1 to 16, not 17"),
+        ("count_width", 1, 0, "Count width must be an integer from 1 to 16, not 0"),
+        ("count_width", 16, 17, "Count width must be an integer from 1 to 16, not 17"),
+        ("max_lines", 1, 0, "Most lines must be an integer from 1 to 64, not 0"),
+        ("max_lines", 64, 65, "Most lines must be an integer from 1 to 64, not 65"),
+        ("lanes", 1, 0, "Lanes must be a power of two from 1 to 8, not 0"),
+        ("lanes", 8, 16, "Lanes must be a power of two from 1 to 8, not 16"),
+        ("lanes", 4, 3, "Lanes must be a power of two from 1 to 8, not 3"),
         ("row_lanes", 32, 64, "Row lanes must be a power of two from 4 to 32, not 64"),
         ("time_steps", 16, 17, "Time steps must be an integer from 1 to 16, not 17"),
     ],
