@@ -358,30 +358,33 @@ class Accelerator(wiring.Component):
         """Rows that the pass makes: pooled and attended ones as they come, words through the residual unit."""
         encoder, residual = part.encoder, part.residual
         pooled, attended, placed = part.pool.o, part.attention.o, part.walker.o
-        with m.If(runs[Opcode.ATTENTION]):
-            m.d.comb += [
-                rows.fresh.row.eq(attended.payload.row),
-                rows.fresh.address.eq(attended.payload.address),
-                rows.fresh.enable.eq(attended.valid),
-            ]
-        with m.Elif(runs[Opcode.POOL]):
-            m.d.comb += [
-                rows.fresh.row.eq(pooled.payload.row),
-                rows.fresh.address.eq(placed.payload.address),
-                rows.fresh.enable.eq(placed.valid),
-            ]
+        # pooled rows are zero in other passes, so that they need no selector
+        m.d.comb += [
+            rows.fresh.row.eq(attended.payload.row),
+            rows.fresh.address.eq(Mux(runs[Opcode.POOL], placed.payload.address, attended.payload.address)),
+            rows.fresh.enable.eq(Mux(runs[Opcode.POOL], placed.valid, attended.valid)),
+            rows.next.slots.eq(Mux(runs[Opcode.SYNAPSE], residual.write.slots, ~Const(0, self.machine.slots))),
+        ]
+        row = Signal.like(rows.next.row)
+        m.d.comb += rows.next.row.eq(row | pooled.payload.row.as_value())
         with m.If(runs[Opcode.INPUT]):
             m.d.comb += [
-                rows.next.row.eq(encoder.write.data),
+                row.eq(encoder.write.data),
                 rows.next.address.eq(encoder.write.address),
                 rows.next.enable.eq(encoder.write.enable),
             ]
         with m.Elif(runs[Opcode.SYNAPSE]):
-            m.d.comb += [getattr(rows.next, name).eq(getattr(residual.write, name)) for name in _WRITE_FIELDS]
+            m.d.comb += [
+                row.eq(residual.write.row),
+                rows.next.address.eq(residual.write.address),
+                rows.next.enable.eq(residual.write.enable),
+            ]
         with m.Else():
-            m.d.comb += [getattr(rows.next, name).eq(getattr(rows.fresh, name)) for name in _WRITE_FIELDS]
-        with m.If(~runs[Opcode.SYNAPSE]):
-            m.d.comb += rows.next.slots.eq(~Const(0, self.machine.slots))
+            m.d.comb += [
+                row.eq(Mux(runs[Opcode.POOL], 0, rows.fresh.row)),
+                rows.next.address.eq(rows.fresh.address),
+                rows.next.enable.eq(rows.fresh.enable),
+            ]
 
     def _write_banks(self, m: Module, part: SimpleNamespace, work: _Pass, rows: _Rows) -> None:
         """Write ports of the banks, one cycle late: no pass reads what it writes, and the next begins later than
@@ -427,13 +430,12 @@ class Accelerator(wiring.Component):
     def _show_traces(self, m: Module, part: SimpleNamespace, runs: dict[Opcode, Signal], rows: _Rows) -> None:
         """What the passes produce, for benches."""
         attention, placed = part.attention, part.walker.o
-        size = len(placed.payload.words.as_value())
         fresh, joins = rows.fresh, runs[Opcode.SYNAPSE]
-        words = Cat(Mux(chosen, placed.payload.words.as_value(), Const(0, size)) for chosen in placed.payload.slot)
+        words = placed.payload.words.as_value().replicate(self.machine.slots)
         m.d.comb += [
-            self.trace_row.eq(Mux(joins, words, fresh.row)),
+            self.trace_row.eq(Mux(joins, words, Mux(runs[Opcode.POOL], part.pool.o.payload.row, fresh.row))),
             self.trace_row_address.eq(Mux(joins, placed.payload.address, fresh.address)),
-            self.trace_row_slots.eq(Mux(joins, placed.payload.slots, ~Const(0, self.machine.slots))),
+            self.trace_row_slots.eq(Mux(joins, placed.payload.slot, ~Const(0, self.machine.slots))),
             self.trace_row_valid.eq(Mux(joins, placed.valid, fresh.enable)),
             self.trace_write.eq(rows.now.row),
             self.trace_write_valid.eq(rows.banks),

@@ -83,7 +83,7 @@ class _Compiler:
         """Output lines that a layer computes at once: those that its outputs leave lanes for."""
         if spec.kernel != 3:
             return 1
-        each = -(-spec.outputs // self.machine.drain_lanes) * self.machine.drain_lanes
+        each = self.groups(spec.outputs) * self.machine.row_lanes
         return max(1, min(self.machine.lanes // each, self.machine.max_lines, spec.height))
 
     # passes
@@ -119,7 +119,11 @@ class _Compiler:
         lines, pixels = self.lines(spec), source.pixels or 1
         columns, visits = -(-width // pixels), -(-height // lines)  # commits in a line, lines of commits
         tiles = -(-spec.outputs // machine.lanes)
-        drain_groups = -(-min(spec.outputs, machine.lanes) // machine.drain_lanes)
+        outputs = min(spec.outputs, machine.lanes)
+        if target is None:
+            drain_groups = -(-outputs // machine.drain_lanes)
+        else:  # whole rows, so that no slot keeps what was there
+            drain_groups = -(-outputs // machine.row_lanes) * machine.slots
         line = (source.line_words if source.pixels else width) * source.pitch
         before = 0 if source.pixels else source.pitch  # from tap 0 of a line to the position
         if source.interleave:
@@ -447,7 +451,7 @@ def fit(model: IntegerModel, **choices) -> tuple[Machine, Program]:
     large = {key: highest(key) for key in sizes}
     roomy = machine_from_dict({**asked, **large, **choices})
     if "max_lines" not in choices:
-        most = min(highest("max_lines"), roomy.lanes // roomy.drain_lanes)
+        most = min(highest("max_lines"), roomy.lanes // roomy.row_lanes)
         roomy = roomy.model_copy(update={"max_lines": most})
     refuse(model, roomy)
     compiler = _compiled(model, roomy)

@@ -23,7 +23,7 @@ class StoreImages:
     def weights(self, layer: Synapse, tap_weights: int, lines: int = 1) -> int:
         """Append a layer's weight rows: tile, tap, channel. Returns the first row's address. With more `lines` than
         one, a layer of one tile has `lines + 2` taps in y, and those of output line l lie in the lanes behind those
-        of l - 1 (whole drain groups each), l taps lower."""
+        of l - 1 (whole rows each), l taps lower."""
         lanes, bits = self.machine.lanes, self.machine.weight_bits
         if layer.bits > bits:
             raise FitError(f"layer {layer.name}: its weights have {layer.bits} bits, the machine's have {bits}")
@@ -44,9 +44,9 @@ class StoreImages:
         return base
 
     def _lowered(self, weight: np.ndarray, lines: int) -> np.ndarray:
-        """Weights `[K, C, 3, 3]` of `lines` output lines: `[lines whole drain groups, C, lines + 2, 3]`."""
+        """Weights `[K, C, 3, 3]` of `lines` output lines: `[lines whole rows, C, lines + 2, 3]`."""
         outputs, inputs, high, wide = weight.shape
-        each = -(-outputs // self.machine.drain_lanes) * self.machine.drain_lanes
+        each = -(-outputs // self.machine.row_lanes) * self.machine.row_lanes
         found = np.zeros((lines * each, inputs, lines - 1 + high, wide), weight.dtype)
         for line in range(lines):
             found[line * each : line * each + outputs, :, line : line + high] = weight

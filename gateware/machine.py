@@ -87,9 +87,9 @@ class Machine(BaseModel):
             raise ValueError(f"logit_width: {self.logit_width} must be at least acc_width, {self.acc_width}")
         if self.max_head_dim % self.row_lanes:
             raise ValueError(f"max_head_dim: {self.max_head_dim} must be a multiple of row_lanes, {self.row_lanes}")
-        if self.max_lines * self.drain_lanes > self.lanes:
+        if self.max_lines * self.row_lanes > self.lanes:
             raise ValueError(
-                f"max_lines: {self.max_lines} lines of at least drain_lanes, {self.drain_lanes}, channels "
+                f"max_lines: {self.max_lines} lines of at least row_lanes, {self.row_lanes}, channels "
                 f"do not fit {self.lanes} lanes"
             )
         return self

@@ -14,7 +14,14 @@ __all__ = ["ECP5", "ICE40", "MACHINES", "machine_choices"]
 MACHINES: dict[str, dict[str, int | str]] = {
     # fits an iCE40 UP5K with the weights in its single-port RAM (`weights="spram"`): 2 instead of 4 drain lanes
     # save 290 LUTs for 7 % more cycles, one line at a time 60 for 0.3 %
-    "digits-tiny": {"lanes": 8, "row_lanes": 8, "drain_lanes": 2, "score_channels": 8, "max_lines": 1},
+    "digits-tiny": {
+        "lanes": 8,
+        "row_lanes": 8,
+        "drain_lanes": 2,
+        "score_channels": 8,
+        "buffer_rows": 8,
+        "max_lines": 1,
+    },
     # an ECP5-85F, everything on the chip, its multiplier blocks as TASA shifters
     "digits-small": {
         "lanes": 64,

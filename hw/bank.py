@@ -3,22 +3,25 @@
 
 """Spike bank: the memory that passes read rows from and write the words of neuron groups to."""
 
-from amaranth.hdl import Cat, Module
+from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ds2ta.hw.payloads import RowWrite, check_power_of_two, row_layout
-from ds2ta.hw.store import DualPortMemory
+from ds2ta.hw.payloads import RowWrite, check_power_of_two, check_range, row_layout
+from ds2ta.hw.store import memory_attributes
 
 __all__ = ["SpikeBank"]
+
+_WORD = 16  # bits of the narrowest block RAM that has write enables inside of a word (iCE40)
 
 
 class SpikeBank(wiring.Component):
     """Rows of g spike words that are read whole and written in any of their slots (of R words each).
 
-    Each slot is a memory of its own, so a slot of a row may be read while another is written; the same may not.
-    `read_data` of a slot is that at `read_address` of the last cycle with its bit of `read_enable`, one cycle
-    later, and holds. Content at power-up: zero.
+    A slot of a row may be read while another is written; the same may not. `read_data` shows the slots that were
+    read, of row `read_address`, one cycle later, and holds until a cycle reads again; what stands in the place of a
+    slot that was not read is open. Content at power-up: zero.
 
     Latency: 1 cycle. Throughput: one read and one write each cycle.
 
@@ -31,7 +34,11 @@ class SpikeBank(wiring.Component):
     def __init__(self, *, row_lanes: int, time_steps: int, slots: int, address_width: int, rows: int):
         row = row_layout(row_lanes, time_steps)
         check_power_of_two("Slots", slots, 1, row_lanes)
-        self._memories = [DualPortMemory(width=row.size // slots, depth=rows) for _ in range(slots)]
+        check_range("Bank rows", rows, 1, 1 << 22)
+        # slots narrower than a block RAM's word share one, whose bits have write enables of their own
+        self._bits = row.size // slots
+        self._together = min(slots, 1 << max(1, _WORD // self._bits).bit_length() - 1)  # powers of two, both
+        self._rows = rows
         shape = {"row_lanes": row_lanes, "time_steps": time_steps, "slots": slots}
         super().__init__(
             {
@@ -45,18 +52,30 @@ class SpikeBank(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        write = self.write
-        for index, memory in enumerate(self._memories):
-            m.submodules[f"slot_{index}"] = memory
+        write, bits, many = self.write, self._bits, self._together
+        collides = Signal(len(write.slots))
+        for number, first in enumerate(range(0, len(write.slots), many)):
+            memory: Memory = Memory(
+                shape=unsigned(many * bits),
+                depth=self._rows,
+                init=[],
+                attrs=memory_attributes(depth=self._rows, fast=False),
+            )
+            m.submodules[f"memory_{number}"] = memory
+            sink = memory.write_port(granularity=bits)
             m.d.comb += [
-                memory.read_address.eq(self.read_address),
-                memory.read_enable.eq(self.read_enable[index]),
-                memory.write.address.eq(write.address),
-                memory.write.data.eq(write.row.word_select(index, len(memory.write.data))),
-                memory.write.enable.eq(write.enable & write.slots[index]),
+                sink.addr.eq(write.address),
+                sink.data.eq(write.row.word_select(number, many * bits)),
+                sink.en.eq(write.slots[first : first + many] & write.enable.replicate(many)),
             ]
+            source = memory.read_port()
+            m.d.comb += [
+                source.addr.eq(self.read_address),
+                source.en.eq(self.read_enable[first : first + many].any()),
+            ]
+            m.d.comb += self.read_data.word_select(number, many * bits).eq(source.data)
         m.d.comb += [
-            self.read_data.eq(Cat(memory.read_data for memory in self._memories)),
-            self.collision.eq(Cat(memory.collision for memory in self._memories).any()),
+            collides.eq(self.read_enable & write.slots & write.enable.replicate(len(write.slots))),
+            self.collision.eq(collides.any() & (self.read_address == write.address)),
         ]
         return m

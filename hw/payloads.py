@@ -78,10 +78,9 @@ def words_layout(lanes: int, time_steps: int) -> data.StructLayout:
 
 
 def placed_words_layout(lanes: int, time_steps: int, slots: int, address_width: int) -> data.StructLayout:
-    """The spike words of a group, and where they go: bit j of `slot` is set for slot j of row `address`; `slots`
-    are those to be written, the others of them with zeros."""
+    """The spike words of a group, and where they go: bit j of `slot` is set for slot j of row `address`."""
     words = words_layout(lanes, time_steps)["words"].shape
-    return data.StructLayout({"words": words, "address": address_width, "slot": slots, "slots": slots})
+    return data.StructLayout({"words": words, "address": address_width, "slot": slots})
 
 
 def addressed_row_layout(row_lanes: int, time_steps: int, address_width: int) -> data.StructLayout:

@@ -24,7 +24,7 @@ class OrPool(wiring.Component):
 
     Parameters: `row_lanes` g, `time_steps` T.
 
-    Members: `i` {row: g x T bits, first, last}; `o` {row}.
+    Members: `i` {row: g x T bits, first, last}; `o` {row}, zero from when a window's row was taken to the next window.
     Paper: max-pool layers of the spiking patch splitter.
     """
 
@@ -49,4 +49,6 @@ class OrPool(wiring.Component):
             m.d.sync += self.o.valid.eq(self.i.valid & self.i.payload.last)
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += pooled.eq(tap | Mux(self.i.payload.first, 0, pooled))
+        with m.Elif(self.o.ready & self.o.valid):  # the reset of the flip-flops; others may be OR-ed to it
+            m.d.sync += pooled.eq(0)
         return m

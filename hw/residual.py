@@ -40,10 +40,10 @@ class Residual(wiring.Component):
     Parameters: `lanes` R, `row_lanes` g, `time_steps` T, `address_width`, `max_planes` (bit planes of the largest
     sum).
 
-    Members: `i` {words, address, slot, slots}; `mode`, `planes_in`, `planes_out` (1 .. max_planes, planes_in <=
+    Members: `i` {words, address, slot}; `mode`, `planes_in`, `planes_out` (1 .. max_planes, planes_in <=
     planes_out), `plane_pitch`: stable while `busy` or `i.valid`; `read_address`, `read_enable`, `read_data`: read
-    port of a synchronous memory of rows, latency 1; `write` {address, row, slots, enable}: the slot's words, zeros
-    in the others; `busy`: words are being written.
+    port of a synchronous memory of rows, latency 1; `write` {address, row, slots, enable}: the words,
+    in their slot alone; `busy`: words are being written.
     Paper: residual connections of the encoder block; `or` is the binary variant.
     """
 
@@ -75,7 +75,7 @@ class Residual(wiring.Component):
         new = self.i.payload.words.as_value()
         carry = Signal(self._bits, reset_less=True)  # the words, then what is left of them to add
         address = Signal.like(self.read_address, reset_less=True)  # of the write
-        slot, slots = (Signal(self._slots, name=name, reset_less=True) for name in ("slot", "slots"))
+        slot = Signal(self._slots, reset_less=True)
         old: Value = self.read_data[: self._bits]
         for index in range(1, self._slots):
             old = Mux(slot[index], self.read_data.word_select(index, self._bits), old)
@@ -87,11 +87,11 @@ class Residual(wiring.Component):
             accept.eq(self.i.valid & self.i.ready),
             self.write.address.eq(address),
             self.write.enable.eq(self.busy),
-            self.write.slots.eq(slots),
-            *(self.write.row.word_select(j, self._bits).eq(Mux(slot[j], written, 0)) for j in range(self._slots)),
+            self.write.slots.eq(slot),
+            self.write.row.eq(written.replicate(self._slots)),
         ]
         with m.If(self.i.ready):
-            m.d.sync += [slot.eq(self.i.payload.slot), slots.eq(self.i.payload.slots)]
+            m.d.sync += slot.eq(self.i.payload.slot)
         m.d.sync += present.eq(reads)
 
         if self._max_planes == 1:

@@ -50,10 +50,11 @@ class RowWalker(wiring.Component):
 
         base + tile tile_pitch + (y lines + l) line_pitch + (x n + i) position_pitch + j // S,
 
-    n = T in a packed layer, else 1; S = slots of a row. `i.last` marks an output line's last group: the slots
-    behind it in its row are written with it, as zeros. Words of lines and pixels beyond the picture are dropped:
+    n = T in a packed layer, else 1; S = slots of a row. `i.last` marks an output line's last group, which is
+    the last of its row: groups come in whole rows. Words of lines and pixels beyond the picture are dropped:
     those from l = `live_lines` of the last y on, and behind `live_pixels_last` of the last x in a packed layer.
-    All arithmetic is modulo the address space. `start` loads the walk; it is only allowed while `done` is high.
+    Where `max_lines` is 1, lines follow each other without a gap, and `line_pitch` and `lines` mean nothing. All
+    arithmetic is modulo the address space. `start` loads the walk; it is only allowed while `done` is high.
 
     Latency: 0 (the words pass through beside their address). Throughput: one group each cycle. Back-pressure:
     `o.ready` goes straight to `i.ready`; without a walk in progress both sides stand still.
@@ -63,7 +64,7 @@ class RowWalker(wiring.Component):
 
     Members: `i` {words, last}; `start`; `base`, `position_pitch`, `line_pitch`, `tile_pitch`; `width_last`,
     `height_last`, `tiles_last`: counts less one; `lines`, at least 1; `live_lines`, `live_pixels_last`, `pixels`;
-    all stable from `start` until `done`. `o` {words, address, slot: one-hot, slots: those to write}. `done` is high
+    all stable from `start` until `done`. `o` {words, address, slot: one-hot}. `done` is high
     from the cycle after the final words were taken (and before the first `start`).
     """
 
@@ -112,8 +113,6 @@ class RowWalker(wiring.Component):
             place.words.eq(self.i.payload.words),
             place.address.eq(now.address),
             place.slot.eq(now.slot),
-            # from the slot on: ~(slot - 1)
-            place.slots.eq(now.slot | (~(now.slot - 1)[: self.slots] & self.i.payload.last.replicate(self.slots))),
         ]
         return m
 
@@ -121,6 +120,9 @@ class RowWalker(wiring.Component):
         """Counters, innermost loop first, each stepping when those inside of it end."""
         last = self.i.payload.last
         m.d.comb += [
+            now.x_first.eq(now.x == 0),
+            now.x_last.eq(now.x == self.width_last),
+            now.y_last.eq(now.y == self.height_last),
             now.pixel_last.eq(~self.pixels | (now.pixel == self._steps - 1)),
             now.line_last.eq((now.line + 1 == self.lines) if self._max_lines > 1 else 1),
             now.group_ends.eq(now.taken & now.pixel_last),
@@ -131,23 +133,22 @@ class RowWalker(wiring.Component):
         with m.If(now.taken):
             m.d.sync += now.pixel.eq(Mux(now.pixel_last, 0, now.pixel + 1))
         with m.If(now.group_ends):
-            m.d.sync += [now.slot.eq(Mux(last, 1, now.slot.rotate_left(1))), now.first_group.eq(now.commit_ends)]
+            m.d.sync += [now.slot.eq(now.slot.rotate_left(1)), now.first_group.eq(now.commit_ends)]
             if self._max_lines > 1:
                 with m.If(last):
                     m.d.sync += now.line.eq(Mux(now.line_last, 0, now.line + 1))
-        # tests for a count of one are no comparisons, lest synthesis put `start` in front of a shared comparator
         with m.If(now.commit_ends):
-            m.d.sync += [now.x.eq(now.x + 1), now.x_first.eq(0), now.x_last.eq(now.x + 1 == self.width_last)]
+            m.d.sync += now.x.eq(now.x + 1)
         with m.If(now.row_of_commits_ends):
-            m.d.sync += [now.y.eq(now.y + 1), now.y_last.eq(now.y + 1 == self.height_last)]
+            m.d.sync += now.y.eq(now.y + 1)
         with m.If(now.tile_ends):
             m.d.sync += [now.tile.eq(now.tile + 1), self.done.eq(now.tile == self.tiles_last)]
         with m.If(self.start | now.row_of_commits_ends):
-            m.d.sync += [now.x.eq(0), now.x_first.eq(1), now.x_last.eq(~self.width_last.any())]
+            m.d.sync += now.x.eq(0)
         with m.If(self.start | now.tile_ends):
-            m.d.sync += [now.y.eq(0), now.y_last.eq(~self.height_last.any())]
+            m.d.sync += now.y.eq(0)
         with m.If(self.start):
-            m.d.sync += [now.tile.eq(0), self.done.eq(0), now.first_group.eq(1)]
+            m.d.sync += [now.tile.eq(0), self.done.eq(0), now.first_group.eq(1), now.slot.eq(1)]
 
     def _addresses(self, m: Module, now: _Walk) -> None:
         """Running pointers. A pixel behind the first group's last one is where the next column begins, or, behind

@@ -68,15 +68,12 @@ class _Bench:
         self.generator = np.random.default_rng(7)
         self.bank = _Bank(dut, self.lanes, self.slots, self.steps, self.size)
 
-    def groups(self, positions: int, shuffled: bool) -> list[tuple[int, int, int]]:
-        """(position, slot, mask) of the words to send: of each position those of some slots from the first on, the
-        last of them with the slots behind, or a whole row; in drain order, or in any."""
+    def groups(self, positions: int, shuffled: bool) -> list[tuple[int, int]]:
+        """(position, slot) of the words to send: of each position those of some slots from the first on, or a whole
+        row; in drain order, or in any."""
         found = []
         for n in range(positions):
-            held = int(self.generator.integers(1, self.slots + 1))
-            found += [(n, slot, 1 << slot) for slot in range(held - 1)]
-            behind = bool(self.generator.integers(0, 2))
-            found.append((n, held - 1, sum(1 << at for at in range(held - 1, self.slots if behind else held))))
+            found += [(n, slot) for slot in range(int(self.generator.integers(1, self.slots + 1)))]
         return [found[at] for at in self.generator.permutation(len(found))] if shuffled else found
 
     async def join(
@@ -101,19 +98,17 @@ class _Bench:
         beats, reads, writes = [], [], []
         planes = planes_out if mode == "add" else 1
         merged = {"store": 0, "or": 1, "add": planes_in}[mode]
-        for n, slot, mask in self.groups(len(old), shuffled):
+        for n, slot in self.groups(len(old), shuffled):
             here = slice(slot * self.lanes, (slot + 1) * self.lanes)
             new = spikes[n][:, here]
             joined = new if mode == "store" else residual(old[n][:, here], new, mode)
             for plane, words in enumerate(plane_rows(joined, planes, self.lanes)):
                 row = expected[n + plane * stride]
-                for at in range(self.row_lanes):
-                    if mask >> at // self.lanes & 1:
-                        row[at] = words[at - here.start] if here.start <= at < here.stop else 0
+                row[here] = words
             (words,) = plane_rows(new, 1, self.lanes)
-            beats.append({"words": words, "address": n, "slot": 1 << slot, "slots": mask})
+            beats.append({"words": words, "address": n, "slot": 1 << slot})
             reads += [(n + plane * stride, 1 << slot) for plane in range(merged)]
-            writes += [(n + plane * stride, mask) for plane in range(planes)]
+            writes += [(n + plane * stride, 1 << slot) for plane in range(planes)]
         self.dut.mode.value = ResidualMode[mode.upper()].value
         self.dut.planes_in.value, self.dut.planes_out.value = planes_in, planes_out
         self.dut.plane_pitch.value = stride % self.size
@@ -139,7 +134,7 @@ class _Bench:
 @cocotb.parametrize(stall=["never", "random:0.5", "bursts"])
 async def modes(dut, stall):
     """All modes and plane counts, random values; only the slot of a group is read, and only as many planes as there
-    are; its mask is written, with zeros beside the slot. STORE and OR a group each cycle, ADD a group each
+    are; the slot alone is written. STORE and OR a group each cycle, ADD a group each
     `planes_out`."""
     bench = _Bench(dut, stall)
     await reset(dut)
@@ -179,7 +174,7 @@ async def reset_ends_an_addition(dut):
     for cut in range(1, bench.max_planes + 2):
         dut.mode.value = ResidualMode.ADD.value
         dut.planes_in.value = dut.planes_out.value = bench.max_planes
-        beat = {"words": [(1 << bench.steps) - 1] * bench.lanes, "slot": 1, "slots": 1}
+        beat = {"words": [(1 << bench.steps) - 1] * bench.lanes, "slot": 1}
         sending = bench.source.start({**beat, "address": n} for n in range(3))
         for _ in range(cut):
             await RisingEdge(dut.clk)

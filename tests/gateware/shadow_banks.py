@@ -239,7 +239,7 @@ class ShadowBanks:
         if wanted.kernel == 1 or wanted.opcode == Opcode.POOL:
             assert i.lines == 1
             return
-        each = -(-wanted.outputs // machine.drain_lanes) * machine.drain_lanes
+        each = -(-wanted.outputs // machine.row_lanes) * machine.row_lanes
         fits = [lines for lines in range(1, machine.max_lines + 1) if lines * each <= machine.lanes]
         assert i.lines == min(max(fits, default=1), height)
 
@@ -258,7 +258,7 @@ class ShadowBanks:
         if wanted.kernel == 1:
             height, width = 1, height * width
         pixels = machine.time_steps if i.pixels else 1
-        groups = 1 if pool else -(-min(wanted.outputs, machine.lanes) // machine.drain_lanes)
+        groups = 1 if pool else -(-min(wanted.outputs, machine.lanes) // machine.row_lanes) * self.slots
         assert pool or i.drain_groups == groups
         tile_rows = 1 if pool else machine.lanes // machine.row_lanes
         seen = 0
@@ -273,9 +273,7 @@ class ShadowBanks:
                 continue
             seen += j == 0
             row, slot = divmod(j, self.slots)
-            slots = range(slot, self.slots if j == groups - 1 else slot + 1)
-            if pool:
-                slots = range(self.slots)
+            slots = range(self.slots) if pool else [slot]
             at = i.target + tile * i.tile_pitch + out_y * i.target_line + out_x * i.target_pitch + row
             position, group = out_y * width + out_x, tile * tile_rows + row
             for plane in range(planes):

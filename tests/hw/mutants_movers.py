@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the ds2ta authors
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Bugs planted into the blocks that move rows and words: packer, walker, residual, bank, pool, encoder, head, stores."""
+"""Bugs planted into what moves rows and words: packer, walker, residual, bank, pool, encoder, head, stores."""
 
 MUTANTS = [
     {
@@ -45,13 +45,6 @@ MUTANTS = [
         "new": "pass",
         "test": "tests/hw/test_walker.py::test_bench[R2-g8-T4]",
         "why": "the third tile begins where the second did",
-    },
-    {
-        "file": "hw/walker.py",
-        "old": "self.i.payload.last.replicate(self.slots)",
-        "new": "Const(0, self.slots)",
-        "test": "tests/hw/test_walker.py::test_bench[R2-g8-T4]",
-        "why": "the slots behind a line's last group keep what was there",
     },
     {
         "file": "hw/walker.py",
@@ -160,22 +153,22 @@ MUTANTS = [
     },
     {
         "file": "hw/bank.py",
-        "old": "memory.read_enable.eq(self.read_enable[index])",
-        "new": "memory.read_enable.eq(self.read_enable.any())",
+        "old": "source.en.eq(self.read_enable[first : first + many].any())",
+        "new": "source.en.eq(1)",
         "test": "tests/hw/test_bank.py::test_bench[4-slots]",
-        "why": "a slot that is not read changes with those that are",
+        "why": "what is shown does not hold",
     },
     {
         "file": "hw/bank.py",
-        "old": "write.enable & write.slots[index]",
-        "new": "write.enable",
+        "old": "write.slots[first : first + many] & write.enable.replicate(many)",
+        "new": "write.enable.replicate(many)",
         "test": "tests/hw/test_bank.py::test_bench[4-slots]",
         "why": "a group overwrites the whole row",
     },
     {
         "file": "hw/bank.py",
-        "old": "Cat(memory.collision for memory in self._memories).any()",
-        "new": "Cat(memory.collision for memory in self._memories).all()",
+        "old": "collides.any()",
+        "new": "collides.all()",
         "test": "tests/hw/test_bank.py::test_bench[4-slots]",
         "why": "a collision in one slot is not told",
     },

@@ -37,7 +37,7 @@ def test_bench(change):
         ("row_lanes", 32, 64, "Row lanes must be a power of two from 4 to 32, not 64"),
         ("time_steps", 1, 0, "Time steps must be an integer from 1 to 16, not 0"),
         ("time_steps", 16, 17, "Time steps must be an integer from 1 to 16, not 17"),
-        ("rows", 1, 0, "Memory depth must be an integer from 1 to 4194304, not 0"),
+        ("rows", 1, 0, "Bank rows must be an integer from 1 to 4194304, not 0"),
     ],
 )
 def test_limits(key, good, bad, message):

@@ -15,7 +15,7 @@ SHAPE = {"lanes": 2, "row_lanes": 8, "time_steps": 4, "address_width": 10, "coun
 SHAPES = {
     "R2-g8-T4": {"address_width": 6, "count_width": 3, "max_lines": 3},
     "R4-g4-T1": {"lanes": 4, "row_lanes": 4, "time_steps": 1, "address_width": 3, "count_width": 4, "max_lines": 1},
-    "R1-g32-T10": {"lanes": 1, "row_lanes": 32, "time_steps": 10, "address_width": 9, "count_width": 2},
+    "R4-g32-T10": {"lanes": 4, "row_lanes": 32, "time_steps": 10, "address_width": 9, "count_width": 2},
     "R8-g8-T3": {"lanes": 8, "time_steps": 3, "count_width": 2, "max_lines": 1},
     "R2-g4-T1-lines": {"row_lanes": 4, "time_steps": 1, "count_width": 2, "max_lines": 4},
 }
