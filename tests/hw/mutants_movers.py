@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the ds2ta authors
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Bugs planted into the blocks that move rows and words: packer, walker, residual, bank, pool, encoder, head, stores."""
+"""Bugs planted into what moves rows and words: packer, walker, residual, bank, pool, encoder, head, stores."""
 
 MUTANTS = [
     {
