@@ -11,6 +11,8 @@ from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.spike_rows import input_rows, row_bits
 from ds2ta.sim.stream import MemoryModel, StreamSource, break_off, cycle, in_background, next_cycle, reset
 
+_LIMIT = 100_000  # cycles of a test; an encoder that waits for ever is found soon
+
 
 class _Bench:
     def __init__(self, dut, stall: str):
@@ -122,7 +124,7 @@ async def shapes(dut, stall):
     """Every channel count and bit depth, images and frames, fewer steps than the machine has, lines of less than a
     word, of whole words, and of a pixel more and less; exact cycles."""
     bench = _Bench(dut, stall)
-    await reset(dut)
+    await reset(dut, limit=_LIMIT)
     steps = bench.steps
     widths = sorted({1, max(1, steps - 1), steps, steps + 1, 2 * steps} & set(range(1, bench.most + 1)))
     for channels in range(1, bench.max_channels + 1):
@@ -140,7 +142,7 @@ async def shapes(dut, stall):
 async def random_samples(dut, stall):
     """Samples of any kind, shape and depth one after another, each begun in the first cycle of `done` or later."""
     bench = _Bench(dut, stall)
-    await reset(dut)
+    await reset(dut, limit=_LIMIT)
     draw = bench.generator.integers
     for _ in range(60):
         frames = bool(draw(0, len(bench.kinds)))
@@ -158,7 +160,7 @@ async def random_samples(dut, stall):
 async def every_step_count(dut):
     """Steps beyond the model's are zero, and pixels beyond the line, also after a longer sample of other kind."""
     bench = _Bench(dut, "never")
-    await reset(dut)
+    await reset(dut, limit=_LIMIT)
     channels, bits = bench.max_channels, bench.max_bits
     for some in range(bench.steps, 0, -1):
         for frames in bench.kinds[::-1]:
@@ -169,7 +171,7 @@ async def every_step_count(dut):
 async def fewer_channels_leave_nothing(dut):
     """A sample of fewer channels or planes than the one before, with all of its bits set, shows none of them."""
     bench = _Bench(dut, "never")
-    await reset(dut)
+    await reset(dut, limit=_LIMIT)
     for frames in bench.kinds:
         for channels in range(1, bench.max_channels + 1):
             for bits in range(1, bench.max_bits + 1):
@@ -187,7 +189,7 @@ async def fewer_channels_leave_nothing(dut):
 async def values_beyond_bits(dut):
     """A byte with bits above `bits` leaves no trace in other planes, spare lanes or the next word."""
     bench = _Bench(dut, "never")
-    await reset(dut)
+    await reset(dut, limit=_LIMIT)
     for bits in range(1, bench.max_bits + 1):
         for channels in range(1, bench.max_channels + 1):
             frames = bench.kinds[-1]
@@ -199,7 +201,7 @@ async def values_beyond_bits(dut):
 async def whole_counts(dut):
     """Width and height up to the largest that their counts hold, of each kind; the address wraps."""
     bench = _Bench(dut, "random:0.1")
-    await reset(dut)
+    await reset(dut, limit=_LIMIT)
     for frames in bench.kinds:
         for height, width in [(1, bench.most), (bench.most, 1), (bench.most, bench.most - 1)]:
             await bench.sample(frames, (height, width, 1, 1), 1)
@@ -210,7 +212,7 @@ async def reset_forgets(dut):
     """A reset after any number of bytes ends the sample: nothing is written until the next start, and nothing of
     the broken one is in its words."""
     bench = _Bench(dut, "never")
-    await reset(dut)
+    await reset(dut, limit=_LIMIT)
     shape = 1, min(bench.most, bench.steps + 1), 1, bench.max_channels
     for cut in range(1, shape[1] * shape[3] + 1):
         await bench.start(False, shape, bench.max_bits)
@@ -231,7 +233,7 @@ async def reset_forgets(dut):
 async def idle_takes_nothing(dut):
     """Before the first start no byte is accepted, and after the last position none either."""
     bench = _Bench(dut, "never")
-    await reset(dut)
+    await reset(dut, limit=_LIMIT)
     for _ in range(3):
         await RisingEdge(dut.clk)
         assert dut.i__ready.value == 0
