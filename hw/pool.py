@@ -24,7 +24,8 @@ class OrPool(wiring.Component):
 
     Parameters: `row_lanes` g, `time_steps` T.
 
-    Members: `i` {row: g x T bits, first, last}; `o` {row}, zero from when a window's row was taken to the next window.
+    Members: `i` {row: g x T bits, first, last}; `o` {row}, zero from when a window's row was taken to the next
+    window.
     Paper: max-pool layers of the spiking patch splitter.
     """
 

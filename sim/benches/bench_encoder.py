@@ -48,11 +48,22 @@ class _Bench:
         values[self.generator.random(shape) < 0.2] = (1 << top) - 1
         return values
 
-    def places(self, values: np.ndarray, frames: bool) -> list[np.ndarray]:
-        """What each word of a sample [H, W, t, C] holds, as [t, C]: a position's steps, or T pixels of a line."""
-        if frames:
-            return [position for line in values for position in line]
-        return [line[x : x + self.steps, 0] for line in values for x in range(0, values.shape[1], self.steps)]
+    def places(self, values: np.ndarray, frames: bool) -> list[tuple[np.ndarray, int, int]]:
+        """What each word of a sample [H, W, t, C] holds, as [t, C]: a position's steps, or T pixels of a line from
+        the one in front of it on; how many bytes of it come; how many bits are missing behind them."""
+        if frames or self.steps == 1:
+            return [(each, each.size, self.steps - len(each)) for line in values for each in line]
+        found = []
+        for line in values[:, :, 0]:
+            words = len(line) // self.steps + 1
+            padded = np.zeros((words * self.steps, line.shape[1]), line.dtype)
+            padded[1 : len(line) + 1] = line
+            behind = words * self.steps - 1 - len(line)
+            for word in range(words):
+                here = padded[word * self.steps : (word + 1) * self.steps]
+                last = behind if word == words - 1 else 0
+                found.append((here, (self.steps - last - (word == 0)) * line.shape[1], last))
+        return found
 
     async def start(self, frames: bool, shape: tuple, bits: int) -> int:
         """Begin a sample of `shape` [H, W, t, C]; returns its base. `done` must be high."""
@@ -75,7 +86,7 @@ class _Bench:
         """All writes, in order."""
         rows = [
             row_bits(row, self.steps)
-            for place in self.places(values, frames)
+            for place, *_ in self.places(values, frames)
             for row in input_rows(place & (1 << bits) - 1, bits, self.interleave, self.row_lanes)
         ]
         return [((base + index) % self.size, row) for index, row in enumerate(rows)]
@@ -84,9 +95,9 @@ class _Bench:
         """The cycle of each write, from those of the bytes: the row of a word whose last byte came, and whose
         missing bits were made up for, one a cycle; then its other rows."""
         rows, taken, found = -(-bits * self.interleave // self.row_lanes), 0, []
-        for place in self.places(values, frames):
-            taken += place.size
-            last = self.source.cycles[taken - 1] + self.steps - len(place)
+        for _, given, missing in self.places(values, frames):
+            taken += given
+            last = self.source.cycles[taken - 1] + missing
             found += [last + 1 + row for row in range(rows)]
         return found
 
@@ -112,9 +123,9 @@ class _Bench:
         """Cycles from `start` to the last write when no byte is late, as the docstring has them."""
         height, width, steps, channels = shape
         rows_last = -(-bits * self.interleave // self.row_lanes) - 1
-        if frames:
+        if frames or self.steps == 1:
             return 1 + height * width * (channels * steps + self.steps - steps + rows_last)
-        words = -(-width // self.steps)
+        words = width // self.steps + 1
         return 1 + height * (width * channels + words * self.steps - width + words * rows_last)
 
 

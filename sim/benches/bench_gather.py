@@ -6,7 +6,7 @@
 A layer reads `x[c](stride y + ky - 1, stride x + kx - 1)` for its taps; where a row of that tensor lies in a bank,
 and which weight row belongs to it, is what the layouts of `docs/layer-program.md` say. A layer of several `lines`
 at once reads for each of its positions the source lines that any of its output lines has a tap in. Of a packed
-layer (`pixels`), height and width count words.
+layer (`pixels`), width counts words of outputs; with `neighbour`, a line of the source has one more.
 """
 
 import random
@@ -27,10 +27,12 @@ CONV = {
     "interleave": 0,
     "lines": 1,
     "pixels": False,
+    "neighbour": False,
 }
 LINEAR = {**CONV, "kernel": 1}
 POOL = {**CONV, "stride": 2}
 IMAGE = {**CONV, "pixels": True, "interleave": 4, "planes": 8}
+FULL = {**IMAGE, "neighbour": True}
 DIRECTED = [
     {**CONV, "height": 1, "width": 1},
     {**CONV, "height": 3, "width": 3},
@@ -56,6 +58,9 @@ DIRECTED = [
     {**IMAGE, "height": 1, "width": 1},
     {**IMAGE, "height": 3, "width": 3},
     {**IMAGE, "height": 2, "width": 4, "planes": 1, "tiles": 2},
+    {**FULL, "height": 1, "width": 1},
+    {**FULL, "height": 3, "width": 3},
+    {**FULL, "height": 2, "width": 4, "planes": 1, "tiles": 2},
     {**IMAGE, "height": 4, "width": 2, "interleave": 1, "tiles": 2},
     {**IMAGE, "height": 3, "width": 1, "interleave": 2, "planes": 5},
     # words of pixels, and lines at once
@@ -68,7 +73,9 @@ DIRECTED = [
 def _held(layer: dict) -> bool:
     """The gather of this bench can walk the layer."""
     p = bench_parameters()
-    return layer["lines"] <= p["max_lines"] and layer["interleave"] <= p["row_lanes"]
+    rows = -(-layer["planes"] * layer["interleave"] // p["row_lanes"])
+    fits = p["packed_rows"] or not layer["pixels"] or rows == 1
+    return fits and layer["lines"] <= p["max_lines"] and layer["interleave"] <= p["row_lanes"]
 
 
 def _configuration(layer: dict, base: int, weights: int, slack: int) -> dict:
@@ -83,15 +90,16 @@ def _configuration(layer: dict, base: int, weights: int, slack: int) -> dict:
     height, width, stride, lines = layer["height"], layer["width"], layer["stride"], layer["lines"]
     out_height, out_width = -(-height // (stride * lines)), -(-width // stride)
     pool = stride == 2
-    line = width * pitch
+    line = (width + layer["neighbour"]) * pitch
+    before = 0 if layer["pixels"] else pitch
     return {
-        "source": base - (line + pitch if layer["kernel"] == 3 else 0),
+        "source": base - (line + before if layer["kernel"] == 3 else 0),
         "source_pitch": pitch,
         "source_line": line,
         "kernel3": layer["kernel"] == 3,
         "stride2": pool,
         "pixels": layer["pixels"],
-        "pad_right": stride * (out_width - 1) + 1 >= width,
+        "pad_right": not layer["neighbour"] if layer["pixels"] else stride * (out_width - 1) + 1 >= width,
         "lines": lines,
         "live_lines": height - (out_height - 1) * stride * lines,
         "width_last": out_width - 1,
@@ -128,7 +136,7 @@ def _expected(layer: dict, base: int, weights: int, slack: int) -> list[dict]:
         """The beat that reads a row of a position."""
         if not (0 <= sy < height and 0 <= sx < width):
             return {"pad": 1}
-        at = base + (sy * width + sx) * pitch
+        at = base + (sy * (width + layer["neighbour"]) + sx) * pitch
         if pool:  # one row of the tile's channel group
             return {"pad": 0, "address": (at + tile) % space, "weight": 0, "shift": 0}
         number, plane, group = row
@@ -143,16 +151,22 @@ def _expected(layer: dict, base: int, weights: int, slack: int) -> list[dict]:
                 for ky in range(high):
                     sy = stride * lines * y + ky - (kernel == 3)
                     if layer["pixels"]:
-                        # word to the left; the word, for tap 0 and again for tap 1; word to the right
+                        # the word, its right neighbour or what stands in its place, nothing
                         for row in rows if 0 <= sy < height else rows[:1]:
-                            for part, (word, kx) in enumerate([(x - 1, 0), (x, 0), (x, 1), (x + 1, 2)]):
-                                position.append({**beat(sy, word, row, tile, ky, kx), "part": part})
+                            for kx in range(3):
+                                one = beat(sy, x, row, tile, ky, kx)
+                                if not one["pad"] and kx:
+                                    edge = x == width - 1 and not layer["neighbour"]
+                                    one |= {"edge": edge, "address": (one["address"] + pitch) % space}
+                                    if kx == 2 or edge:
+                                        del one["address"]
+                                position.append({**one, "kx": kx})
                         continue
                     for kx in range(kernel):
                         sx = stride * x + kx - (kernel == 3)
                         inside = 0 <= sy < height and 0 <= sx < width
                         for row in rows if inside and not pool else rows[:1]:
-                            position.append({**beat(sy, sx, row, tile, ky, kx), "part": kx})
+                            position.append({**beat(sy, sx, row, tile, ky, kx), "kx": kx})
                 for number, one in enumerate(position):
                     beats.append({**one, "first": number == 0, "last": number == len(position) - 1, "end": 0})
     beats[-1]["end"] = 1
@@ -179,7 +193,7 @@ def _random_layer(generator: random.Random) -> dict:
         return {**CONV, **shape, "groups": groups, "planes": generator.randint(1, 3)}
     interleave = generator.choice([1, 2, 4])
     return {
-        **(CONV if kind == "input" else IMAGE),
+        **(CONV if kind == "input" else generator.choice([IMAGE, FULL])),
         **shape,
         "interleave": interleave,
         "planes": generator.randint(1, 8),
@@ -213,7 +227,7 @@ async def addresses(dut, stall):
     sink = _sink(dut, stall)
     await reset(dut)
     layers = [layer for layer in DIRECTED if _held(layer)]
-    layers += [_random_layer(generator) for _ in range(40)]
+    layers += filter(_held, (_random_layer(generator) for _ in range(40)))
     begins, lengths, found = [], [], []
     for layer in layers:
         base, weights = generator.randrange(1 << p["address_width"]), generator.randrange(1 << p["weight_width"])

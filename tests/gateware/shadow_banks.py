@@ -159,8 +159,13 @@ class ShadowBanks:
         return (0, 1) if instruction.mirror else (instruction.target_bank,)
 
     def _columns(self, width: int) -> int:
-        """Words of a line of the input: each holds one position of frames, T pixels of an image."""
-        return width if self.network.input.kind == "frames" else -(-width // self.machine.time_steps)
+        """Words of a line of the input: each holds one position of frames, or T pixels of an image, beginning with
+        the one in front of the line."""
+        return width // self.machine.time_steps + 1 if self._packs else width
+
+    @property
+    def _packs(self) -> bool:
+        return self.network.input.kind == "image" and self.machine.time_steps > 1
 
     def _input(self, i: Instruction) -> Iterator[tuple[Slot, Tag]]:
         """The encoder: words one after another, each with the rows of its bit planes."""
@@ -192,12 +197,12 @@ class ShadowBanks:
         height, width = wanted.height, wanted.width
         if wanted.kernel == 1:
             height, width = 1, height * width
-        packed = wanted.reads == "input" and self.network.input.kind == "image"
+        packed = wanted.reads == "input" and self._packs
         columns = self._columns(width) if packed else width  # of the tensor
-        stride = 2 if i.stride2 else 1
+        stride = 2 if pool else 1
         assert (bool(i.kernel3), stride, bool(i.pixels)) == (wanted.kernel == 3, wanted.stride, packed)
         self._check_lines(i, wanted, height)
-        assert i.width_last + 1 == -(-columns // stride)
+        assert i.width_last + 1 == -(-width // (self.machine.time_steps if packed else stride))
         assert i.height_last + 1 == -(-height // (stride * i.lines))
         assert i.positions_last + 1 == (i.width_last + 1) * (i.height_last + 1) * i.lines
         taps = self._rows_of_tap(wanted)
@@ -211,14 +216,16 @@ class ShadowBanks:
                 for x in range(i.width_last + 1):
                     for ky in range(i.lines + 2 if i.kernel3 else 1):
                         for kx in range(3 if i.kernel3 else 1):
-                            outside = i.kernel3 and (
-                                (ky == 0 and y == 0)
-                                or (kx == 0 and x == 0)
-                                or (ky > i.live_lines and y == i.height_last)
-                                or (kx == 2 and x == i.width_last and i.pad_right)
-                            )
+                            if packed and kx == 2:  # is in the words of the taps before
+                                continue
+                            beyond = (ky == 0 and y == 0) or (ky > i.live_lines and y == i.height_last)
+                            if packed:
+                                beyond |= kx == 1 and x == i.width_last and i.pad_right
+                            else:
+                                beyond |= (kx == 0 and x == 0) or (kx == 2 and x == i.width_last and i.pad_right)
                             sy = stride * i.lines * y + ky - (wanted.kernel == 3)
-                            sx = stride * x + kx - (wanted.kernel == 3)
+                            sx = stride * x + kx - (wanted.kernel == 3 and not packed)
+                            outside = i.kernel3 and beyond
                             assert outside == (not (0 <= sy < height and 0 <= sx < columns))
                             if outside:
                                 continue
@@ -274,7 +281,7 @@ class ShadowBanks:
             seen += j == 0
             row, slot = divmod(j, self.slots)
             slots = range(self.slots) if pool else [slot]
-            at = i.target + tile * i.tile_pitch + out_y * i.target_line + out_x * i.target_pitch + row
+            at = i.target + tile * tile_rows + out_y * i.target_line + out_x * i.target_pitch + row
             position, group = out_y * width + out_x, tile * tile_rows + row
             for plane in range(planes):
                 address = (at + plane * i.plane_pitch) % self.space

@@ -18,6 +18,7 @@ SHAPE = {
     "shift_width": 3,
     "row_lanes": 8,
     "max_lines": 4,
+    "packed_rows": True,
 }
 
 
@@ -26,7 +27,14 @@ SHAPE = {
     [
         {},
         {"row_lanes": 4, "address_width": 5, "weight_width": 6, "max_lines": 1},
-        {"row_lanes": 32, "address_width": 14, "weight_width": 12, "count_width": 6, "max_lines": 3},
+        {
+            "row_lanes": 32,
+            "address_width": 14,
+            "weight_width": 12,
+            "count_width": 6,
+            "max_lines": 3,
+            "packed_rows": False,
+        },
     ],
     ids=["g8", "g4-small-bank", "g32"],
 )

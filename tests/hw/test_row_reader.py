@@ -17,7 +17,6 @@ SHAPE = {
     "address_width": 6,
     "weight_width": 9,
     "shift_width": 3,
-    "registered": False,
 }
 
 
@@ -25,11 +24,11 @@ SHAPE = {
     "change",
     [
         {},
-        {"registered": True},
         {"row_lanes": 4, "time_steps": 1, "address_width": 4, "weight_width": 1, "shift_width": 1},
-        {"row_lanes": 4, "time_steps": 2, "address_width": 5, "registered": True},
+        {"row_lanes": 4, "time_steps": 2, "address_width": 5},
+        {"row_lanes": 16, "time_steps": 3, "address_width": 5},
     ],
-    ids=["g8-T4", "registered", "g4-T1", "registered-g4-T2"],
+    ids=["g8-T4", "g4-T1", "g4-T2", "g16-T3"],
 )
 def test_bench(change):
     shape = {**SHAPE, **change}
