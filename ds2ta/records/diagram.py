@@ -124,7 +124,7 @@ _BLOCKS = {
     "parameters": (_C[4], _R[3], "parameter fetch", "bias, margin"),
     "parameter_store": (_C[5], _R[3], "parameter store", "biases, margins"),
     "lif": (_C[4], _R[4], "LIF array", "eq. 2, 3"),
-    "packer": (_C[3], _R[4], "row packer", "bits to rows"),
+    "packer": (_C[3], _R[4], "word packer", "bits to words"),
     "walker": (_C[2], _R[4], "row walker", "where rows go"),
     "residual": (_C[1], _R[4], "residual", "store, OR, add"),
     "pool": (_C[3], 266, "OR pool", "3x3, stride 2"),

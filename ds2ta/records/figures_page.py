@@ -28,15 +28,15 @@ PAGES = {ROOT / "README.md": ("results",), DOCS / "figures.md": ("models", "boar
 
 #: (paper, block, instance in `gateware.blocks`, stem, latency in cycles)
 BLOCKS = (
-    ("direct encoding", "input encoder", "encoder", "encoder", "1 a byte, then 1 a word"),
+    ("direct encoding", "input encoder", "encoder", "encoder", "1 after the last byte of a word"),
     ("SPS: patches; linear layers", "gather", "gather", "gather", "1"),
-    ("", "row reader", "reader", "row_reader", "1 (long pipeline: 2)"),
+    ("", "row reader", "reader", "row_reader", "2"),
     ("spike sparsity", "zero skip", "zero_skip", "zero_skip", "3"),
     ("eq. 1: sum over j", "synaptic engine", "engine", "engine", "3"),
     ("eq. 1, 4, 5: TASA", "barrel-shift TASA accumulator", "tasa", "tasa", "T_AW - 1 (multipliers: 2)"),
     ("batch norm, folded", "parameter fetch", "parameters", "parameters", "0 (long pipeline: 1)"),
     ("eq. 2, 3: LIF", "LIF array", "lif", "lif", "1"),
-    ("", "row packer", "packer", "packer", "1"),
+    ("", "word packer", "packer", "packer", "1"),
     ("SPS: max-pool", "OR pool", "pool", "pool", "1"),
     ("", "row walker", "walker", "walker", "0"),
     ("residual connections", "residual", "residual", "residual", "1 + plane"),
@@ -50,6 +50,7 @@ BLOCKS = (
     ("classification head", "classifier head", "head", "head", "3"),
     ("", "sequencer", "sequencer", "sequencer", "words of an instruction, then 1"),
     ("", "stores (weights)", "weight_store", "store", "1"),
+    ("", "spike banks", "bank_a", "bank", "1"),
 )
 
 
