@@ -244,8 +244,9 @@ def diff(
 
 
 @app.command()
-def info(model: ModelArgument) -> None:
-    """Show what a model file holds: network, layers, accuracy, digest."""
+def info(model: ModelArgument, settings: SetOption = None) -> None:
+    """Show what a model file holds: network, layers, accuracy, digest; and the machine that it gets, with what of
+    the model limits it (docs/model-file.md has the rules)."""
     from ds2ta.modelfile import load_model, model_digest
 
     loaded = load_model(model)
@@ -267,6 +268,27 @@ def info(model: ModelArgument) -> None:
     for key in ("command", "float_accuracy", "integer_accuracy", "test_samples"):
         if key in loaded.provenance:
             _console.print(f"{key}: {loaded.provenance[key]}")
+    _show_machine(loaded, settings)
+
+
+def _show_machine(model: "IntegerModel", settings: list[str] | None) -> None:
+    """The machine that a model gets, or why it gets none."""
+    from ds2ta.gateware.compiler import fit
+    from ds2ta.gateware.machines import machine_choices
+    from ds2ta.gateware.reasons import reasons
+
+    choices = machine_choices(model.network.name, settings)
+    try:
+        machine, program = fit(model, **choices)
+    except FitError as error:
+        print(f"machine: none: {error}")
+        return
+    table = Table(title="machine", title_justify="left")
+    for column in ("parameter", "value", "rule"):
+        table.add_column(column)
+    for key, value, rule in reasons(model, machine, program):
+        table.add_row(key, str(value), rule)
+    _console.print(table)
 
 
 @app.command()

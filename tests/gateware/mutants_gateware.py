@@ -151,4 +151,18 @@ MUTANTS = [
         "test": "tests/gateware/test_checker.py::test_bench[narrow]",
         "why": "changed contents do not begin a new scan",
     },
+    {
+        "file": "gateware/needs.py",
+        "old": 'now["max_lines"] = min(now["max_lines"], now["lanes"] // now["drain_lanes"])',
+        "new": "pass",
+        "test": "tests/gateware/test_needs.py::test_refusal_and_mend[embedding and what must follow]",
+        "why": "a mend that the machine refuses",
+    },
+    {
+        "file": "gateware/needs.py",
+        "old": "network.embed_dim & -network.embed_dim",
+        "new": "machine.lanes // 2",
+        "test": "tests/gateware/test_needs.py::test_refusal_and_mend[embedding beyond all lanes]",
+        "why": "fewer lanes, but none that divide the embedding",
+    },
 ]

@@ -28,6 +28,7 @@ COMPANY = {
     ("acc_width", "ge"): {"weight_bits": 4, "max_shift": 0},
     ("acc_width", "le"): {"logit_width": 64},
     ("logit_width", "ge"): {"acc_width": 4},
+    ("max_lines", "le"): {"lanes": 128},
 }
 
 
@@ -128,7 +129,12 @@ def test_power_of_two(key):
         if value in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512):
             assert getattr(machine_from_dict({**company, key: value}), key) == value
         else:
-            assert _refused({**company, key: value}) == f"machine: {key}: {value} must be a power of two"
+            message = _refused({**company, key: value})
+            below = 1 << value.bit_length() - 1
+            both = f"{key}={below} or {key}={2 * below}"
+            assert message == f"machine: {key}: {value} must be a power of two; {both} is one"
+            for mend in (below, 2 * below):
+                assert getattr(machine_from_dict({**company, key: mend}), key) == mend
 
 
 @pytest.mark.parametrize(
@@ -137,47 +143,37 @@ def test_power_of_two(key):
         (
             {"lanes": 16, "row_lanes": 16},
             {"lanes": 8, "row_lanes": 16},
-            "lanes: 8 must be at least row_lanes, 16",
+            "lanes: 8 must be at least row_lanes, 16; lanes=16 or row_lanes=8 mends it",
         ),
         (
             {"row_lanes": 8, "drain_lanes": 8},
             {"row_lanes": 8, "drain_lanes": 16},
-            "drain_lanes: 16 must be at most row_lanes, 8",
+            "drain_lanes: 16 must be at most row_lanes, 8; drain_lanes=8 mends it",
         ),
         (
             {"row_lanes": 8, "score_channels": 8},
             {"row_lanes": 8, "score_channels": 16},
-            "score_channels: 16 must be at most row_lanes, 8",
+            "score_channels: 16 must be at most row_lanes, 8; score_channels=8 mends it",
         ),
         (
             {"weight_bits": 6, "max_shift": 5, "acc_width": 11},
             {"weight_bits": 6, "max_shift": 5, "acc_width": 10},
-            "acc_width: 10 must be at least weight_bits + max_shift, 11",
+            "acc_width: 10 must be at least weight_bits + max_shift, 11; acc_width=11 mends it",
         ),
         (
             {"acc_width": 17, "logit_width": 17},
             {"acc_width": 17, "logit_width": 16},
-            "logit_width: 16 must be at least acc_width, 17",
+            "logit_width: 16 must be at least acc_width, 17; logit_width=17 mends it",
         ),
         (
             {"max_head_dim": 24, "row_lanes": 8},
             {"max_head_dim": 28, "row_lanes": 8},
-            "max_head_dim: 28 must be a multiple of row_lanes, 8",
+            "max_head_dim: 28 must be a multiple of row_lanes, 8; max_head_dim=32 mends it",
         ),
         (
-            {"max_planes": 4, "drain_lanes": 8, "time_steps": 4},
-            {"max_planes": 5, "drain_lanes": 8, "time_steps": 4},
-            "drain_lanes: 8 give a row every 4 cycles, 5 residual planes need one each: lower drain_lanes",
-        ),
-        (
-            {"max_planes": 2, "drain_lanes": 4, "time_steps": 1},
-            {"max_planes": 3, "drain_lanes": 4, "time_steps": 1},
-            "drain_lanes: 4 give a row every 2 cycles, 3 residual planes need one each: lower drain_lanes",
-        ),
-        (
-            {"max_planes": 1, "drain_lanes": 8, "time_steps": 1},  # nothing is added: a row each cycle is fine
-            {"max_planes": 2, "drain_lanes": 8, "time_steps": 1},
-            "drain_lanes: 8 give a row every 1 cycles, 2 residual planes need one each: lower drain_lanes",
+            {"max_lines": 8, "lanes": 16, "drain_lanes": 2},
+            {"max_lines": 9, "lanes": 16, "drain_lanes": 2},
+            "max_lines: 9 lines of at least drain_lanes, 2, channels do not fit 16 lanes; max_lines=8 mends it",
         ),
     ],
 )
@@ -185,3 +181,5 @@ def test_rules_over_several_keys(held, refused, message):
     machine = machine_from_dict(held)
     assert {key: getattr(machine, key) for key in held} == held
     assert _refused(refused) == f"machine: {message}"
+    for key, value in re.findall(r"(\w+)=(\d+)", message):
+        assert getattr(machine_from_dict({**refused, key: int(value)}), key) == int(value)
