@@ -346,15 +346,19 @@ def build(
 
 def _built(board, **options) -> dict:
     """Report of a board's build, made now where it is not there already."""
-    from ds2ta.fpga.build import build_board
+    from ds2ta.fpga.build import build_board, last_seconds
+    from ds2ta.fpga.progress import BuildLine
+    from ds2ta.fpga.tool_log import Watch
+    from ds2ta.records.boards import read_boards
     from ds2ta.sim.expected import predicted_cycles
 
     def cycles(model, machine, program) -> list[int]:
         return predicted_cycles(model, machine, program, model.samples)
 
-    return build_board(
-        board, cycles=cycles, progress=lambda stage: print(f"{board.name}: {stage}", file=sys.stderr), **options
-    )
+    recorded = read_boards().get(board.name, {}).get("seconds")
+    with BuildLine(board.name, Console(stderr=True)) as line:
+        watch = Watch(line, expected=recorded or last_seconds(options["folder"]))
+        return build_board(board, cycles=cycles, progress=line.say, watch=watch, **options)
 
 
 @app.command()
