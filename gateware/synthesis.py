@@ -26,6 +26,7 @@ from ds2ta.files import build_folder, digest
 from ds2ta.following import follow
 from ds2ta.gateware import load_adder
 from ds2ta.gateware.load_adder import ecp5_script
+from ds2ta.gateware.memories import by_rows
 from ds2ta.gateware.verilog import signature_ports, snake
 from ds2ta.hw.store import without_collision_logic
 
@@ -180,7 +181,8 @@ def synthesize_rtlil(
 
 def _rtlil(component: wiring.Component, name: str, unused: Sequence[str]) -> str:
     ports = {key: port for key, port in signature_ports(component).items() if not key.startswith(tuple(unused))}
-    return rtlil.convert(component, name=name, ports=ports, emit_src=False)
+    with by_rows():
+        return rtlil.convert(component, name=name, ports=ports, emit_src=False)
 
 
 def synthesize(

@@ -165,4 +165,32 @@ MUTANTS = [
         "test": "tests/gateware/test_needs.py::test_refusal_and_mend[embedding beyond all lanes]",
         "why": "fewer lanes, but none that divide the embedding",
     },
+    {
+        "file": "gateware/memories.py",
+        "old": "rows = -(-bits // width)",
+        "new": "rows = bits // width",
+        "test": "tests/gateware/test_memories.py::test_yosys_reads_every_word[one word]",
+        "why": "the last row of a memory is lost where its highest bits are zero",
+    },
+    {
+        "file": "gateware/memories.py",
+        "old": "first = last + 1 if",
+        "new": "first = last + 2 if",
+        "test": "tests/gateware/test_memories.py::test_yosys_reads_every_word[holes]",
+        "why": "the first row of zeros behind the contents is undefined",
+    },
+    {
+        "file": "gateware/memories.py",
+        "old": "for row in reversed(cell.init)",
+        "new": "for row in cell.init",
+        "test": "tests/gateware/test_memories.py::test_rtlil_is_that_of_amaranth[holes]",
+        "why": "rows in the wrong order",
+    },
+    {
+        "file": "gateware/memories.py",
+        "old": "first = last + 1 if re.search",
+        "new": "first = 1 if re.search",
+        "test": "tests/gateware/test_memories.py::test_each_word_is_set_once[filled ram]",
+        "why": "zeros over the contents",
+    },
 ]

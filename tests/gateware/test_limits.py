@@ -16,6 +16,7 @@ from ds2ta.gateware.verilog import emit
 #: Where the highest value only makes the same logic, or a memory, many times larger.
 _MODEST = {
     "lanes": 32,
+    "max_lines": 1,  # of as many drain_lanes
     "bank_rows": 4096,
     "weight_rows": 8192,
     "parameter_rows": 1024,
