@@ -17,6 +17,10 @@ _YOSYS = re.compile(r"^(?P<number>\d+(?:\.\d+)*)\. Executing (?P<name>\S+)")
 _NEXTPNR: tuple[tuple[re.Pattern, str], ...] = (
     (re.compile(r"^Info: Creating initial analytic placement for (?P<cells>\d+) cells"), "{cells} cells to place"),
     (
+        re.compile(r"^Info: +at initial placer iter (?P<turn>\d+), wirelen = (?P<length>\d+)"),
+        "first guess {turn}, wire length {length}",
+    ),
+    (
         re.compile(r"^Info: +at iteration #(?P<turn>\d+), type \S+: .* legal = (?P<length>\d+)"),
         "iteration {turn}, wire length {length}",
     ),

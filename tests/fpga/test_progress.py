@@ -40,6 +40,7 @@ Info: Routing complete.
 TOLD = [
     ("placement", ""),
     ("placement", "4007 cells to place"),
+    ("placement", "first guess 0, wire length 478"),
     ("placement", "iteration 1, wire length 59188"),
     ("placement", "iteration 2, wire length 52420"),
     ("placement", "refined, iteration 5, wire length 43700"),
