@@ -286,11 +286,15 @@ def widths(model: IntegerModel, *, time_steps: int | None = None) -> ModelWidths
 
 
 def refuse_unless_held(
-    found: ModelWidths, limits: Mapping[str, int], names: Mapping[str, str] | None = None
+    found: ModelWidths,
+    limits: Mapping[str, int],
+    names: Mapping[str, str] | None = None,
+    cures: Mapping[str, str] | None = None,
 ) -> None:
     """Raise `FitError` for the first layer that needs more of a quantity than `limits` gives. Keys of `limits` are
-    from `QUANTITIES`; a quantity that is not in it is not limited. `names`: what else to call them."""
-    names = names or {}
+    from `QUANTITIES`; a quantity that is not in it is not limited. `names`: what else to call them. `cures`:
+    what ends the message about one."""
+    names, cures = names or {}, cures or {}
     if unknown := sorted(set(limits) - set(QUANTITIES)):
         raise FitError(f"Width limit must be one of {', '.join(QUANTITIES)}, not {unknown[0]!r}")
     for part in found.parts:
@@ -299,7 +303,11 @@ def refuse_unless_held(
                 unit = "" if quantity == "max_shift" else " bits"
                 where = f"{found.name}: layer {part.name}"
                 name = names.get(quantity, quantity)
-                raise FitError(f"{where}: {name} must be {need}{unit}, this machine has {limit}{unit}")
+                cure = cures.get(quantity, "")
+                raise FitError(f"{where}: {name} must be {need}{unit}, this machine has {limit}{unit}{cure}")
     if found.planes > (limit := limits.get("planes", found.planes)):
         name = names.get("planes", "planes")
-        raise FitError(f"{found.name}: residual stream: {name} must be {found.planes}, this machine has {limit}")
+        cure = cures.get("planes", "")
+        raise FitError(
+            f"{found.name}: residual stream: {name} must be {found.planes}, this machine has {limit}{cure}"
+        )

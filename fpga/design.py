@@ -24,6 +24,7 @@ from ds2ta.fpga.report import RESOURCES
 from ds2ta.fpga.top import BoardTop
 from ds2ta.gateware.compiler import Program, fit
 from ds2ta.gateware.machine import Machine
+from ds2ta.gateware.memories import by_rows
 from ds2ta.gateware.synthesis import TARGETS, synthesize_rtlil
 from ds2ta.hw.store import without_collision_logic
 from ds2ta.model import IntegerModel
@@ -131,9 +132,10 @@ def design(
     seed = board.seed if seed is None else seed
     options = ["--seed", str(seed), "--timing-allow-fail", "--report", TIMING]
     options += _OPTIONS[board.family]
-    plan = board.make_platform().prepare(
-        _Wrapper(board, top, wanted_hz), TOP, emit_src=False, debug_verilog=False, nextpnr_opts=options
-    )
+    with by_rows():
+        plan = board.make_platform().prepare(
+            _Wrapper(board, top, wanted_hz), TOP, emit_src=False, debug_verilog=False, nextpnr_opts=options
+        )
     commands = json.loads(plan.files[f"build_{TOP}.json"])["commands"]
     return Design(
         board=board,

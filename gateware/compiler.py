@@ -15,7 +15,7 @@ from ds2ta.errors import FitError
 from ds2ta.gateware.images import StoreImages
 from ds2ta.gateware.layout import Allocator, Region
 from ds2ta.gateware.machine import Machine, highest, machine_from_dict
-from ds2ta.gateware.needs import needs, refuse
+from ds2ta.gateware.needs import cure, needs, refuse, refuse_lacks, refuse_what_none_has
 from ds2ta.gateware.program import Instruction, Opcode, program_words
 from ds2ta.hw.residual import ResidualMode
 from ds2ta.model import IntegerModel
@@ -132,10 +132,6 @@ class _Compiler:
         else:
             rows, groups, tap_weights = planes * source.groups, source.groups, source.groups * machine.row_lanes
             lane_bits = ceil_log2(machine.row_lanes)
-        if layer.window > machine.max_window:
-            raise FitError(f"layer {name}: window is {layer.window}, the machine has {machine.max_window} taps")
-        if layer.tau > machine.max_tau:
-            raise FitError(f"layer {name}: tau is {layer.tau}, the machine's shifter ends at {machine.max_tau}")
         destination = (
             {}
             if target is None
@@ -392,17 +388,17 @@ class _Compiler:
 
     def refuse_unless_held(self, machine: Machine) -> None:
         """Raise `FitError` where the machine's banks or stores are too small."""
-        if self.allocator.rows > machine.bank_rows:
+        depths = {"bank_rows": self.bank_rows, **self.depths()}
+        refuse_what_none_has(self.model, depths)
+        lacks = {key: need for key, need in depths.items() if need > getattr(machine, key)}
+        if "bank_rows" in lacks:
             largest = max(self.regions.values(), key=lambda region: region.rows)
             raise FitError(
-                f"model {self.network.name}: its tensors need {self.allocator.rows} rows in a spike bank, the "
-                f"machine's bank_rows is {machine.bank_rows} (largest: {largest.name}, {largest.rows} rows)"
+                f"model {self.network.name}: its tensors need {self.bank_rows} rows in a spike bank, the machine's "
+                f"bank_rows is {machine.bank_rows} (largest: {largest.name}, {largest.rows} rows)"
+                + cure(machine, lacks)
             )
-        for key, need in self.depths().items():
-            if need > getattr(machine, key):
-                raise FitError(
-                    f"model {self.network.name}: {key} must be {need}, the machine has {getattr(machine, key)}"
-                )
+        refuse_lacks(self.model, machine, lacks)
 
     def program(self, machine: Machine) -> Program:
         """The program for `machine`, which is the compiler's but for the depths of banks and stores."""
@@ -449,11 +445,12 @@ def fit(model: IntegerModel, **choices) -> tuple[Machine, Program]:
     # a head that is not whole rows is refused as such, not as a number of the machine
     sizes = ("bank_rows", "weight_rows", "parameter_rows", "instructions", "max_count", "max_head_dim")
     large = {key: highest(key) for key in sizes}
+    refuse_what_none_has(model, needs(model, choices.get("time_steps")))
     roomy = machine_from_dict({**asked, **large, **choices})
+    refuse(model, roomy)
     if "max_lines" not in choices:
         most = min(highest("max_lines"), roomy.lanes // roomy.row_lanes)
         roomy = roomy.model_copy(update={"max_lines": most})
-    refuse(model, roomy)
     compiler = _compiled(model, roomy)
     compiler.refuse_unless_held(roomy)
     depths = compiler.depths()

@@ -70,27 +70,41 @@ class Machine(BaseModel):
     @model_validator(mode="after")
     def _whole(self) -> "Machine":
         for key in ("lanes", "row_lanes", "drain_lanes", "score_channels", "buffer_rows"):
-            if getattr(self, key) not in _POWERS:
-                raise ValueError(f"{key}: {getattr(self, key)} must be a power of two")
+            if (value := getattr(self, key)) not in _POWERS:
+                below = 1 << value.bit_length() - 1
+                raise ValueError(
+                    f"{key}: {value} must be a power of two; {key}={below} or {key}={2 * below} is one"
+                )
         if self.lanes < self.row_lanes:
-            raise ValueError(f"lanes: {self.lanes} must be at least row_lanes, {self.row_lanes}")
-        if self.drain_lanes > self.row_lanes:
-            raise ValueError(f"drain_lanes: {self.drain_lanes} must be at most row_lanes, {self.row_lanes}")
-        if self.score_channels > self.row_lanes:
-            raise ValueError(f"score_channels: {self.score_channels} must be at most row_lanes, {self.row_lanes}")
-        if self.acc_width < self.weight_bits + self.max_shift:
             raise ValueError(
-                f"acc_width: {self.acc_width} must be at least weight_bits + max_shift, "
-                f"{self.weight_bits + self.max_shift}"
+                f"lanes: {self.lanes} must be at least row_lanes, {self.row_lanes}; "
+                f"lanes={self.row_lanes} or row_lanes={self.lanes} mends it"
+            )
+        for key in ("drain_lanes", "score_channels"):
+            if (value := getattr(self, key)) > self.row_lanes:
+                raise ValueError(
+                    f"{key}: {value} must be at most row_lanes, {self.row_lanes}; {key}={self.row_lanes} mends it"
+                )
+        if self.acc_width < (least := self.weight_bits + self.max_shift):
+            raise ValueError(
+                f"acc_width: {self.acc_width} must be at least weight_bits + max_shift, {least}; "
+                f"acc_width={least} mends it"
             )
         if self.logit_width < self.acc_width:
-            raise ValueError(f"logit_width: {self.logit_width} must be at least acc_width, {self.acc_width}")
+            raise ValueError(
+                f"logit_width: {self.logit_width} must be at least acc_width, {self.acc_width}; "
+                f"logit_width={self.acc_width} mends it"
+            )
         if self.max_head_dim % self.row_lanes:
-            raise ValueError(f"max_head_dim: {self.max_head_dim} must be a multiple of row_lanes, {self.row_lanes}")
+            whole = -(-self.max_head_dim // self.row_lanes) * self.row_lanes
+            raise ValueError(
+                f"max_head_dim: {self.max_head_dim} must be a multiple of row_lanes, {self.row_lanes}; "
+                f"max_head_dim={whole} mends it"
+            )
         if self.max_lines * self.row_lanes > self.lanes:
             raise ValueError(
-                f"max_lines: {self.max_lines} lines of at least row_lanes, {self.row_lanes}, channels "
-                f"do not fit {self.lanes} lanes"
+                f"max_lines: {self.max_lines} lines of at least row_lanes, {self.row_lanes}, channels do not "
+                f"fit {self.lanes} lanes; max_lines={self.lanes // self.row_lanes} mends it"
             )
         return self
 

@@ -70,7 +70,8 @@ _OPERATIONS = {
     "$memrd_v2": "read",
     "$mem_v2": "read",
 }
-_ATTRIBUTES = ("\\no_rw_check ", "\\ram_style ", "\\rom_style ")
+# those that synthesis reads, and the depth of a memory that `gateware/memories.py` has shortened
+_ATTRIBUTES = ("\\no_rw_check ", "\\ram_style ", "\\rom_style ", "\\ds2ta_depth ")
 _NAME = re.compile(r"[\\$][^\s]+")
 _TOKEN = re.compile(r"[\\$]\S+(?: \[\d+(?::\d+)?\])?|-?\d+(?:'[01xzm-]+)?")
 

@@ -12,8 +12,8 @@ import importlib.metadata
 import inspect
 import json
 import re
-import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +23,10 @@ from amaranth.lib import wiring
 
 from ds2ta.errors import Ds2taError
 from ds2ta.files import build_folder, digest
+from ds2ta.following import follow
 from ds2ta.gateware import load_adder
 from ds2ta.gateware.load_adder import ecp5_script
+from ds2ta.gateware.memories import by_rows
 from ds2ta.gateware.verilog import signature_ports, snake
 from ds2ta.hw.store import without_collision_logic
 
@@ -121,6 +123,12 @@ class Netlist:
         return self.folder / "netlist.v"
 
     @property
+    def seconds(self) -> float | None:
+        """How long its synthesis took, if that is known."""
+        words = (self.folder / "done").read_text().split()
+        return float(words[0]) if words else None
+
+    @property
     def cells(self) -> dict[str, int]:
         """Number of cells of each type."""
         cells = json.loads((self.folder / "cells.json").read_text())["design"]["num_cells_by_type"]
@@ -144,9 +152,15 @@ def _prepared(text: str, name: str, target: str) -> tuple[str, str]:
     return text, digest(text, name, target, *sources, _OUTPUTS, importlib.metadata.version("pyosys"))
 
 
-def synthesize_rtlil(text: str, name: str, target: str) -> Netlist:
+def synthesize_rtlil(
+    text: str,
+    name: str,
+    target: str,
+    line: Callable[[str], None] = lambda _: None,
+    tick: Callable[[], None] = lambda: None,
+) -> Netlist:
     """Map RTLIL `text` of Amaranth (converted with `emit_src=False`) whose top module is `name` to the cells of a
-    family. Kept under `build/synthesis/`."""
+    family. Kept under `build/synthesis/`. `line` is called with each line of yosys, `tick` now and then."""
     text, key = _prepared(text, name, target)
     with build_folder("synthesis", f"{name}-{target}-{key}") as folder:
         netlist = Netlist(name, target, folder, key)
@@ -155,17 +169,20 @@ def synthesize_rtlil(text: str, name: str, target: str) -> Netlist:
             script = TARGETS[target][0](text, name, folder)
             (folder / "script.ys").write_text(f"read_rtlil design.il\n{script}{_OUTPUTS}")
             # in a process of its own: an error of yosys ends the process that it runs in
-            done = subprocess.run([sys.executable, "-c", _RUN], cwd=folder, capture_output=True, text=True)
-            if done.returncode or not netlist.verilog.exists():
-                tail = (done.stdout + done.stderr).strip()[-500:]
+            start, output = time.monotonic(), folder / "yosys.log"
+            code = follow([sys.executable, "-c", _RUN], folder=folder, output=output, line=line, tick=tick)
+            if code or not netlist.verilog.exists():
+                tail = output.read_text(errors="replace").strip()[-500:]
                 raise Ds2taError(f"synthesis of {name} for {target} failed in {folder}: {tail}")
-            (folder / "done").touch()
+            output.unlink()
+            (folder / "done").write_text(f"{time.monotonic() - start:.1f} seconds\n")
     return netlist
 
 
 def _rtlil(component: wiring.Component, name: str, unused: Sequence[str]) -> str:
     ports = {key: port for key, port in signature_ports(component).items() if not key.startswith(tuple(unused))}
-    return rtlil.convert(component, name=name, ports=ports, emit_src=False)
+    with by_rows():
+        return rtlil.convert(component, name=name, ports=ports, emit_src=False)
 
 
 def synthesize(

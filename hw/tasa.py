@@ -8,6 +8,7 @@ from typing import Any
 from amaranth.hdl import Module, Mux, ResetSignal, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
 
 from ds2ta.errors import FitError
 from ds2ta.hw.payloads import check_range, drain_layout
@@ -159,9 +160,10 @@ class Tasa(wiring.Component):
         for r in range(self.lanes):
             above: Any = 0
             for tap in range(taps - 1, 0, -1):
-                # a sum of n+1 terms: the widest of them, doubled n times at most
+                # P times at most the sum of its powers: with a shift one bit more than the widest, for the others
+                # together are less than it; without, all terms are as wide
                 terms = taps - 1 - tap
-                bits = self.acc_width + terms * self.max_tau + terms
+                bits = self.acc_width + ceil_log2(sum(1 << n * self.max_tau for n in range(terms + 1)))
                 history = Signal(self._narrowed(bits), name=f"history_{tap}_{r}", reset_less=True)
                 # the reset is part of the clear, not a reset of its own: a flip-flop has one synchronous reset
                 with m.If((valid & advance) | restart):

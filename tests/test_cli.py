@@ -4,6 +4,7 @@
 """The command line as its users meet it: answers, differences, files, and one line for every mistake."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from ds2ta.gateware.cycles import predict, total_cycles
 from ds2ta.gateware.export import SIDECAR
 from ds2ta.gateware.fusesoc import CORE_FILE
 from ds2ta.gateware.machines import MACHINES
+from ds2ta.gateware.reasons import reasons
 from ds2ta.golden import slow
 from ds2ta.modelfile import load_model, save_model
 from ds2ta.sim.network import RtlNetwork
@@ -131,6 +133,18 @@ def test_info(ds2ta, tiny):
     code, out, _ = ds2ta("info", TINY)
     assert code == 0
     assert all(name in out for name in tiny.synapses)
+    machine, program = fit(tiny, **MACHINES[tiny.network.name])
+    for key, value, rule in reasons(tiny, machine, program):
+        assert re.search(rf"\b{key} +\S +{value} +\S +{re.escape(rule)} ", out), key
+
+
+def test_info_of_a_model_without_a_machine(ds2ta):
+    code, out, _ = ds2ta("info", TINY, "--set", "row_lanes=32", "--set", "lanes=32")
+    assert code == 0
+    message = (
+        "a head has 16 channels, it must be a multiple of the machine's row_lanes, 32; --set row_lanes=16 takes it"
+    )
+    assert out.endswith(f"machine: none: model digits-tiny: {message}\n")
 
 
 def _saved(tmp_path, value) -> str:

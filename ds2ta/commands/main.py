@@ -244,8 +244,9 @@ def diff(
 
 
 @app.command()
-def info(model: ModelArgument) -> None:
-    """Show what a model file holds: network, layers, accuracy, digest."""
+def info(model: ModelArgument, settings: SetOption = None) -> None:
+    """Show what a model file holds: network, layers, accuracy, digest; and the machine that it gets, with what of
+    the model limits it (docs/model-file.md has the rules)."""
     from ds2ta.modelfile import load_model, model_digest
 
     loaded = load_model(model)
@@ -267,6 +268,27 @@ def info(model: ModelArgument) -> None:
     for key in ("command", "float_accuracy", "integer_accuracy", "test_samples"):
         if key in loaded.provenance:
             _console.print(f"{key}: {loaded.provenance[key]}")
+    _show_machine(loaded, settings)
+
+
+def _show_machine(model: "IntegerModel", settings: list[str] | None) -> None:
+    """The machine that a model gets, or why it gets none."""
+    from ds2ta.gateware.compiler import fit
+    from ds2ta.gateware.machines import machine_choices
+    from ds2ta.gateware.reasons import reasons
+
+    choices = machine_choices(model.network.name, settings)
+    try:
+        machine, program = fit(model, **choices)
+    except FitError as error:
+        print(f"machine: none: {error}")
+        return
+    table = Table(title="machine", title_justify="left")
+    for column in ("parameter", "value", "rule"):
+        table.add_column(column)
+    for key, value, rule in reasons(model, machine, program):
+        table.add_row(key, str(value), rule)
+    _console.print(table)
 
 
 @app.command()
@@ -324,15 +346,19 @@ def build(
 
 def _built(board, **options) -> dict:
     """Report of a board's build, made now where it is not there already."""
-    from ds2ta.fpga.build import build_board
+    from ds2ta.fpga.build import build_board, last_seconds
+    from ds2ta.fpga.progress import BuildLine
+    from ds2ta.fpga.tool_log import Watch
+    from ds2ta.records.boards import read_boards
     from ds2ta.sim.expected import predicted_cycles
 
     def cycles(model, machine, program) -> list[int]:
         return predicted_cycles(model, machine, program, model.samples)
 
-    return build_board(
-        board, cycles=cycles, progress=lambda stage: print(f"{board.name}: {stage}", file=sys.stderr), **options
-    )
+    recorded = read_boards().get(board.name, {}).get("seconds")
+    with BuildLine(board.name, Console(stderr=True)) as line:
+        watch = Watch(line, expected=recorded or last_seconds(options["folder"]))
+        return build_board(board, cycles=cycles, progress=line.say, watch=watch, **options)
 
 
 @app.command()

@@ -3,6 +3,8 @@
 
 """Bench of ClassifierHead: spikes and weights through the slow model; the drain beats are its products."""
 
+import itertools
+
 import cocotb
 import numpy as np
 from amaranth.hdl import signed
@@ -36,7 +38,8 @@ class _Bench:
         classes, tokens = len(weight), x.shape[1]
         P = synapse(weight, x)  # [T, N, classes]
         limit = (1 << self.parameters["acc_width"] - 1) - 1
-        assert np.abs(P).max() <= limit
+        assert P.min() >= -limit - 1
+        assert P.max() <= limit
         expected = head(x, weight, bias)
         groups = -(-classes // lanes)
         tiles = [range(at, min(at + tile_groups, groups)) for at in range(0, groups, tile_groups)]
@@ -143,6 +146,43 @@ async def widest(dut):
     for sign in (1, -1):
         weight = np.full((classes, 1), sign * top)
         await bench.classify(x, weight, np.full(classes, sign * edge), bench.groups)
+
+
+def _filled(slots: int, total: int, low: int, high: int) -> tuple[int, int, int]:
+    """How to come to `total`, or as near to it as can be, in `slots` values of low..high: (full slots, their value,
+    value of one slot more)."""
+    value = high if total > 0 else low
+    full = min(slots, abs(total) // abs(value))
+    return full, value, total - full * value if full < slots else 0
+
+
+@cocotb.test()
+async def opposite_ends(dut):
+    """Every other class has its logit at the upper end of the width, the rest at the lower one, with a bias at the
+    same end or at the opposite one, and as many tokens as the block takes. Values are at their ends; the sum of a
+    group over the time steps is so too."""
+    bench = _Bench(dut, "never")
+    await reset(dut)
+    classes, parameters = bench.classes_max, bench.parameters
+    tokens, steps = parameters["positions_max"], bench.steps
+    ends, value_ends, bias_ends = (
+        (-(1 << parameters[key] - 1), (1 << parameters[key] - 1) - 1)
+        for key in ("logit_width", "acc_width", "param_width")
+    )
+    for high_first, with_bias in itertools.product((0, 1), (0, 1)):
+        x = np.zeros((steps, tokens, 4), np.int64)
+        weight, bias = np.zeros((classes, 4), np.int64), np.zeros(classes, np.int64)
+        for kind in range(2):  # of class: its logit is ends[end]
+            end = kind ^ high_first
+            start = int(np.clip(bias_ends[end if with_bias else 1 - end], *ends))
+            bias[kind::2] = start
+            full, value, rest = _filled(steps * tokens, ends[end] - start, *value_ends)
+            slots = np.arange(steps * tokens).reshape(tokens, steps).T  # tokens one after the other
+            x[:, :, 2 * kind], x[:, :, 2 * kind + 1] = slots < full, slots == full
+            weight[kind::2, 2 * kind : 2 * kind + 2] = value, rest
+        logits = head(x, weight, bias)
+        assert not parameters.get("reaches") or set(logits.tolist()) == set(ends)
+        await bench.classify(x, weight, bias, bench.groups)
 
 
 @cocotb.test()

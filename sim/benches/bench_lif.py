@@ -142,6 +142,42 @@ async def extremes(dut):
     assert lowest < first if bench_parameters()["time_steps"] > 1 else lowest == first
 
 
+def _driven(target: int, bias: int, margin: int):
+    """Currents that take U to `target` and hold it there, or as near to it as currents can. None if a current that
+    the range allows would carry U past the membrane's ends."""
+    parameters = bench_parameters()
+    low, high = _range("current_width")
+    I, B, M = _constant(0, bias, margin)  # noqa: E741
+    for t in range(parameters["time_steps"]):
+        _, membrane = slow.lif(I[: t + 1], B, B + M, parameters["leak_shift"])
+        I[t] = np.clip(target - membrane[t], low, high)
+    _, membrane = slow.lif(I, B, B + M, parameters["leak_shift"])
+    lowest, highest = _range("membrane_width")
+    return (I, B, M) if lowest <= membrane.min() and membrane.max() <= highest else None
+
+
+@cocotb.test()
+async def opposite_ends(dut):
+    """U at an end of the membrane (or as near to it as currents can) against bias and margin at theirs: the widest
+    U - Theta, E - M and E + B of either sign. A shape that `reaches` leads to differences of both signs for which
+    the wider of U and Theta has too few bits."""
+    source, sink = _source(dut, "never"), _sink(dut, "never")
+    await reset(dut)
+    ends = [_range(key) for key in ("membrane_width", "bias_width", "param_width")]
+    gaps = [0]
+    for ends_of_case in itertools.product(*ends):
+        case = _driven(*ends_of_case)
+        if case is not None:
+            I, bias, margin = case  # noqa: E741
+            await _compare(source, sink, *case)
+            _, membrane = slow.lif(I, bias, bias + margin, bench_parameters()["leak_shift"])
+            gaps += (membrane - bias - margin).ravel().tolist()
+    half = 1 << max(bench_parameters()["membrane_width"], bench_parameters()["param_width"] + 1) - 1
+    if bench_parameters().get("reaches"):
+        assert min(gaps) < -half, "too few bits are enough for every U below its threshold"
+        assert max(gaps) >= half, "too few bits are enough for every U above its threshold"
+
+
 @cocotb.test()
 async def padding_never_fires(dut):
     """Bias 0 and the largest margin, as unused channels have it, over every current that such a layer can carry."""

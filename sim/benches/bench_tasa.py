@@ -44,14 +44,15 @@ def _limit(tau: int, window: int) -> int:
 
 
 def _sums(generator, tau: int, window: int, groups: int) -> np.ndarray:
-    """P [T, groups, lanes]: both limits held and alternating, single pulses, small values, anything."""
+    """P [T, groups, lanes]: both limits held, alternating, one before and one behind a time step, so that what
+    comes meets a history of the other end; single pulses, small values, anything."""
     parameters = bench_parameters()
     steps, lanes = parameters["time_steps"], parameters["lanes"]
     low = -_limit(tau, window)
     high = -low - 1
     sums = generator.integers(low, high + 1, (steps, groups, lanes))
     for group in range(groups):
-        kind = group % 7
+        kind = group % 8
         if kind == 0:
             sums[:, group] = low
         elif kind == 1:
@@ -63,6 +64,9 @@ def _sums(generator, tau: int, window: int, groups: int) -> np.ndarray:
             sums[:, group] = np.where(np.arange(steps)[:, None] == pulse, generator.choice([low, high, -1, 1]), 0)
         elif kind == 4:
             sums[:, group] = generator.integers(max(low, -2), min(high, 2) + 1, (steps, lanes))
+        elif kind == 5:
+            turn = generator.integers(1, steps + 1)
+            sums[:, group] = np.where(np.arange(steps)[:, None] < turn, *generator.permutation([low, high]))
     return sums
 
 
@@ -104,7 +108,7 @@ async def every_tau_and_window(dut, stall):
     await reset(dut)
     generator = np.random.default_rng(5)
     for tau, window in _settings():
-        await _compare(dut, source, sink, _sums(generator, tau, window, 14), tau, window)
+        await _compare(dut, source, sink, _sums(generator, tau, window, 16), tau, window)
 
 
 @cocotb.test()

@@ -46,4 +46,25 @@ MUTANTS = [
         "test": "tests/fpga/test_flash.py::test_failures_are_one_line",
         "why": "an absent OrangeCrab is not called absent",
     },
+    {
+        "file": "ds2ta/following.py",
+        "old": "(rest + file.read()).split",
+        "new": "file.read().split",
+        "test": "tests/fpga/test_progress.py::test_lines_come_whole_and_while_the_tool_runs[log]",
+        "why": "a line that comes in two parts is told as its end",
+    },
+    {
+        "file": "fpga/tool_log.py",
+        "old": "max(here, 0.0) + sum",
+        "new": "here + sum",
+        "test": "tests/fpga/test_progress.py::test_what_is_told",
+        "why": "a phase that takes longer than on record shortens those behind it",
+    },
+    {
+        "file": "fpga/progress.py",
+        "old": "self._at - self._last >= self.every",
+        "new": "True",
+        "test": "tests/fpga/test_progress.py::test_plain_lines_are_few",
+        "why": "a log of thousands of lines",
+    },
 ]

@@ -17,8 +17,9 @@ from ds2ta.commands import main as cli
 from ds2ta.errors import Ds2taError, FitError
 from ds2ta.fpga import design as designing
 from ds2ta.fpga.boards import BOARDS, find_board
-from ds2ta.fpga.build import TimingError, build, build_board, check_fit, up_to_date
+from ds2ta.fpga.build import TimingError, build, build_board, check_fit, last_seconds, up_to_date
 from ds2ta.fpga.design import design
+from ds2ta.fpga.tool_log import PHASES
 from ds2ta.records.boards import read_boards
 
 ICEBREAKER = find_board("icebreaker")
@@ -62,7 +63,12 @@ def test_a_build(name, pll_cells, quick, tmp_path):
     assert build(wanted, cycles=[1], folder=tmp_path) == report
     assert (tmp_path / board.bitstream).stat().st_mtime_ns == before, "built again for nothing"
     again = tmp_path / "again"
-    assert build(wanted, cycles=[900, 1100], folder=again) == report
+    other = build(wanted, cycles=[900, 1100], folder=again)
+    assert set(report["seconds"]) == set(PHASES)
+    assert other["seconds"]["synthesis"] == report["seconds"]["synthesis"], "the netlist was there: its own seconds"
+    assert last_seconds(again) == other["seconds"]
+    assert last_seconds(again / "none") == {}
+    assert {**other, "seconds": {}} == {**report, "seconds": {}}
     assert (again / board.bitstream).read_bytes() == bits, "the same design, other bits"
     (again / board.bitstream).write_bytes(bits[:-1])
     assert up_to_date(again, wanted) is None, "a damaged bitstream counts as built"

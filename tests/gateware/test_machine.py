@@ -28,7 +28,7 @@ COMPANY = {
     ("acc_width", "ge"): {"weight_bits": 4, "max_shift": 0},
     ("acc_width", "le"): {"logit_width": 64},
     ("logit_width", "ge"): {"acc_width": 4},
-    ("max_lines", "le"): {"lanes": 64, "drain_lanes": 1},
+    ("max_lines", "le"): {"lanes": 512, "row_lanes": 8},
 }
 
 
@@ -129,7 +129,12 @@ def test_power_of_two(key):
         if value in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512):
             assert getattr(machine_from_dict({**company, key: value}), key) == value
         else:
-            assert _refused({**company, key: value}) == f"machine: {key}: {value} must be a power of two"
+            message = _refused({**company, key: value})
+            below = 1 << value.bit_length() - 1
+            both = f"{key}={below} or {key}={2 * below}"
+            assert message == f"machine: {key}: {value} must be a power of two; {both} is one"
+            for mend in (below, 2 * below):
+                assert getattr(machine_from_dict({**company, key: mend}), key) == mend
 
 
 @pytest.mark.parametrize(
@@ -138,42 +143,37 @@ def test_power_of_two(key):
         (
             {"lanes": 16, "row_lanes": 16},
             {"lanes": 8, "row_lanes": 16},
-            "lanes: 8 must be at least row_lanes, 16",
+            "lanes: 8 must be at least row_lanes, 16; lanes=16 or row_lanes=8 mends it",
         ),
         (
             {"row_lanes": 8, "drain_lanes": 8},
             {"row_lanes": 8, "drain_lanes": 16},
-            "drain_lanes: 16 must be at most row_lanes, 8",
+            "drain_lanes: 16 must be at most row_lanes, 8; drain_lanes=8 mends it",
         ),
         (
             {"row_lanes": 8, "score_channels": 8},
             {"row_lanes": 8, "score_channels": 16},
-            "score_channels: 16 must be at most row_lanes, 8",
+            "score_channels: 16 must be at most row_lanes, 8; score_channels=8 mends it",
         ),
         (
             {"weight_bits": 6, "max_shift": 5, "acc_width": 11},
             {"weight_bits": 6, "max_shift": 5, "acc_width": 10},
-            "acc_width: 10 must be at least weight_bits + max_shift, 11",
+            "acc_width: 10 must be at least weight_bits + max_shift, 11; acc_width=11 mends it",
         ),
         (
             {"acc_width": 17, "logit_width": 17},
             {"acc_width": 17, "logit_width": 16},
-            "logit_width: 16 must be at least acc_width, 17",
+            "logit_width: 16 must be at least acc_width, 17; logit_width=17 mends it",
         ),
         (
             {"max_head_dim": 24, "row_lanes": 8},
             {"max_head_dim": 28, "row_lanes": 8},
-            "max_head_dim: 28 must be a multiple of row_lanes, 8",
+            "max_head_dim: 28 must be a multiple of row_lanes, 8; max_head_dim=32 mends it",
         ),
         (
-            {"max_lines": 4, "drain_lanes": 4, "lanes": 16},
-            {"max_lines": 5, "drain_lanes": 4, "lanes": 16},
-            "max_lines: 5 lines of at least drain_lanes, 4, channels do not fit 16 lanes",
-        ),
-        (
-            {"max_lines": 2, "drain_lanes": 8, "lanes": 16},
-            {"max_lines": 2, "drain_lanes": 8, "lanes": 8},
-            "max_lines: 2 lines of at least drain_lanes, 8, channels do not fit 8 lanes",
+            {"max_lines": 4, "row_lanes": 8, "lanes": 32},
+            {"max_lines": 5, "row_lanes": 8, "lanes": 32},
+            "max_lines: 5 lines of at least row_lanes, 8, channels do not fit 32 lanes; max_lines=4 mends it",
         ),
     ],
 )
@@ -181,6 +181,8 @@ def test_rules_over_several_keys(held, refused, message):
     machine = machine_from_dict(held)
     assert {key: getattr(machine, key) for key in held} == held
     assert _refused(refused) == f"machine: {message}"
+    for key, value in re.findall(r"(\w+)=(\d+)", message):
+        assert getattr(machine_from_dict({**refused, key: int(value)}), key) == int(value)
 
 
 @pytest.mark.parametrize("planes", range(1, 6))

@@ -89,13 +89,6 @@ MUTANTS = [
         "why": "history moves while the output waits",
     },
     {
-        "file": "hw/tasa.py",
-        "old": "terms * self.max_tau + terms",
-        "new": "terms * self.max_tau",
-        "test": "tests/hw/test_tasa.py::test_bench[1-9-3-0-11-False-4]",
-        "why": "history one bit short",
-    },
-    {
         "file": "hw/engine.py",
         "old": "two.clear.eq(~one.mask & one.first.replicate(T))",
         "new": "two.clear.eq(0)",

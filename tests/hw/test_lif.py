@@ -40,6 +40,28 @@ def test_bench(lanes, current_width, param_width, bias_width, membrane_width, le
 
 
 @pytest.mark.parametrize(
+    ("current_width", "param_width", "membrane_width", "leak_shift"),
+    [(10, 8, 10, 1), (11, 9, 10, 2), (11, 10, 8, 3)],
+    ids=["wide-membrane", "equal", "wide-threshold"],
+)
+def test_opposite_ends(current_width, param_width, membrane_width, leak_shift):
+    """Currents as wide as the membrane, which random ones would carry out of it: only the steered ones run."""
+    shape = {
+        "lanes": 1,
+        "current_width": current_width,
+        "param_width": param_width,
+        "membrane_width": membrane_width,
+        "leak_shift": leak_shift,
+    }
+    run_bench(
+        LifArray(**shape),
+        module="ds2ta.sim.benches.bench_lif",
+        parameters={**shape, "bias_width": param_width, "time_steps": 5, "reaches": True},
+        testcase="opposite_ends",
+    )
+
+
+@pytest.mark.parametrize(
     ("key", "good", "bad", "message"),
     [
         ("lanes", 1, 0, "Lanes must be an integer from 1 to 1024, not 0"),

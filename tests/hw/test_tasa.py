@@ -25,6 +25,7 @@ SHAPE = {"lanes": 2, "acc_width": 8, "max_window": 3, "max_tau": 4, "current_wid
         (2, 6, 2, 7, 14, False, 1),
         (4, 12, 3, 4, 16, False, 10),  # currents narrower than the widest window of the widest sums
         (1, 9, 3, 0, 11, False, 4),
+        (1, 9, 4, 0, 11, False, 6),  # terms that are all of one weight
         (2, 10, 4, 5, 27, True, 6),
         (1, 8, 2, 4, 13, True, 3),
     ],
