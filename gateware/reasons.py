@@ -35,7 +35,7 @@ def _choices(model: IntegerModel, machine: Machine, program: Program) -> dict[st
         "lanes": f"divide embed_dim {network.embed_dim}, or are no fewer: {_either(fits)}",
         "drain_lanes": f"at most row_lanes, {machine.row_lanes}",
         "score_channels": f"at most row_lanes, {machine.row_lanes}",
-        "max_lines": f"{lines} used; max_lines * drain_lanes is at most lanes, {machine.lanes}",
+        "max_lines": f"{lines} used; max_lines * row_lanes is at most lanes, {machine.lanes}",
         "samples": "images alone, or any" if kind == "image" else f"any, for samples of kind {kind}",
         "leak_shift": f"equal to the network's, {network.leak_shift}",
     }

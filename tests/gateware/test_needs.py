@@ -96,9 +96,9 @@ CASES = {
     ),
     "embedding and what must follow": (
         {"embed_dim": 24},
-        ["lanes=16", "max_lines=8"],
+        ["lanes=16", "max_lines=2"],
         "model x: embed_dim 24 must be a multiple of the machine's lanes, 16, or not more than them; "
-        "--set lanes=8 --set max_lines=4 or --set lanes=32 takes it",
+        "--set lanes=8 --set max_lines=1 or --set lanes=32 takes it",
     ),
     "embedding beyond all lanes": (
         {"embed_dim": 520, "heads": 5},
