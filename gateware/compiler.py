@@ -124,49 +124,20 @@ class _Compiler:
             drain_groups = -(-outputs // machine.drain_lanes)
         else:  # whole rows, so that no slot keeps what was there
             drain_groups = -(-outputs // machine.row_lanes) * machine.slots
-        line = (source.line_words if source.pixels else width) * source.pitch
-        before = 0 if source.pixels else source.pitch  # from tap 0 of a line to the position
-        if source.interleave:
-            rows, groups, tap_weights = source.pitch, 1, source.interleave
-            lane_bits = ceil_log2(source.interleave)
-        else:
-            rows, groups, tap_weights = planes * source.groups, source.groups, source.groups * machine.row_lanes
-            lane_bits = ceil_log2(machine.row_lanes)
-        destination = (
-            {}
-            if target is None
-            else {
-                "target": target.base,
-                "target_bank": target.banks[-1],
-                "mirror": len(target.banks) > 1,
-                "target_pitch": target.pitch,
-                "target_line": width * target.pitch,
-                "plane_pitch": target.groups,
-            }
-        )
+        reading = self.reading(source, width, planes, kernel3)
+        tap_weights = reading["tap_weights"]
         self.emit(
             name=name,
             reads=source.name,
             writes=target.name if target else "logits",
             opcode=Opcode.HEAD if target is None else Opcode.SYNAPSE,
-            source=source.base - (line + before if kernel3 else 0),
-            source_bank=source.banks[0],
-            source_pitch=source.pitch,
-            source_line=line,
-            kernel3=kernel3,
-            pixels=bool(source.pixels),
-            pad_right=width % pixels != 0 if source.pixels else True,
             lines=lines,
             live_lines=height - (visits - 1) * lines,
             live_pixels_last=width - (columns - 1) * pixels - 1,
             width_last=columns - 1,
             height_last=visits - 1,
             tiles_last=tiles - 1,
-            rows_last=rows - 1,
-            groups_last=groups - 1,
-            lane_bits=lane_bits,
             weights=self.images.weights(layer, tap_weights, lines) if self.images else 0,
-            tap_weights=tap_weights,
             tau=layer.tau,
             window=layer.window,
             drain_groups=drain_groups,
@@ -177,8 +148,48 @@ class _Compiler:
             planes_in=planes_in,
             planes_out=planes_out,
             classes_last=self.network.classes - 1,
-            **destination,
+            **reading,
+            **(self.writing(target, width) if target else {}),
         )
+
+    def reading(self, source: Region, width: int, planes: int, kernel3: bool) -> dict[str, int]:
+        """The fields that say how a layer of lines of `width` positions reads its source."""
+        line = (source.line_words if source.pixels else width) * source.pitch
+        before = 0 if source.pixels else source.pitch  # from tap 0 of a line to the position
+        row_lanes = self.machine.row_lanes
+        if source.interleave:
+            rows, groups, channels, lanes = source.pitch, 1, source.interleave, source.interleave
+        else:
+            rows, groups, channels, lanes = (
+                planes * source.groups,
+                source.groups,
+                source.groups * row_lanes,
+                row_lanes,
+            )
+        return {
+            "source": source.base - (line + before if kernel3 else 0),
+            "source_bank": source.banks[0],
+            "source_pitch": source.pitch,
+            "source_line": line,
+            "kernel3": kernel3,
+            "pixels": bool(source.pixels),
+            "pad_right": width % source.pixels != 0 if source.pixels else True,
+            "rows_last": rows - 1,
+            "groups_last": groups - 1,
+            "lane_bits": ceil_log2(lanes),
+            "tap_weights": channels,
+        }
+
+    def writing(self, target: Region, width: int) -> dict[str, int]:
+        """The fields that say where a layer of lines of `width` positions writes."""
+        return {
+            "target": target.base,
+            "target_bank": target.banks[-1],
+            "mirror": len(target.banks) > 1,
+            "target_pitch": target.pitch,
+            "target_line": width * target.pitch,
+            "plane_pitch": target.groups,
+        }
 
     def pool(self, name: str, source: Region, target: Region, height: int, width: int) -> None:
         """3x3 stride 2 max-pool with padding 1 of spikes."""
