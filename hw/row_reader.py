@@ -84,9 +84,9 @@ class RowReader(wiring.Component):
         shifts, steps = Signal(), len(row[0])
         m.d.comb += shifts.eq(self.pixels & beat.kx.any())
         # the reset stands beside the data, so that a bit's multiplexer is all that is in front of its flip-flop
-        with m.If(advances & beat.pad):
+        with m.If(advances & valid & beat.pad):
             m.d.sync += row.as_value().eq(0)
-        with m.Elif(advances):
+        with m.Elif(advances & valid):
             for word, read in zip(row, self.read_data, strict=True):
                 enters = Mux(beat.kx[1] & (steps > 1), read[min(1, steps - 1)], read[0]) & ~beat.edge
                 m.d.sync += word.eq(Mux(shifts, Cat(word[1:], enters), read))

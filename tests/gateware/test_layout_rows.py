@@ -52,7 +52,7 @@ def regions(draw, images: bool = True) -> tuple[Region, int, int, np.ndarray]:
 @given(regions())
 def test_bits_lie_where_the_layout_says(case):
     """Bit `lane T + t` of a row; planes outside groups; input planes side by side; T pixels of a line of an image
-    in a word, and a new word with each line."""
+    in a word, the first of them in front of the line, and a new word with each line."""
     region, lanes, machine_steps, tensor = case
     rows = rows_from_tensor(region, tensor, lanes, machine_steps)
     expected: dict[int, int] = {}
@@ -60,8 +60,8 @@ def test_bits_lie_where_the_layout_says(case):
         word, bit_of = position, t
         if region.pixels:
             y, x = position // region.width, position % region.width
-            words_of_a_line = (region.width + machine_steps - 1) // machine_steps
-            word, bit_of = y * words_of_a_line + x // machine_steps, x % machine_steps
+            words_of_a_line = (1 + region.width + machine_steps - 1) // machine_steps
+            word, bit_of = y * words_of_a_line + (x + 1) // machine_steps, (x + 1) % machine_steps
         for plane in range(region.planes):
             if region.interleave:
                 in_a_row = lanes // region.interleave

@@ -76,10 +76,17 @@ MUTANTS = [
     },
     {
         "file": "hw/row_reader.py",
-        "old": "with m.If(advances & beat.pad):",
+        "old": "with m.If(advances & valid & beat.pad):",
         "new": "with m.If(0):",
         "test": "tests/hw/test_row_reader.py::test_bench[g8-T4]",
         "why": "padding shows the row read before",
+    },
+    {
+        "file": "hw/row_reader.py",
+        "old": "with m.Elif(advances & valid):",
+        "new": "with m.Elif(advances):",
+        "test": "tests/hw/test_row_reader.py::test_bench[g8-T4]",
+        "why": "while no beat comes, a packed layer's row is shifted on",
     },
     {
         "file": "hw/row_reader.py",
