@@ -43,7 +43,7 @@ class _Stable(Elaboratable):
 
 def _inputs(block):
     found = [Value.cast(block.i.payload), block.i.valid, block.o.ready]
-    for name in ("weight_data", "groups", "tau", "window"):
+    for name in ("weight_data", "groups", "lines", "pixels", "rest", "tau", "window"):
         if hasattr(block, name):
             found.append(Value.cast(getattr(block, name)))
     return found
@@ -61,8 +61,8 @@ def test_offers_stand(block, shape, tmp_path):
 @pytest.mark.parametrize(
     ("block", "shape", "old", "new"),
     [
-        (SynapticEngine, ENGINE, "~(moves & draining & ~freed)", "1"),
-        (SynapticEngine, ENGINE, "taken.eq(draining & self.o.ready)", "taken.eq(draining)"),
+        (SynapticEngine, ENGINE, "~(moves & drain.draining & ~drain.freed)", "1"),
+        (SynapticEngine, ENGINE, "taken.eq(self.o.valid & self.o.ready)", "taken.eq(self.o.valid)"),
         (Tasa, TASA, "advance.eq(~self.o.valid | self.o.ready)", "advance.eq(1)"),
         (LifArray, LIF, "advance.eq(~self.o.valid | self.o.ready)", "advance.eq(1)"),
     ],

@@ -99,13 +99,14 @@ class _Window(Elaboratable):
         # history `tap` is a window shorter by tap - 1, without its newest term
         for tap in range(1, taps):
             terms = taps - 1 - tap
-            width = min(block.acc_width + terms * block.max_tau + terms, block.current_width)
+            most = sum(1 << n * block.max_tau for n in range(terms + 1))  # times a sum
+            width = min(block.acc_width + (most - 1).bit_length(), block.current_width)
             shorter = windowed(block.window - (tap - 1), 1)
             m.d.comb += Assert(self._inside(f"history_{tap}_0", width) == shorter[:width])
 
         offered = Signal()
         current = Signal(block.current_width)
-        marks = Signal(3)
+        marks = Signal(4)
         with m.If(advance):
             m.d.sync += [
                 offered.eq(valid),
