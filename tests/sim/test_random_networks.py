@@ -60,7 +60,6 @@ _MACHINES = {
         "buffer_rows": 2,
         "time_steps": 10,
         "leak_shift": 1,
-        "max_lines": 8,
     },
     "wide": {
         "lanes": 32,
@@ -72,7 +71,7 @@ _MACHINES = {
         "shifters": "multipliers",
         "time_steps": 5,
         "leak_shift": 2,
-        "max_lines": 8,
+        "max_lines": 4,
     },
     "broad rows": {
         "lanes": 16,
@@ -82,7 +81,6 @@ _MACHINES = {
         "buffer_rows": 2,
         "time_steps": 4,
         "leak_shift": 3,
-        "max_lines": 4,
     },
     # fewer steps than the residual stream has planes, so the drain rests
     "few steps": {
@@ -94,7 +92,7 @@ _MACHINES = {
         "pipeline": "long",
         "time_steps": 2,
         "leak_shift": 1,
-        "max_lines": 3,
+        "max_lines": 4,
     },
 }
 
