@@ -41,7 +41,7 @@ test: $(VENV)/test.stamp  ## run all tests; docs/long-runs.json answers for thos
 test-long: $(VENV)/test.stamp  ## run those that take longest, such as a whole bitstream, and record them (6 min)
 	$(PYTEST) -m long --record-long --durations 0
 
-sim: $(VENV)/test.stamp  ## run the simulations alone: every block, every shipped network, random networks
+sim: $(VENV)/test.stamp  ## run the simulations alone: every block, every shipped network, random networks (7 min)
 	$(PYTEST) tests/hw tests/gateware tests/sim
 
 lint: $(VENV)/test.stamp tree  ## check style, formatting and types (2 s)
@@ -83,7 +83,7 @@ pages: $(VENV)/test.stamp  ## write the documents that are made from the code an
 	$(BIN)/python -m ds2ta.gateware.register_pages docs
 	$(BIN)/ds2ta results --record
 
-pictures: $(VENV)/test.stamp  ## draw docs/pictures/ anew
+pictures: $(VENV)/test.stamp  ## draw docs/pictures/ anew (20 s)
 	$(BIN)/python -m ds2ta.records.pictures
 	$(BIN)/ds2ta demo --images 5 --svg docs/pictures/demo.svg
 
