@@ -5,45 +5,28 @@
 
 An event is one non-zero spike word (or one bit plane of an integer activation) of one input channel. It fetches
 one weight row and updates all lanes and all time steps in one cycle, so a weight is read once for all T steps
-(paper, eq. 1 and 3: the sum over j of `w_kj * s_j[t]`, which the TASA window then combines over t).
+(paper, eq. 1 and 3: the sum over j of `w_kj * s_j[t]`, which the TASA window then combines over t). With a weight
+memory of two read ports, two events of a token are added in each cycle.
 """
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.hdl import Array, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ds2ta.errors import FitError
-from ds2ta.hw.payloads import check_range, drain_layout, event_layout
+from ds2ta.hw.payloads import check_range, drain_layout, event_layout, pair_layout
 
 __all__ = ["SynapticEngine"]
 
 
-class _Fetched:
-    """Stage 1: the event whose weight row is at the memory's output."""
-
-    def __init__(self, event):
-        self.fetched = Signal()
-        self.live = Signal()  # it is no flush
-        self.shift = Signal.like(event.shift, reset_less=True)
-        self.mask = Signal.like(event.mask, reset_less=True)
-        self.first = Signal(reset_less=True)
-        self.flush = Signal(reset_less=True)
-
-
-class _Arrived:
-    """Stage 2: the event as what the accumulators' flip-flops need."""
+class _Issue:
+    """The event that waits for the next one, since only that tells whether it is its token's last."""
 
     def __init__(self, engine: "SynapticEngine"):
-        T, shape = engine.time_steps, signed(engine.weight_bits + engine.max_shift)
-        # the shifted row
-        self.product = [Signal(shape, name=f"product_{k}", reset_less=True) for k in range(engine.lanes)]
-        self.enable = Signal(T)
-        self.clear = Signal(T, reset_less=True)
-        self.load = Signal(reset_less=True)
-        self.arrived = Signal()
-        self.starts = Signal()
-        self.commits = Signal()
-        self.works = Signal()
+        self.event = Signal.like(engine.i.payload, name="held", reset_less=True)
+        self.waits, self.last = Signal(name="held_valid"), Signal(name="held_last")
+        self.may, self.issues = Signal(), Signal()  # it may go on, it does
+        self.left, self.free = Signal.like(engine.spacing), Signal(init=1)  # cycles until a token may end; none
 
 
 class _Drain:
@@ -59,27 +42,33 @@ class _Drain:
         self.step_last, self.pixel_last, self.group_last, self.line_last = (
             Signal(name=f"{loop}_last", reset_less=True) for loop in ("step", "pixel", "group", "line")
         )
-        self.taken, self.freed = Signal(), Signal()  # a beat is accepted; it is the last of its commit
+        # a beat is shown; it is accepted; it is the last of its commit
+        self.shows, self.taken, self.freed = Signal(), Signal(), Signal(name="freed")
 
 
 class SynapticEngine(wiring.Component):
     """`acc[k][t] += mask[t] ? weight[k] << shift : 0` for every lane k and time step t, one event each cycle.
 
-    A `first` event starts a token: it loads instead of adding, and moves the token before it, if one is pending,
-    to the shadow registers. A `flush` event (address, shift, mask and first are ignored) only moves the pending
-    token out. The shadow drains as beats (line, group, t): `value[r] = acc[(line * groups + group) * drain_lanes +
-    r][t]`, `lines * groups * time_steps` beats a commit. In a packed layer (`pixels`) accumulator t belongs to
-    pixel t and to all time steps of its neuron, so each beat comes T times: (line, group, pixel, t). An event that
-    is neither `first` nor `flush` while no token is pending is meaningless and must not be sent.
+    A `first` event starts a token. The last event of a token, which is known when the next `first` or a `flush` is
+    offered, moves the sums to the shadow registers. A `flush` event does only that; its other fields are ignored.
+    The shadow drains as beats (line, group, t): `value[r] = acc[(line * groups + group) * drain_lanes + r][t]`,
+    `lines * groups * time_steps` beats a commit. In a packed layer (`pixels`) accumulator t belongs to pixel t and
+    to all time steps of its neuron, so each beat comes T times: (line, group, pixel, t). An event that is neither
+    `first` nor `flush` while no token is pending is meaningless and must not be sent.
 
-    Latency: event accepted in cycle c, weight row at `weight_data` in c+1, accumulators updated at the end of c+2,
-    first beat of a commit valid in c+3. Throughput: one event each cycle, one beat each cycle.
-    Back-pressure: the pipeline stands still only while a commit finds the shadow draining; a shadow whose final
-    beat is accepted in this very cycle is free, so drains follow each other without a gap. `i.ready` then
-    depends combinationally on `o.ready`; `o` never depends on `i` in the same cycle.
+    With `events` = 2 a pair of events comes at once: `acc[k][t] = (double ? 2 : 1) acc[k][t] + (mask[0][t] ?
+    weight[0][k] : 0) + (mask[1][t] ? weight[1][k] : 0)`. Bit planes come highest first, and the first pair of each
+    plane but a token's first doubles, so nothing is shifted.
+
+    Latency: an event is issued in the first cycle c, after that of its acceptance, in which another is offered;
+    weight row at `weight_data` in c+1; first beat of a commit valid in c + `latency`. Throughput: one event or pair
+    each cycle, one beat each cycle.
+    Back-pressure: nothing stands still behind the issue. The last event of a token waits there until `spacing`
+    cycles after the token before, in which the drain is done if no beat waits; where the sink may let beats wait
+    (`waits`), also until it is done. `i.ready` depends combinationally on `i.payload`, not on `o.ready`.
 
     Accumulators do not saturate: `acc_width` must hold every partial sum of a token (the compiler's interval
-    analysis). They have no reset, because `first` defines them.
+    analysis). They have no reset: with one event at a time `first` defines them, with pairs a token's end.
 
     Parameters
     ----------
@@ -89,26 +78,27 @@ class SynapticEngine(wiring.Component):
     weight_bits, max_shift : signed weights, shifted left by 0..max_shift (0: no shifter is built).
     acc_width : bits of a signed accumulator.
     address_width : bits of a weight row's address.
-    max_lines, max_rest : limits of `lines` and `rest`.
-    registered : the register of stage 2 stands before the shifter, not behind it: for a device whose block RAM
+    events : 1, or 2.
+    max_lines, max_rest : limits of `lines` and `rest`. max_spacing : of `spacing`.
+    registered : with one event, a register stands before the shifter, not behind it: for a device whose block RAM
         is so slow that no logic may follow it. Costs registers where those behind the shifter are free.
 
     Members
     -------
-    i : stream of `hw.rows.event_layout`.
-    weight_address, weight_enable, weight_data : read port of a synchronous memory, latency 1, whose output holds
-        while `weight_enable` is 0 (which it never is if `registered`: the row waits in a register).
+    i : stream of `hw.payloads.event_layout`, or `pair_layout`.
+    weight_address, weight_enable, weight_data : read ports, one for each event, of a synchronous memory, latency 1.
     groups, lines : drain groups of an output line and lines of a commit, both at least 1 and their product at most
         lanes // drain_lanes; `pixels`: the layer is packed; all stable while `busy`.
     rest : cycles without a beat behind each group, for a sink that needs them (where `max_rest` is not 0).
-    o : stream of `hw.rows.drain_layout`.
-    stored : the weight row, one cycle late if `registered`, while no event comes: for a check of the memory.
-    useful : an event with a non-zero mask is accumulated in this cycle.
-    busy : an event is in the pipeline or a beat in the shadow (a pending token alone is not busy).
+    spacing : cycles from a token's end to the next, at least: those of a commit's beats and rests.
+    waits : a beat may have to wait; `spacing` must be at least `latency`.
+    o : stream of `hw.payloads.drain_layout`.
+    stored : the weight row of the first port, one cycle late if `registered` or with pairs, while no event comes:
+        for a check of the memory.
+    useful : events with a non-zero mask that are accumulated in this cycle.
+    busy : an event has been issued and not drained (one that waits for the next alone is not busy).
+    overrun : a commit finds the shadow draining, which never happens.
     """
-
-    #: Cycles from the acceptance of a committing event to its first beat.
-    latency = 3
 
     def __init__(
         self,
@@ -120,12 +110,15 @@ class SynapticEngine(wiring.Component):
         max_shift: int,
         acc_width: int,
         address_width: int,
+        events: int = 1,
         max_lines: int = 1,
         max_rest: int = 0,
+        max_spacing: int = 255,
         registered: bool = False,
     ):
         check_range("Most lines", max_lines, 1, 64)
         check_range("Longest rest", max_rest, 0, 8)
+        check_range("Largest spacing", max_spacing, 8, 1 << 20)
         check_range("Lanes", lanes, 1, 1024)
         check_range("Time steps", time_steps, 1, 16)
         check_range("Drain lanes", drain_lanes, 1, lanes)
@@ -133,6 +126,7 @@ class SynapticEngine(wiring.Component):
         check_range("Largest shift", max_shift, 0, 15)
         check_range("Accumulator width", acc_width, weight_bits + max_shift, 40)
         check_range("Address width", address_width, 1, 32)
+        check_range("Events", events, 1, 2)
         if lanes % drain_lanes:
             raise FitError(f"Drain lanes must divide the {lanes} lanes, not {drain_lanes!r}")
         self.lanes = lanes
@@ -142,68 +136,96 @@ class SynapticEngine(wiring.Component):
         self.max_shift = max_shift
         self.acc_width = acc_width
         self.address_width = address_width
+        self.events = events
         self.max_rest = max_rest
         self.registered = registered
-        event = event_layout(address_width, max_shift, time_steps)
+        self.latency = self.latency_of(events)
+        row = data.ArrayLayout(signed(weight_bits), lanes)
+        if events == 1:
+            event = event_layout(address_width, max_shift, time_steps)
+        else:
+            event = pair_layout(address_width, time_steps)
         super().__init__(
             {
                 "i": In(stream.Signature(event)),
-                "weight_address": Out(address_width),
-                "weight_enable": Out(1),
-                "weight_data": In(data.ArrayLayout(signed(weight_bits), lanes)),
+                "weight_address": Out(address_width).array(events),
+                "weight_enable": Out(1).array(events),
+                "weight_data": In(row).array(events),
                 "groups": In(range(lanes // drain_lanes + 1)),
                 "lines": In(range(max_lines + 1)),
                 "pixels": In(1),
                 "rest": In(range(max(1, max_rest) + 1)),
+                "spacing": In(range(max_spacing + 1)),
+                "waits": In(1),
                 "o": Out(stream.Signature(drain_layout(drain_lanes, acc_width))),
-                "stored": Out(data.ArrayLayout(signed(weight_bits), lanes)),
-                "useful": Out(1),
+                "stored": Out(row),
+                "useful": Out(range(events + 1)),
                 "busy": Out(1),
+                "overrun": Out(1),
             }
         )
 
+    @staticmethod
+    def latency_of(events: int) -> int:
+        """Cycles from the issue of a token's last event to its first beat."""
+        return 4 if events == 1 else 5
+
     def elaborate(self, platform):
         m = Module()
-        advance = Signal()  # the pipeline does not stand still
-        one, two = _Fetched(self.i.payload), _Arrived(self)
-        self._fetch(m, advance, one)
-        self._shift(m, advance, one, two)
-        acc = self._accumulate(m, advance, two)
-
-        # a pending token is moved to the shadow when the next begins, or by a flush
-        pending = Signal()
-        moved = Signal()
-        moves = Signal()  # commits & pending, a register of its own: the whole pipeline waits for it
-        with m.If(two.commits & advance):
-            m.d.sync += pending.eq(two.starts)
-        with m.If(advance):
-            m.d.sync += moves.eq(one.fetched & (one.first | one.flush) & Mux(two.commits, two.starts, pending))
-
-        drain = _Drain(self)
-        m.d.comb += [
-            advance.eq(~(moves & drain.draining & ~drain.freed)),
-            moved.eq(moves & advance),
-            self.useful.eq(two.works & advance),
-            self.busy.eq(one.fetched | two.arrived | drain.draining),
-        ]
-        self._drain(m, drain, moved)
+        now, drain = _Issue(self), _Drain(self)
+        commits = Signal()  # sums move to the shadow
+        if self.events == 1:
+            acc, in_flight = self._single(m, now, commits)
+        else:
+            total, in_flight = self._pairs(m, now, commits)
+        shown = self._drain(m, drain, commits)
         shifts = drain.taken & (drain.step_last | ~self.pixels)
-        self._shadow(m, acc, moved, shifts)
+        if self.events == 1:
+            self._shift_shadow(m, acc, shown, commits, shifts)
+        else:
+            self._choose_shadow(m, total, shown, commits, shifts)
+        drained = ~drain.draining & ~self.o.valid
+        self._issue(m, now, drained)
+        m.d.comb += [self.busy.eq(in_flight | ~drained), self.overrun.eq(commits & drain.draining & ~drain.freed)]
         return m
 
-    def _drain(self, m: Module, now: _Drain, moved: Signal) -> None:
-        """Counts the beats of a commit."""
-        T, beat = self.time_steps, self.o.payload
-        rests = Signal()
+    def _issue(self, m: Module, now: _Issue, drained: Value) -> None:
+        """Takes an event, and hands on the one before when it is known whether a token ends with it."""
+        event = self.i.payload
         m.d.comb += [
-            self.o.valid.eq(now.draining & ~rests),
-            now.taken.eq(self.o.valid & self.o.ready),
+            now.last.eq(event.first | event.flush),
+            now.may.eq(~now.last | (now.free & (drained | ~self.waits))),
+            now.issues.eq(now.waits & self.i.valid & now.may),
+            self.i.ready.eq(~now.waits | now.may),
+        ]
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += [now.event.eq(event), now.waits.eq(~event.flush)]
+        # the cycles of a commit's drain, counted while its sums are still on their way
+        with m.If(now.issues & now.last):
+            m.d.sync += [now.left.eq(self.spacing - 1), now.free.eq(self.spacing == 1)]
+        with m.Elif(~now.free):
+            m.d.sync += [now.left.eq(now.left - 1), now.free.eq(now.left == 1)]
+
+    def _drain(self, m: Module, now: _Drain, commits: Signal) -> stream.Interface:
+        """Counts the beats of a commit. With pairs a register stands behind the choice among the sums."""
+        T = self.time_steps
+        shown = stream.Signature(self.o.payload.shape()).create(path=("shown",))
+        beat, rests = shown.payload, Signal()
+        m.d.comb += [
+            shown.valid.eq(now.draining & ~rests),
+            now.taken.eq(shown.valid & shown.ready),
             now.freed.eq(now.taken & now.step_last & now.pixel_last & now.group_last & now.line_last),
             beat.t_first.eq(now.step == 0),
             beat.t_last.eq(now.step_last),
             beat.group_last.eq(now.pixel_last),
             beat.last.eq(now.group_last),
         ]
+        if self.events == 1:
+            m.d.comb += [self.o.valid.eq(shown.valid), self.o.payload.eq(beat), shown.ready.eq(self.o.ready)]
+        else:
+            m.d.comb += shown.ready.eq(~self.o.valid | self.o.ready)
+            with m.If(shown.ready):
+                m.d.sync += [self.o.valid.eq(shown.valid), self.o.payload.eq(beat)]
         group_ends = now.taken & now.step_last & now.pixel_last
         if self.max_rest:
             left = Signal.like(self.rest)
@@ -224,95 +246,147 @@ class SynapticEngine(wiring.Component):
                 m.d.sync += now.line_last.eq(now.lines_left == 2)
         with m.If(now.freed):
             m.d.sync += now.draining.eq(0)
-        with m.If(moved):
+        with m.If(commits):
             m.d.sync += [now.draining.eq(1), now.step.eq(0), now.step_last.eq(T == 1), now.pixel.eq(0)]
             m.d.sync += [now.pixel_last.eq(~self.pixels | (T == 1)), *first_group]
             m.d.sync += [now.lines_left.eq(self.lines), now.line_last.eq(self.lines == 1)]
+        return shown
 
-    def _fetch(self, m: Module, advance: Signal, one: _Fetched) -> None:
-        """Takes an event and asks for its weight row."""
-        event, accept = self.i.payload, Signal()
-        m.d.comb += [
-            self.i.ready.eq(advance),
-            accept.eq(self.i.valid & advance),
-            self.weight_address.eq(event.address),
-            # the hold register of stage 2 spares the memory, which lies all over a large device, the late enable
-            self.weight_enable.eq(1 if self.registered else accept),
-        ]
-        m.d.comb += one.live.eq(one.fetched & ~one.flush)
-        with m.If(advance):
-            m.d.sync += one.fetched.eq(accept)
-            m.d.sync += [
-                one.shift.eq(event.shift),
-                one.mask.eq(event.mask),
-                one.first.eq(event.first),
-                one.flush.eq(event.flush),
-            ]
-
-    def _shift(self, m: Module, advance: Signal, one: _Fetched, two: _Arrived) -> None:
-        """Shifts the weight row, with a register behind the shifter or before it, and decodes the event."""
-        T = self.time_steps
-        if self.registered:
-            # `row` takes every row that the memory shows for the first time, so that nothing but a register stands
-            # behind the memory; while the pipeline stands, that is the row of stage 1, and stage 2's is in `kept`
-            row, kept = (Signal.like(self.weight_data, name=name, reset_less=True) for name in ("row", "kept"))
-            amount = Signal.like(one.shift, reset_less=True)
-            fresh, stale = Signal(), Signal()
-            m.d.sync += [fresh.eq(advance), stale.eq((stale | fresh) & ~advance)]
-            with m.If(fresh):
-                m.d.sync += [row.eq(self.weight_data), kept.eq(row)]
-            with m.If(advance):
-                m.d.sync += amount.eq(one.shift)
-            m.d.comb += self.stored.eq(row)
-            m.d.comb += [two.product[k].eq(Mux(stale, kept[k], row[k]) << amount) for k in range(self.lanes)]
-        else:
-            m.d.comb += self.stored.eq(self.weight_data)
-            with m.If(advance):
-                m.d.sync += [two.product[k].eq(self.weight_data[k] << one.shift) for k in range(self.lanes)]
-        with m.If(advance):
-            m.d.sync += [
-                two.enable.eq((one.mask | one.first.replicate(T)) & one.live.replicate(T)),
-                two.clear.eq(~one.mask & one.first.replicate(T)),
-                two.load.eq(one.first),
-                two.arrived.eq(one.fetched),
-                two.starts.eq(one.live & one.first),
-                two.commits.eq(one.fetched & (one.first | one.flush)),
-                two.works.eq(one.live & one.mask.any()),
-            ]
-
-    def _accumulate(self, m: Module, advance: Signal, two: _Arrived) -> list[list[Signal]]:
-        """The accumulators, by lane and time step.
+    def _single(self, m: Module, now: _Issue, commits: Signal) -> tuple[list[list[Signal]], Value]:
+        """One event at a time: its row is shifted, then added, then the shadow takes the sums.
 
         A bit of an accumulator is to be one LUT. On iCE40 that holds for this very form: the multiplexer stands
         behind the adder and is the adder LUT's only reader, so yosys merges both (the LUT has one input to spare
         beside its carry); the mask is a clock enable, and the clear a synchronous reset, because neither goes
-        through the data. For ECP5, gateware/load_adder.py does what yosys does not.
-        """
-        T = self.time_steps
-        acc = [
-            [Signal(signed(self.acc_width), name=f"acc_{k}_{t}", reset_less=True) for t in range(T)]
-            for k in range(self.lanes)
+        through the data. For ECP5, gateware/wide_adders.py does what yosys does not."""
+        T, event = self.time_steps, now.event
+        fetched, arrived, last = Signal(), Signal(), Signal(3)
+        shift, mask = (Signal.like(event[name], name=f"fetched_{name}", reset_less=True) for name in ("shift", "mask"))
+        first, load = Signal(reset_less=True), Signal(reset_less=True)
+        enable, clear, works = Signal(T), Signal(T, reset_less=True), Signal()
+        m.d.comb += [
+            self.weight_address[0].eq(event.address),
+            # a register right behind the memory spares it the late enable
+            self.weight_enable[0].eq(1 if self.registered else now.issues),
+            self.useful.eq(works),
+            commits.eq(last[2]),
         ]
+        m.d.sync += [
+            fetched.eq(now.issues),
+            last.eq(Mux(now.issues & now.last, 1, 0) | last << 1),
+            shift.eq(event.shift),
+            mask.eq(event.mask),
+            first.eq(event.first),
+            enable.eq((mask | first.replicate(T)) & fetched.replicate(T)),
+            clear.eq(~mask & first.replicate(T)),
+            load.eq(first),
+            arrived.eq(fetched),
+            works.eq(fetched & mask.any()),
+        ]
+        shape = signed(self.weight_bits + self.max_shift)
+        product = [Signal(shape, name=f"product_{k}", reset_less=True) for k in range(self.lanes)]
+        if self.registered:
+            row, amount = Signal.like(self.weight_data[0], name="row", reset_less=True), Signal.like(shift)
+            m.d.sync += [row.eq(self.weight_data[0]), amount.eq(shift)]
+            m.d.comb += self.stored.eq(row)
+            m.d.comb += [product[k].eq(row[k] << amount) for k in range(self.lanes)]
+        else:
+            m.d.comb += self.stored.eq(self.weight_data[0])
+            m.d.sync += [product[k].eq(self.weight_data[0][k] << shift) for k in range(self.lanes)]
+        acc = self._sums("acc")
         for t in range(T):
-            with m.If(two.enable[t] & advance):
+            with m.If(enable[t]):
                 for k in range(self.lanes):
-                    with m.If(two.clear[t]):
+                    with m.If(clear[t]):
                         m.d.sync += acc[k][t].eq(0)
                     with m.Else():
-                        m.d.sync += acc[k][t].eq(Mux(two.load, two.product[k], acc[k][t] + two.product[k]))
-        return acc
+                        m.d.sync += acc[k][t].eq(Mux(load, product[k], acc[k][t] + product[k]))
+        return acc, fetched | arrived | last.any()
 
-    def _shadow(self, m: Module, acc: list[list[Signal]], moved: Signal, shifts: Value) -> None:
+    def _pairs(self, m: Module, now: _Issue, commits: Signal) -> tuple[list[list[Value]], Value]:
+        """Two events at a time: their rows in registers, then the sums of what they add, then the accumulators, or
+        the shadow in their place with a token's last pair.
+
+        For ECP5, gateware/wide_adders.py maps each of the two additions to carry cells alone, masks and doubling
+        included."""
+        T, event = self.time_steps, now.event
+        live, last = Signal(3), Signal(3)
+        double = [Signal(name=f"double_{stage}") for stage in range(3)]
+        mask = [Signal.like(event.mask, name=f"mask_{stage}", reset_less=False) for stage in range(2)]
+        row = [Signal.like(self.weight_data[port], name=f"row_{port}", reset_less=True) for port in range(2)]
+        counts = Signal(range(3))
+        m.d.comb += [
+            *(self.weight_address[port].eq(event.address[port]) for port in range(2)),
+            *(self.weight_enable[port].eq(1) for port in range(2)),
+            self.stored.eq(row[0]),
+            self.useful.eq(counts),
+            commits.eq(last[2]),
+        ]
+        # what is not live adds nothing and doubles nothing
+        m.d.sync += [
+            live.eq(now.issues | live << 1),
+            last.eq((now.issues & now.last) | last << 1),
+            double[0].eq(event.double & now.issues),
+            double[1].eq(double[0]),
+            double[2].eq(double[1]),
+            *(mask[0][port].eq(Mux(now.issues, event.mask[port], 0)) for port in range(2)),
+            mask[1].eq(mask[0]),
+            *(row[port].eq(self.weight_data[port]) for port in range(2)),
+            counts.eq(mask[1][0].any() + mask[1][1].any()),
+        ]
+        shape = signed(self.weight_bits + 1)
+        acc = self._sums("acc", reset_less=False)
+        total = [[Signal(signed(self.acc_width), name=f"total_{k}_{t}") for t in range(T)] for k in range(self.lanes)]
+        for k in range(self.lanes):
+            for t in range(T):
+                term = [Mux(mask[1][port][t], row[port][k], 0) for port in range(2)]
+                pair = Signal(shape, name=f"pair_{k}_{t}")
+                m.d.sync += pair.eq(term[0] + term[1])
+                m.d.comb += total[k][t].eq(Mux(double[2], acc[k][t] << 1, acc[k][t]) + pair)
+                m.d.sync += acc[k][t].eq(total[k][t])
+        with m.If(commits):
+            m.d.sync += [acc[k][t].eq(0) for k in range(self.lanes) for t in range(T)]
+        return total, live.any() | last.any()
+
+    def _sums(self, name: str, reset_less: bool = True) -> list[list[Signal]]:
+        """Registers of a sum for each lane and time step."""
+        shape, T = signed(self.acc_width), self.time_steps
+        return [
+            [Signal(shape, name=f"{name}_{k}_{t}", reset_less=reset_less) for t in range(T)]
+            for k in range(self.lanes)
+        ]
+
+    def _shift_shadow(
+        self, m: Module, acc: list[list[Signal]], shown: stream.Interface, commits: Signal, shifts: Value
+    ) -> None:
         """The shadow registers: drain_lanes shift chains, loaded in parallel; the next beat is always at their
         heads."""
         T = self.time_steps
         depth = self.lanes // self.drain_lanes * T
         for r in range(self.drain_lanes):
             chain = [Signal(signed(self.acc_width), name=f"shadow_{r}_{q}", reset_less=True) for q in range(depth)]
-            m.d.comb += self.o.payload.value[r].eq(chain[0])
-            with m.If(moved | shifts):
+            m.d.comb += shown.payload.value[r].eq(chain[0])
+            with m.If(commits | shifts):
                 for q in range(depth):
                     parallel = acc[q // T * self.drain_lanes + r][q % T]
                     # the tail has nothing behind it: what it takes while shifting is never drained
                     serial = chain[q + 1] if q + 1 < depth else parallel
-                    m.d.sync += chain[q].eq(Mux(moved, parallel, serial))
+                    m.d.sync += chain[q].eq(Mux(commits, parallel, serial))
+
+    def _choose_shadow(
+        self, m: Module, total: list[list[Value]], shown: stream.Interface, commits: Signal, shifts: Value
+    ) -> None:
+        """The shadow registers, which take the sums without a multiplexer; a beat is chosen among them by its
+        number."""
+        T = self.time_steps
+        depth = self.lanes // self.drain_lanes * T
+        shadow = self._sums("shadow")
+        at = Signal(range(depth))
+        with m.If(shifts):
+            m.d.sync += at.eq(at + 1)
+        with m.If(commits):
+            m.d.sync += at.eq(0)
+            m.d.sync += [shadow[k][t].eq(total[k][t]) for k in range(self.lanes) for t in range(T)]
+        for r in range(self.drain_lanes):
+            column = Array(shadow[q // T * self.drain_lanes + r][q % T] for q in range(depth))
+            m.d.comb += shown.payload.value[r].eq(column[at])

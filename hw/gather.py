@@ -3,9 +3,9 @@
 
 """Gather address generator: walks a tensor in a spike bank as the taps of a convolution, linear layer or pool.
 
-One beat names one row to read. The loops, outermost first: tile of output channels, output position (y, x), tap
-(ky, kx), row of the tap (bit plane, channel group). A tap outside the image is one beat with `pad` set and no
-read. Only adders and counters: every product of the address polynomial is kept as a running pointer, modulo the
+One beat names one row to read. The loops, outermost first: tile of output channels, output position (y, x), bit
+plane, highest first, tap (ky, kx), row of the tap (channel group). Planes that share a row read it one after the
+other. A tap outside the image is one beat with `pad` set and no read. Only adders and counters: every product of the address polynomial is kept as a running pointer, modulo the
 address space, so that a pointer may lie before the tensor while its tap is padding.
 
 Where a layer leaves lanes idle, they compute the output lines below: y advances by `lines` at once, and ky has
@@ -27,10 +27,10 @@ from ds2ta.hw.payloads import check_range
 __all__ = ["Gather", "gather_layout"]
 
 
-def gather_layout(*, address_width: int, weight_width: int, shift_width: int) -> data.StructLayout:
+def gather_layout(*, address_width: int, weight_width: int, plane_width: int) -> data.StructLayout:
     """`address` of the row; `pad`: a row of zeros instead; `kx`; `edge`: a packed layer's neighbour is missing,
-    zeros instead; `weight`: weight row of its lane 0; `shift`: bit plane of its lane 0; `first`/`last` beat of a
-    position; `end`: last beat of the layer."""
+    zeros instead; `weight`: weight row of its lane 0; `plane`: its bit plane, `part`: which of those that share the
+    row; `plane_last`: last beat of a plane; `first`/`last` beat of a position; `end`: last beat of the layer."""
     return data.StructLayout(
         {
             "address": address_width,
@@ -38,7 +38,9 @@ def gather_layout(*, address_width: int, weight_width: int, shift_width: int) ->
             "kx": 2,
             "edge": 1,
             "weight": weight_width,
-            "shift": shift_width,
+            "plane": plane_width,
+            "part": plane_width,
+            "plane_last": 1,
             "first": 1,
             "last": 1,
             "end": 1,
@@ -55,26 +57,25 @@ class _Loops:
         # loop counters, outermost first
         self.tile, self.y, self.x = (Signal.like(gather.tiles_last, name=name) for name in ("tile", "y", "x"))
         self.ky, self.kx = Signal(range(gather.max_lines + 2)), Signal(2, name="kx")
-        self.row, self.group = Signal.like(gather.rows_last), Signal.like(gather.groups_last)
-        self.shift = Signal.like(gather.o.payload.shift)
+        self.plane, self.part = (Signal.like(gather.planes_last, name=name) for name in ("plane", "part"))
+        self.group = Signal.like(gather.groups_last)
         # what the counters say, in registers: all else hangs on it
         self.x_first, self.x_last = Signal(name="x_first"), Signal(name="x_last")
         self.y_first, self.y_last = Signal(name="y_first"), Signal(name="y_last")
-        self.row_last = Signal()
+        self.plane_first, self.group_last = Signal(), Signal(name="group_last")
         self.pad_x, self.pad_y = Signal(name="pad_x"), Signal(name="pad_y")
         # ... and what follows at once: which loops end with this beat
         self.tile_last = Signal()
-        self.ky_last, self.kx_last, self.rows_done, self.group_last = (Signal() for _ in range(4))
-        self.position_last = Signal(name="position_last")
-        # running pointers: first tap of the tile, of the next lines, of the position, tap line, tap; the weights of
-        # the tile, of the tap line, of the tap, of its row
-        self.at_tile, self.next_line, self.at_position, self.at_tap_line, self.at_tap = (
+        self.ky_last, self.kx_last, self.rows_done = (Signal() for _ in range(3))
+        self.planes_done, self.position_last = Signal(name="planes_done"), Signal(name="position_last")
+        # running pointers: first tap of the tile, of the next lines, of the position, of the plane, tap line, tap;
+        # the weights of the tile, of the tap, of its row
+        self.at_tile, self.next_line, self.at_position, self.at_plane, self.at_tap_line, self.at_tap = (
             Signal.like(gather.source, name=name)
-            for name in ("at_tile", "next_line", "at_position", "at_tap_line", "at_tap")
+            for name in ("at_tile", "next_line", "at_position", "at_plane", "at_tap_line", "at_tap")
         )
-        self.tile_weights, self.line_weights, self.tap_weights, self.row_weights = (
-            Signal.like(gather.weights, name=name)
-            for name in ("tile_weights", "line_weights", "tap_weights_at", "row_weights")
+        self.tile_weights, self.tap_weights, self.row_weights = (
+            Signal.like(gather.weights, name=name) for name in ("tile_weights", "tap_weights_at", "row_weights")
         )
         # the next tap and its weights
         self.next_tap, self.next_weights = Signal.like(gather.source), Signal.like(gather.weights)
@@ -84,19 +85,23 @@ class _Loops:
         return [self.at_tap.eq(address), self.tap_weights.eq(weights), self.row_weights.eq(weights)]
 
     def enter_rows(self) -> list:
-        """Begin the rows of a tap; of a packed layer, those of a tap line."""
-        ends = ~self._gather.rows_last.any()
-        return [self.row.eq(0), self.row_last.eq(ends), self.group.eq(0), self.shift.eq(0)]
+        """Begin the rows of a tap."""
+        return [self.group.eq(0), self.group_last.eq(~self._gather.groups_last.any())]
 
     def enter_line_of_taps(self, address, weights) -> list:
         """Begin a tap line."""
         return [
             self.at_tap_line.eq(address),
-            self.line_weights.eq(weights),
             self.kx.eq(0),
             *self.enter_tap(address, weights),
             *self.enter_rows(),
         ]
+
+    def enter_planes(self, address) -> list:
+        """Begin with the highest bit plane, the last of those that share its row."""
+        gather = self._gather
+        part = gather.planes_last & gather.parts_last
+        return [self.plane.eq(gather.planes_last), self.part.eq(part), self.plane_first.eq(1), self.at_plane.eq(address)]
 
     # tests for a count of one are no comparisons, lest synthesis put `start` in front of a shared comparator
     def enter_column(self, number, first=False) -> list:
@@ -120,24 +125,23 @@ class Gather(wiring.Component):
     address_width: bits of a row address (bank).
     weight_width: bits of a weight row address.
     count_width: bits of every loop count.
-    shift_width: bits of a bit-plane index.
+    plane_width: bits of a bit-plane index.
     row_lanes: channels in a row, g (power of two).
     max_lines: most output lines at once.
-    packed_rows: a packed layer may have more rows of a word than one.
 
     Members (all configuration is held while the layer runs)
     -------
-    source: row of tap (0, 0) of position 0, modulo the address space.
+    source: row of tap (0, 0) of position 0 and its highest bit plane, modulo the address space.
     source_pitch, source_line: rows from one position to the next in x and in y.
     kernel3: 3x3 taps with padding 1, else one tap. stride2: positions advance by two. pixels: the layer is packed
-    (with kernel3, one row of a plane and no stride2).
+    (with kernel3, one group and no stride2).
     pad_right: tap 2 of the last column lies outside; of a packed layer, the last word has no right neighbour.
     lines: output lines at once, at least 1 (1 with stride2 and without kernel3). live_lines: source lines that
     exist from the last y on: taps ky > live_lines of the last y lie outside.
-    width_last, height_last, tiles_last, rows_last, groups_last: loop counts less one (`rows`: rows read of a tap,
-    `groups`: rows of one bit plane).
+    width_last, height_last, tiles_last, planes_last, groups_last: loop counts less one (`groups`: rows of one bit
+    plane).
     tile_rows: source rows to advance for each tile (pool: 1, else 0).
-    lane_bits: log2 of the channels interleaved in a row; `g >> lane_bits` bit planes share a row.
+    lane_bits: log2 of the channels interleaved in a row; `g >> lane_bits` bit planes share a row, of one group.
     weights: weight row of the first tile; tap_weights: weight rows of a tap.
     """
 
@@ -147,23 +151,22 @@ class Gather(wiring.Component):
         address_width: int,
         weight_width: int,
         count_width: int,
-        shift_width: int,
+        plane_width: int,
         row_lanes: int,
         max_lines: int = 1,
-        packed_rows: bool = True,
     ):
         for name, value in {
             "address_width": address_width,
             "weight_width": weight_width,
             "count_width": count_width,
-            "shift_width": shift_width,
+            "plane_width": plane_width,
         }.items():
             if not isinstance(value, int) or not 1 <= value <= 32:
                 raise FitError(f"Gather {name} must be in 1..32, not {value!r}")
         if row_lanes not in (4, 8, 16, 32):
             raise FitError(f"Gather row_lanes must be 4, 8, 16 or 32, not {row_lanes!r}")
         check_range("Gather max_lines", max_lines, 1, 64)
-        self._row_lanes, self.max_lines, self._packed_rows = row_lanes, max_lines, packed_rows
+        self._row_lanes, self.max_lines = row_lanes, max_lines
         count = In(count_width)
         super().__init__(
             {
@@ -180,7 +183,7 @@ class Gather(wiring.Component):
                 "width_last": count,
                 "height_last": count,
                 "tiles_last": count,
-                "rows_last": count,
+                "planes_last": In(plane_width),
                 "groups_last": count,
                 "tile_rows": In(1),
                 "lane_bits": In(range(ceil_log2(row_lanes) + 1)),
@@ -189,12 +192,17 @@ class Gather(wiring.Component):
                 "o": Out(
                     stream.Signature(
                         gather_layout(
-                            address_width=address_width, weight_width=weight_width, shift_width=shift_width
+                            address_width=address_width, weight_width=weight_width, plane_width=plane_width
                         )
                     )
                 ),
             }
         )
+
+    @property
+    def parts_last(self):
+        """Bit planes that share a row, less one."""
+        return ((self._row_lanes >> self.lane_bits) - 1)[: len(self.planes_last)]
 
     @property
     def _lines(self):
@@ -209,23 +217,20 @@ class Gather(wiring.Component):
         running = Signal()
         m.d.comb += self.o.valid.eq(running)
         with m.If(running & self.o.ready):
-            with m.If(~self.pixels & ~now.rows_done):
-                self._next_row(m, now)
-                with m.If(~now.group_last):
-                    m.d.sync += now.row_weights.eq(now.row_weights + self._row_lanes)
-                with m.Else():
-                    m.d.sync += now.row_weights.eq(now.tap_weights)
+            with m.If(~now.rows_done):
+                m.d.sync += [now.group.eq(now.group + 1), now.group_last.eq(now.group + 1 == self.groups_last)]
+                m.d.sync += now.row_weights.eq(now.row_weights + self._row_lanes)
             with m.Elif(~now.kx_last):
-                self._next_tap(m, now)
-            with m.Elif(~now.rows_done if self._packed_rows else Const(0)):  # of a packed layer
-                self._next_row(m, now)
-                m.d.sync += [now.kx.eq(0), now.pad_x.eq(0)]
-                m.d.sync += now.enter_tap(now.at_tap_line, now.line_weights)
+                m.d.comb += now.next_tap.eq(now.at_tap + self.source_pitch)
+                m.d.sync += [now.kx.eq(now.kx + 1), *now.enter_tap(now.next_tap, now.next_weights)]
+                m.d.sync += [now.pad_x.eq((now.kx[0] | self.pixels) & now.x_last & self.pad_right), *now.enter_rows()]
             with m.Elif(~now.ky_last):
                 m.d.comb += now.next_tap.eq(now.at_tap_line + self.source_line)
                 m.d.sync += [now.pad_x.eq(now.x_first & ~self.pixels), now.ky.eq(now.ky + 1)]
                 m.d.sync += now.pad_y.eq(now.y_last & (now.ky >= self.live_lines))
                 m.d.sync += now.enter_line_of_taps(now.next_tap, now.next_weights)
+            with m.Elif(~now.planes_done):
+                self._next_plane(m, now)
             with m.Elif(~now.position_last):
                 self._next_position(m, now)
             with m.Elif(~now.tile_last):
@@ -235,7 +240,7 @@ class Gather(wiring.Component):
             with m.Else():
                 m.d.sync += running.eq(0)
         # where the next lines begin, some taps of their predecessors have begun
-        with m.If(now.x_first & (now.ky == self._lines << self.stride2)):
+        with m.If(now.x_first & now.plane_first & (now.ky == self._lines << self.stride2)):
             m.d.sync += now.next_line.eq(now.at_tap_line)
 
         with m.If(self.start):
@@ -252,37 +257,32 @@ class Gather(wiring.Component):
             now.kx_last.eq(~self.kernel3 | now.kx[1]),
             beat.pad.eq((now.pad_x & ~self.pixels) | now.pad_y),
             beat.edge.eq(now.pad_x),
-            # a tap outside is one beat; of a packed layer, a tap line outside is one row
-            now.rows_done.eq(Mux(self.pixels, now.pad_y, beat.pad) | now.row_last),
-            now.group_last.eq(now.group == self.groups_last),
+            now.rows_done.eq(beat.pad | now.group_last),  # a tap outside is one beat
+            now.planes_done.eq(now.plane == 0),
             now.position_last.eq(now.x_last & now.y_last),
-            beat.address.eq(now.at_tap + now.row),
+            beat.address.eq(now.at_tap + now.group),
             beat.kx.eq(now.kx),
             beat.weight.eq(now.row_weights),
-            beat.shift.eq(now.shift),
-            beat.first.eq((now.ky == 0) & (now.kx == 0) & (now.row == 0)),
-            beat.last.eq(now.ky_last & now.kx_last & now.rows_done),
+            beat.plane.eq(now.plane),
+            beat.part.eq(now.part),
+            beat.plane_last.eq(now.ky_last & now.kx_last & now.rows_done),
+            beat.first.eq(now.plane_first & (now.ky == 0) & (now.kx == 0) & (now.group == 0)),
+            beat.last.eq(beat.plane_last & now.planes_done),
             beat.end.eq(beat.last & now.position_last & now.tile_last),
         ]
 
-    def _next_row(self, m: Module, now: _Loops) -> None:
-        """The next row of the tap: channel group, then bit plane."""
-        m.d.sync += [now.row.eq(now.row + 1), now.row_last.eq(now.row + 1 == self.rows_last)]
-        m.d.sync += now.group.eq(Mux(now.group_last, 0, now.group + 1))
-        with m.If(now.group_last):
-            m.d.sync += now.shift.eq(now.shift + (self._row_lanes >> self.lane_bits))
-
-    def _next_tap(self, m: Module, now: _Loops) -> None:
-        """The next kx."""
-        m.d.comb += now.next_tap.eq(now.at_tap + self.source_pitch)
-        m.d.sync += [now.kx.eq(now.kx + 1), *now.enter_tap(now.next_tap, now.next_weights)]
-        m.d.sync += now.pad_x.eq((now.kx[0] | self.pixels) & now.x_last & self.pad_right)
-        with m.If(~self.pixels):
-            m.d.sync += now.enter_rows()
+    def _next_plane(self, m: Module, now: _Loops) -> None:
+        """First tap of the next lower bit plane, in the same row or in the groups before."""
+        m.d.comb += now.next_tap.eq(now.at_plane + Mux(now.part.any(), 0, ~(Const(0, len(now.at_plane)) | self.groups_last)))
+        m.d.sync += [now.plane.eq(now.plane - 1), now.plane_first.eq(0), now.at_plane.eq(now.next_tap)]
+        m.d.sync += now.part.eq(Mux(now.part.any(), now.part - 1, self.parts_last))
+        m.d.sync += [now.ky.eq(0), *now.enter_line_of_taps(now.next_tap, now.tile_weights)]
+        m.d.sync += now.pad_x.eq(self.kernel3 & ~self.pixels & now.x_first)
+        m.d.sync += now.pad_y.eq(self.kernel3 & now.y_first)
 
     def _next_position(self, m: Module, now: _Loops) -> None:
         """First tap of the next column, or, where a line ends, of the next lines."""
-        m.d.sync += [now.ky.eq(0), now.at_position.eq(now.next_tap)]
+        m.d.sync += [now.ky.eq(0), now.at_position.eq(now.next_tap), *now.enter_planes(now.next_tap)]
         m.d.sync += now.enter_line_of_taps(now.next_tap, now.tile_weights)
         with m.If(now.x_last):
             m.d.comb += now.next_tap.eq(now.next_line)
@@ -296,5 +296,5 @@ class Gather(wiring.Component):
         """First position, with the weights of a tile; a pool goes on to the next rows."""
         m.d.sync += [*now.enter_column(0, True), *now.enter_line(0, True), now.ky.eq(0)]
         m.d.sync += [now.pad_x.eq(self.kernel3 & ~self.pixels), now.pad_y.eq(self.kernel3)]
-        m.d.sync += [now.at_tile.eq(address), now.at_position.eq(address)]
+        m.d.sync += [now.at_tile.eq(address), now.at_position.eq(address), *now.enter_planes(address)]
         m.d.sync += now.enter_line_of_taps(address, weights)

@@ -21,6 +21,7 @@ __all__ = [
     "check_range",
     "drain_layout",
     "event_layout",
+    "pair_layout",
     "placed_words_layout",
     "row_layout",
     "spikes_layout",
@@ -53,6 +54,13 @@ def event_layout(address_width: int, max_shift: int, time_steps: int) -> data.St
     return data.StructLayout(
         {"address": address_width, "shift": range(max_shift + 1), "mask": time_steps, "first": 1, "flush": 1}
     )
+
+
+def pair_layout(address_width: int, time_steps: int) -> data.StructLayout:
+    """Two synaptic events: add weight row `address[i]` at the steps set in `mask[i]`, for both i; `double`: to the
+    double of what the token has so far, since a lower bit plane begins. `first` and `flush` as of an event."""
+    address, mask = (data.ArrayLayout(unsigned(width), 2) for width in (address_width, time_steps))
+    return data.StructLayout({"address": address, "mask": mask, "double": 1, "first": 1, "flush": 1})
 
 
 def drain_layout(lanes: int, acc_width: int) -> data.StructLayout:

@@ -13,13 +13,15 @@ from ds2ta.hw.payloads import check_range, row_layout
 __all__ = ["RowReader", "read_layout"]
 
 
-def read_layout(*, row_lanes: int, time_steps: int, weight_width: int, shift_width: int) -> data.StructLayout:
+def read_layout(*, row_lanes: int, time_steps: int, weight_width: int, plane_width: int) -> data.StructLayout:
     """A gather beat with the row in place of its address."""
     return data.StructLayout(
         {
             "row": row_layout(row_lanes, time_steps),
             "weight": weight_width,
-            "shift": shift_width,
+            "plane": plane_width,
+            "part": plane_width,
+            "plane_last": 1,
             "first": 1,
             "last": 1,
             "end": 1,
@@ -46,11 +48,11 @@ class RowReader(wiring.Component):
     #: Cycles from a beat's acceptance to its row.
     latency = 2
 
-    def __init__(self, *, row_lanes: int, time_steps: int, address_width: int, weight_width: int, shift_width: int):
+    def __init__(self, *, row_lanes: int, time_steps: int, address_width: int, weight_width: int, plane_width: int):
         check_range("Address width", address_width, 1, 24)
         check_range("Weight width", weight_width, 1, 24)
-        check_range("Shift width", shift_width, 1, 3)
-        shared = {"weight_width": weight_width, "shift_width": shift_width}
+        check_range("Plane width", plane_width, 1, 3)
+        shared = {"weight_width": weight_width, "plane_width": plane_width}
         super().__init__(
             {
                 "pixels": In(1),
@@ -79,7 +81,8 @@ class RowReader(wiring.Component):
         with m.If(advances):
             m.d.sync += self.o.valid.eq(valid)
             m.d.sync += [
-                self.o.payload[name].eq(beat[name]) for name in ("weight", "shift", "first", "last", "end")
+                self.o.payload[name].eq(beat[name])
+                for name in ("weight", "plane", "part", "plane_last", "first", "last", "end")
             ]
         shifts, steps = Signal(), len(row[0])
         m.d.comb += shifts.eq(self.pixels & beat.kx.any())

@@ -1,32 +1,43 @@
 # SPDX-FileCopyrightText: 2026 the ds2ta authors
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Zero skipping: turns rows of spike words into one event for each non-zero word.
+"""Zero skipping: turns rows of spike words into events, one or two a cycle, of the non-zero words alone.
 
-Rows without a spike are dropped as they arrive, one a cycle, while earlier rows wait in a small memory; a priority
-encoder then spends exactly one cycle on each non-zero word. Time is proportional to activity as long as the scan
-keeps ahead, which `buffer_rows` provides for.
+Rows without a spike are dropped as they arrive, one a cycle, while earlier rows wait in a small memory; priority
+encoders then spend exactly one cycle on each non-zero word, or on each two of a row. Time is proportional to
+activity as long as the scan keeps ahead, which `buffer_rows` provides for.
 """
+
+from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from ds2ta.hw.payloads import check_power_of_two, check_range, event_layout, row_layout
+from ds2ta.hw.payloads import check_power_of_two, check_range, event_layout, pair_layout, row_layout
 from ds2ta.hw.row_reader import read_layout
 from ds2ta.hw.store import DualPortMemory
 
 __all__ = ["ZeroSkip"]
 
 
-def _several(bits: Value) -> tuple[Value, Value]:
-    """Whether any of the bits is set, and whether more than one is: a tree of one LUT a node, for each answer."""
-    if len(bits) == 1:
-        return bits, Const(0)
-    half = len(bits) // 2
-    (low, more_low), (high, more_high) = _several(bits[:half]), _several(bits[half:])
-    return low | high, (low & high) | more_low | more_high
+def _count(bits: Sequence[Value]) -> Value:
+    """How many of the bits are set: full adders first."""
+    if len(bits) <= 3:
+        return sum(bits[1:], bits[0])
+    third = -(-len(bits) // 3)
+    return sum((_count(bits[at : at + third]) for at in range(third, len(bits), third)), _count(bits[:third]))
+
+
+def _position(one_hot: Value) -> Value:
+    """Number of the bit that is set."""
+    lanes = len(one_hot)
+    return Cat(
+        Cat(one_hot[index] for index in range(lanes) if index >> bit & 1).any() for bit in range(ceil_log2(lanes))
+    )
 
 
 class ZeroSkip(wiring.Component):
@@ -36,18 +47,24 @@ class ZeroSkip(wiring.Component):
     mask), so that its neurons are still updated. After the last position comes one `flush` event, of which only
     that flag means anything.
 
-    Event address = row weight + channel lane; shift = row shift + plane lane, where the `lane_bits` low bits of
-    the lane number the channel and the rest the bit plane; a row's weight and shift are multiples of the channels
-    and of the planes that it holds.
+    With `events` = 1, an event has its row's bit plane as `shift`. With `events` = 2, the lowest and the highest
+    lane with a spike make a pair, and the last of an odd number one with an empty second mask. Then the first event
+    of each bit plane but a position's first has `double` set; a plane without a spike that comes behind one with
+    spikes gives a null event for that.
+
+    Event address = row weight + channel, of which the `lane_bits` low bits of the lane are the number; only lanes
+    whose other bits are the row's `part` count. A row's weight is a multiple of the channels that it holds.
 
     Latency: the first event of a row accepted in cycle c is valid in c + 3 at the earliest. Throughput: one row a
-    cycle in, one event a cycle out; no bubble between rows that are waiting. Back-pressure: a row, empty or not, is
-    accepted while fewer than `buffer_rows` rows wait in the memory (one more may be at its output); `i.ready` and
-    `o.valid` come from registers, so neither side's timing reaches the other.
+    cycle in, one event or pair a cycle out; no bubble between rows that are waiting. Back-pressure: a row, empty or
+    not, is accepted while fewer than `buffer_rows` rows wait in the memory (one more may be at its output);
+    `i.ready` and `o.valid` come from registers, so neither side's timing reaches the other.
 
-    Parameters: `row_lanes`, `time_steps`, `weight_width`, `shift_width`, `max_shift`, `buffer_rows` (power of two).
+    Parameters: `row_lanes`, `time_steps`, `weight_width`, `plane_width`, `max_shift`, `buffer_rows` (power of two),
+    `events`.
 
-    Members: `lane_bits`; `i` rows; `o` events; `rows` pulses for each row of the bank that was scanned.
+    Members: `lane_bits`; `i` rows; `o` events, `hw.payloads.event_layout` or `pair_layout`; `rows` pulses for each
+    row of the bank that was scanned.
     """
 
     def __init__(
@@ -56,27 +73,34 @@ class ZeroSkip(wiring.Component):
         row_lanes: int,
         time_steps: int,
         weight_width: int,
-        shift_width: int,
+        plane_width: int,
         max_shift: int,
         buffer_rows: int,
+        events: int = 1,
     ):
         row = row_layout(row_lanes, time_steps)  # checks both
         check_range("Weight width", weight_width, 1, 24)
-        check_range("Shift width", shift_width, 1, 3)
+        check_range("Plane width", plane_width, 1, 3)
         check_range("Largest shift", max_shift, 0, 7)
         check_power_of_two("Buffer rows", buffer_rows, 2, 64)
-        self._lanes, self._steps, self._buffer_rows = row_lanes, time_steps, buffer_rows
+        check_range("Events", events, 1, 2)
+        self._lanes, self._steps, self._buffer_rows, self._events = row_lanes, time_steps, buffer_rows, events
         self._kept = data.StructLayout(
             {
                 "row": row.size,
                 "alive": row_lanes,  # lanes with a spike
-                "single": 1,  # one of them at most
+                "turns": range(row_lanes // events),  # cycles that their events take, less one
                 "weight": weight_width,
-                "shift": shift_width,
+                "plane": plane_width,
+                "double": 1,
                 "first": 1,
                 "flush": 1,
             }
         )
+        if events == 1:
+            event = event_layout(address_width=weight_width, max_shift=max_shift, time_steps=time_steps)
+        else:
+            event = pair_layout(address_width=weight_width, time_steps=time_steps)
         super().__init__(
             {
                 "lane_bits": In(range(ceil_log2(row_lanes) + 1)),
@@ -86,15 +110,11 @@ class ZeroSkip(wiring.Component):
                             row_lanes=row_lanes,
                             time_steps=time_steps,
                             weight_width=weight_width,
-                            shift_width=shift_width,
+                            plane_width=plane_width,
                         )
                     )
                 ),
-                "o": Out(
-                    stream.Signature(
-                        event_layout(address_width=weight_width, max_shift=max_shift, time_steps=time_steps)
-                    )
-                ),
+                "o": Out(stream.Signature(event)),
                 "rows": Out(1),
             }
         )
@@ -131,29 +151,41 @@ class ZeroSkip(wiring.Component):
         return m
 
     def _scan(self, m: Module, waiting: DualPortMemory, full: Signal) -> Signal:
-        """Rows to the memory: one with a spike, or the last of a position that has kept none; after the layer's
-        last row the flush. The answer is high in a cycle in which one is stored."""
+        """Rows to the memory: one with a spike, or the last of a bit plane that has kept none and is needed, for a
+        position has one event at least, and each plane behind its first event doubles; after the layer's last row
+        the flush. The answer is high in a cycle in which one is stored."""
         lanes, arrived = self._lanes, self.i.payload
-        accept, alive, kept_any, flushing = Signal(), Signal(lanes), Signal(), Signal()
-        keep, stores = (Signal() for _ in range(2))
+        accept, alive, flushing = Signal(), Signal(lanes), Signal()
+        kept_any, kept_plane = Signal(), Signal()  # rows of this position, of this plane
+        keep, stores, needed = (Signal() for _ in range(3))
         kept = data.View(self._kept, waiting.write.data)
+        count = Signal(range(lanes + 1))
         m.d.comb += [
             self.i.ready.eq(~flushing & ~full),
             accept.eq(self.i.valid & self.i.ready),
             self.rows.eq(accept),
-            alive.eq(Cat(arrived.row[lane].any() for lane in range(lanes))),
-            keep.eq(alive.any() | (arrived.last & ~kept_any)),
+            alive.eq(
+                Cat(
+                    arrived.row[lane].any() & ((Const(lane) >> self.lane_bits) == arrived.part)
+                    for lane in range(lanes)
+                )
+            ),
+            needed.eq((arrived.last | kept_any) if self._events == 2 else (arrived.last & ~kept_any)),
+            keep.eq(alive.any() | (arrived.plane_last & ~kept_plane & needed)),
             stores.eq(Mux(flushing, ~full, accept & keep)),
+            count.eq(_count(alive)),
             kept.row.eq(arrived.row.as_value()),
             kept.alive.eq(alive),
-            kept.single.eq(flushing | ~_several(alive)[1]),
+            kept.turns.eq(Mux(flushing | ~alive.any(), 0, (count + self._events - 1 >> self._events - 1) - 1)),
             kept.weight.eq(arrived.weight),
-            kept.shift.eq(arrived.shift),
+            kept.plane.eq(arrived.plane),
+            kept.double.eq(kept_any & ~kept_plane),
             kept.first.eq(~kept_any),
             kept.flush.eq(flushing),
         ]
         with m.If(accept):
             m.d.sync += kept_any.eq(~arrived.last & (kept_any | alive.any()))
+            m.d.sync += kept_plane.eq(~arrived.plane_last & (kept_plane | alive.any()))
         with m.If(accept & arrived.end):
             m.d.sync += flushing.eq(1)
         with m.Elif(stores):
@@ -161,41 +193,41 @@ class ZeroSkip(wiring.Component):
         return stores
 
     def _serve(self, m: Module, waiting: DualPortMemory, *, shown: Signal, moves: Signal, done: Signal) -> None:
-        """Events of the row at the memory's output, while one is `shown` there: the lowest live lane, one in each
-        cycle in which the output `moves`; `done` with the row's last."""
-        lanes, served = self._lanes, data.View(self._kept, waiting.read_data)
-        begun = Signal()  # the row has given an event
-        past, left_single = Signal(lanes), Signal(reset_less=True)  # lanes served; one left at most
-        live, rest, lowest = Signal(lanes), Signal(lanes), Signal(lanes)
-        lane = Signal(range(lanes))
+        """Events of the row at the memory's output, while one is `shown` there, one or two in each cycle in which
+        the output `moves`: the lowest live lane, and the highest; `done` with the row's last."""
+        lanes, served, event = self._lanes, data.View(self._kept, waiting.read_data), self.o.payload
+        begun, past = Signal(), Signal(lanes)  # the row has given an event; lanes served
+        left, left_none = Signal.like(served.turns), Signal(reset_less=True)  # turns behind this one
+        live, lowest, highest = (Signal(lanes, name=name) for name in ("live", "lowest", "highest"))
+        turns = Mux(begun, left, served.turns)
         m.d.comb += [
             moves.eq(~self.o.valid | self.o.ready),
             live.eq(served.alive & ~past),
-            done.eq(Mux(begun, left_single, served.single)),
-            rest.eq(live & (live - 1)[:lanes]),
-            lowest.eq(live & ~rest),
-            lane.eq(
-                Cat(
-                    Cat(lowest[index] for index in range(lanes) if index >> bit & 1).any()
-                    for bit in range(ceil_log2(lanes))
-                )
-            ),
+            done.eq(Mux(begun, left_none, ~served.turns.any())),
+            lowest.eq(live & ~(live & (live - 1)[:lanes])),
         ]
-        mask: Value = Const(0)
-        for index in range(lanes):  # one-hot select: AND-OR, no decoder behind the priority encoder
-            mask = mask | Mux(lowest[index], served.row.word_select(index, self._steps), 0)
-        channel = Signal.like(lane)
-        m.d.comb += channel.eq(lane & ((1 << self.lane_bits) - 1)[: len(lane)])
-        event = self.o.payload
+        chosen = [lowest]
+        if self._events == 2:
+            backwards = Cat(reversed(list(live)))
+            m.d.comb += highest.eq(Cat(reversed(list((backwards & ~(backwards & (backwards - 1)[:lanes]))[:lanes]))))
+            chosen.append(highest & ~lowest)
+        masks, addresses = [], []
+        for number, one_hot in enumerate(chosen):
+            # one-hot select: AND-OR, no decoder behind the priority encoder
+            words = (Mux(one_hot[index], served.row.word_select(index, self._steps), 0) for index in range(lanes))
+            lane = Signal(range(lanes), name=f"lane_{number}")
+            m.d.comb += lane.eq(_position((lowest, highest)[number]))
+            masks.append(reduce(or_, words))
+            # rows are aligned to the channels that they hold: an addition without a carry
+            addresses.append(served.weight | (lane & ((1 << self.lane_bits) - 1)[: len(lane)]))
         with m.If(moves):
-            m.d.sync += [
-                self.o.valid.eq(shown),
-                # rows are aligned to the channels and planes that they interleave: additions without a carry
-                event.address.eq(served.weight | channel),
-                event.shift.eq(served.shift | (lane >> self.lane_bits)),
-                event.mask.eq(mask),
-                event.first.eq(served.first & ~begun),
-                event.flush.eq(served.flush),
-            ]
+            m.d.sync += [self.o.valid.eq(shown), event.first.eq(served.first & ~begun), event.flush.eq(served.flush)]
+            if self._events == 1:
+                m.d.sync += [event.address.eq(addresses[0]), event.mask.eq(masks[0]), event.shift.eq(served.plane)]
+            else:
+                m.d.sync += [event.address[number].eq(address) for number, address in enumerate(addresses)]
+                m.d.sync += [event.mask[number].eq(mask) for number, mask in enumerate(masks)]
+                m.d.sync += event.double.eq(served.double & ~begun)
         with m.If(moves & shown):
-            m.d.sync += [begun.eq(~done), past.eq(Mux(done, 0, past | lowest)), left_single.eq(~_several(rest)[1])]
+            m.d.sync += [begun.eq(~done), past.eq(Mux(done, 0, past | lowest | highest))]
+            m.d.sync += [left.eq(turns - 1), left_none.eq(turns == 1)]

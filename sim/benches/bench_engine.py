@@ -12,7 +12,7 @@ from amaranth.lib import data
 from cocotb.triggers import RisingEdge
 
 from ds2ta.golden import slow
-from ds2ta.hw.payloads import drain_layout, event_layout
+from ds2ta.hw.payloads import drain_layout, event_layout, pair_layout
 from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.stream import (
     MemoryModel,
@@ -37,9 +37,12 @@ class _Machine:
         parameters = bench_parameters()
         self.lanes, self.steps, self.drain = (parameters[key] for key in ("lanes", "time_steps", "drain_lanes"))
         self.max_shift, bits = parameters["max_shift"], parameters["weight_bits"]
+        self.events = parameters["events"]
+        self.latency = 4 if self.events == 1 else 5
         self.largest = 1 << bits - 1  # magnitude of the most negative weight
         self.budget = 1 << parameters["acc_width"] - 1
         self.most_lines, self.most_rest = parameters["max_lines"], parameters["max_rest"]
+        self.full = (1 << self.steps) - 1  # a mask of all steps
         self.dut = dut
         generator = np.random.default_rng(21)
         rows = min(1 << parameters["address_width"], 64)
@@ -48,10 +51,16 @@ class _Machine:
         self.weight[:, 1] = self.largest - 1
         row = data.ArrayLayout(signed(bits), self.lanes)
         words = [pack(row, column.tolist()) for column in self.weight.T]
-        MemoryModel(dut, words, read=("weight_address", "weight_enable", "weight_data"))
-        layout = event_layout(parameters["address_width"], self.max_shift, self.steps)
+        for port in range(self.events):
+            names = tuple(f"weight_{name}__{port}" for name in ("address", "enable", "data"))
+            MemoryModel(dut, words, read=names)
+        if self.events == 1:
+            layout = event_layout(parameters["address_width"], self.max_shift, self.steps)
+        else:
+            layout = pair_layout(parameters["address_width"], self.steps)
         self.source = StreamSource(dut, "i", layout, stall=source, seed=1)
         self.sink: StreamSink  # there once it is open
+        self.waits = sink != "never"
         if sink:
             self.open(sink)
         self.shape()
@@ -61,7 +70,12 @@ class _Machine:
         behind a group."""
         self.groups, self.lines = groups or self.lanes // self.drain, lines
         self.pixels, self.rest = pixels, rest
-        for name, value in (("groups", self.groups), ("lines", lines), ("pixels", int(pixels)), ("rest", rest)):
+        self.spacing = self.beats + self.lines * self.groups * rest
+        if self.waits:
+            self.spacing = self.latency
+        ports = {"groups": self.groups, "lines": lines, "pixels": int(pixels), "rest": rest}
+        ports |= {"spacing": self.spacing, "waits": int(self.waits)}
+        for name, value in ports.items():
             getattr(self.dut, name).value = value
 
     def open(self, stall: str) -> StreamSink:
@@ -74,25 +88,42 @@ class _Machine:
         """Beats of a commit."""
         return self.lines * self.groups * self.steps * (self.steps if self.pixels else 1)
 
+    def event(self, address: int, mask: int, *, shift: int = 0, double: int = 0, first: int = 0) -> dict:
+        """An event; in a pair it stands twice."""
+        if self.events == 1:
+            return {"address": address, "mask": mask, "shift": shift, "first": first}
+        return {"address": [address] * 2, "mask": [mask] * 2, "double": double, "first": first}
+
     def token(self, generator, events: int) -> list[dict]:
         """A token of at most `events` events (at least one) that cannot leave the accumulators' range."""
-        found, left = [], self.budget
+        found: list[dict] = []
+        most = 0  # magnitude that the sums may have reached
+        masks = [0, self.full, int(generator.integers(0, 1 << self.steps))]
+        rows = self.weight.shape[1]
         for number in range(max(events, 1)):
-            shift = int(generator.integers(0, self.max_shift + 1))
-            left -= self.largest << shift
-            if left < 0:
+            shift, double = int(generator.integers(0, self.max_shift + 1)), int(generator.random() < 0.1)
+            if self.events == 1:
+                most += self.largest << shift
+            else:
+                most = (most << double) + 2 * self.largest
+            if most > self.budget:
                 break
-            mask = int(generator.choice([0, (1 << self.steps) - 1, generator.integers(0, 1 << self.steps)]))
-            address = int(generator.integers(0, self.weight.shape[1]))
-            found.append({"address": address, "shift": shift, "mask": mask, "first": int(number == 0)})
+            address = [int(generator.integers(0, rows)) for _ in range(2)]
+            mask = [int(generator.choice(masks)) for _ in range(2)]
+            event = self.event(address[0], mask[0], shift=shift, double=double, first=int(number == 0))
+            found.append(event if self.events == 1 else {**event, "address": address, "mask": mask})
         return found or [{"first": 1}]
 
     def sums(self, token: list[dict]) -> np.ndarray:
         """P [T, lanes]: the events as activations x[t][j]."""
         x = np.zeros((self.steps, self.weight.shape[1]), np.int64)
         for event in token:
-            for t in range(self.steps):
-                x[t, event.get("address", 0)] += (event.get("mask", 0) >> t & 1) << event.get("shift", 0)
+            x <<= event.get("double", 0)
+            address, mask = event.get("address", 0), event.get("mask", 0)
+            pairs = [(address, mask)] if self.events == 1 else zip(address or [], mask or [], strict=True)
+            for row, some in pairs:
+                for t in range(self.steps):
+                    x[t, row] += (some >> t & 1) << event.get("shift", 0)
         return slow.synapse(self.weight, x)
 
     def expected(self, events: list[dict]) -> list[dict]:
@@ -127,32 +158,41 @@ class _Machine:
         assert await self.sink.take(len(expected)) == expected
         await sending
 
+    def useful(self, event: dict) -> int:
+        """Events with a non-zero mask."""
+        mask = event.get("mask", 0)
+        return sum(map(bool, mask)) if isinstance(mask, list) else int(bool(mask))
+
     def schedule(self, events: list[dict], begin: int, taken: list[int]):
         """Predicts, for a source that never waits and a sink that accepted beats in cycles `taken`: the cycle in
-        which each event is accepted, that in which it accumulates, and that of each commit."""
+        which each event is accepted, that in which it is issued (None: a flush), those of the tokens' ends."""
         accepted: list[int] = []
-        done: list[int] = []
-        commits: list[int] = []
-        pending = False
-        for number, event in enumerate(events):
-            moment = done[-1] + 1 if done else begin + 2
-            if pending and (event.get("first") or event.get("flush")):
-                if commits:  # the shadow is free in the very cycle that accepts the final beat before
-                    moment = max(moment, taken[len(commits) * self.beats - 1])
-                commits.append(moment)
-            if event.get("first") or event.get("flush"):
-                pending = not event.get("flush")
-            accepted.append(done[number - 2] if number >= 2 else begin + number)
-            done.append(moment)
-        return accepted, done, commits
+        issued: list[int | None] = []
+        ends: list[int] = []
+        held = False
+        for event in events:
+            moment = accepted[-1] + 1 if accepted else begin
+            closes = event.get("first") or event.get("flush")
+            if held:
+                if closes and ends:
+                    moment = max(moment, ends[-1] + self.spacing)
+                    if self.waits:
+                        moment = max(moment, taken[len(ends) * self.beats - 1] + 1)
+                issued.append(moment)
+                if closes:
+                    ends.append(moment)
+            held = not event.get("flush")
+            if not held:
+                issued.append(None)
+            accepted.append(moment)
+        return accepted, issued, ends
 
 
 async def _watch(dut, name: str, cycles: list[int]) -> None:
-    """Keep the cycles in which an output is high."""
+    """Keep the cycles in which an output is high, as often as it says."""
     while True:
         await next_cycle
-        if getattr(dut, name).value:
-            cycles.append(cycle())
+        cycles += [cycle()] * int(getattr(dut, name).value)
 
 
 @cocotb.test()
@@ -165,14 +205,17 @@ async def random_tokens(dut, stall):
     await reset(dut)
     useful: list[int] = []
     in_background(dut, _watch(dut, "useful", useful))
+    overruns: list[int] = []
+    in_background(dut, _watch(dut, "overrun", overruns))
     generator = np.random.default_rng(22)
     events: list[dict] = []
     for _ in range(150):
         events += machine.token(generator, int(generator.choice([1, 2, 3, machine.beats, 3 * machine.beats])))
         events += [FLUSH] * int(generator.choice([0, 0, 1, 2]))
     await machine.compare([*events, FLUSH])
-    assert len(useful) == sum(bool(event.get("mask")) for event in events)
+    assert len(useful) == sum(map(machine.useful, events))
     assert not dut.busy.value
+    assert not overruns
 
 
 @cocotb.test()
@@ -181,6 +224,8 @@ async def every_shape(dut):
     drained, line by line, without a gap but for the rests, and marks stand where a group, a line, a commit ends."""
     machine = _Machine(dut)
     await reset(dut)
+    overruns: list[int] = []
+    in_background(dut, _watch(dut, "overrun", overruns))
     generator = np.random.default_rng(23)
     for groups in range(1, machine.lanes // machine.drain + 1):
         for lines in range(1, min(machine.most_lines, machine.lanes // machine.drain // groups) + 1):
@@ -196,8 +241,10 @@ async def every_shape(dut):
                 # behind a commit the next one may not have come yet
                 assert (gaps == 1 + rest * group_ends)[~commit_ends].all()
                 assert (gaps >= 1 + rest * group_ends).all()
-                await RisingEdge(dut.clk)
+                for _ in range(1 + rest):
+                    await RisingEdge(dut.clk)
                 assert not dut.busy.value
+    assert not overruns
 
 
 @cocotb.test()
@@ -206,16 +253,23 @@ async def extremes(dut):
     tokens that clear what they do not load."""
     machine = _Machine(dut)
     await reset(dut)
-    full = (1 << machine.steps) - 1
-    events = []
+    full, events = machine.full, []
     for address in (0, 1):
         for shift in range(machine.max_shift + 1):
-            most = machine.budget // (machine.largest << shift)
             for mask in (full, 1, 1 << machine.steps - 1):
-                event = {"address": address, "shift": shift, "mask": mask}
-                events += [{**event, "first": 1}, *[event] * (most - 1)]
-                events += [{**event, "mask": full & ~mask, "first": 1}]  # the loaded steps are cleared
-            events += [{**event, "mask": 0, "first": 1}, {"mask": 0}]
+                if machine.events == 1:
+                    some = [machine.event(address, mask, shift=shift)] * (machine.budget // (machine.largest << shift))
+                else:  # as much as can be doubled so often, one single event among them where it fits
+                    each, most = machine.largest << shift, machine.budget // machine.largest >> shift
+                    assert each * most <= machine.budget
+                    some = [machine.event(address, mask)] * (most // 2)
+                    if most % 2:
+                        some.append({**machine.event(address, mask), "mask": [mask, 0]})
+                    some += [machine.event(address, 0, double=1)] * shift
+                events += [{**some[0], "first": 1}, *some[1:]]
+                # the loaded steps are cleared
+                events += [machine.event(address, full & ~mask, first=1)]
+            events += [machine.event(address, 0, first=1), machine.event(0, 0)]
     lowest = min(min(beat["value"]) for beat in machine.expected([*events, FLUSH]))
     assert lowest == -machine.budget, "the lower limit is not reached"
     await machine.compare([*events, FLUSH])
@@ -223,14 +277,14 @@ async def extremes(dut):
 
 @cocotb.test()
 async def flush_only_moves(dut):
-    """A flush without a token gives nothing; its address, shift, mask and first count for nothing."""
+    """A flush without a token gives nothing; its address, mask and all else count for nothing."""
     machine = _Machine(dut)
     await reset(dut)
     generator = np.random.default_rng(24)
-    noise = {"address": 1, "shift": machine.max_shift, "mask": (1 << machine.steps) - 1, "first": 1, "flush": 1}
+    noise = {**machine.event(1, machine.full, shift=machine.max_shift, double=1, first=1), "flush": 1}
     await machine.compare([FLUSH, noise, *machine.token(generator, 5), noise, noise])
     await machine.compare([*machine.token(generator, 1), noise, FLUSH, *machine.token(generator, 5), FLUSH])
-    for _ in range(2 * machine.beats):
+    for _ in range(2 * machine.beats + machine.latency):
         await RisingEdge(dut.clk)
     assert not machine.sink.received
 
@@ -239,21 +293,20 @@ async def flush_only_moves(dut):
 @cocotb.parametrize(stall=STALLS)
 async def every_cycle(dut, stall):
     """The cycle of each event's acceptance, of each useful accumulation, of each beat and of `busy`: no bubble
-    between tokens that are as long as a drain, a stall exactly while a commit meets a draining shadow. (The long
+    between tokens that are as long as a drain, a wait exactly while a token's end meets the drain before. (The long
     tokens may leave the accumulators' range: their values are no matter here.)"""
     machine = _Machine(dut, sink=stall)
+    if stall == "bursts":
+        machine.shape(pixels=True)
     await reset(dut)
     useful: list[int] = []
     busy: list[int] = []
     in_background(dut, _watch(dut, "useful", useful))
     in_background(dut, _watch(dut, "busy", busy))
     generator = np.random.default_rng(25)
-    if stall == "bursts":
-        machine.shape(pixels=True)
-    mask = (1 << machine.steps) - 1
     lengths = [machine.beats, machine.beats, machine.beats + 1, 2 * machine.beats, *generator.integers(1, 9, 30)]
     events = [
-        {"address": int(generator.integers(8)), "mask": mask * int(generator.random() < 0.8), "first": int(not n)}
+        machine.event(int(generator.integers(8)), machine.full * int(generator.random() < 0.8), first=int(not n))
         for length in lengths
         for n in range(length)
     ]
@@ -263,21 +316,25 @@ async def every_cycle(dut, stall):
     for _ in range(3):
         await RisingEdge(dut.clk)
     begin, taken = machine.source.cycles[0], machine.sink.cycles
-    accepted, done, commits = machine.schedule([*events, FLUSH], begin, taken)
+    accepted, issued, ends = machine.schedule([*events, FLUSH], begin, taken)
     assert machine.source.cycles == accepted
-    assert useful == [moment for event, moment in zip(events, done, strict=False) if event["mask"]]
-    flight = {moment for start, end in zip(accepted, done, strict=True) for moment in range(start + 1, end + 1)}
-    for number, moment in enumerate(commits):
+    works = [moment + machine.events + 1 for moment in issued if moment is not None]
+    assert useful == [
+        moment for event, moment in zip(events, works, strict=True) for _ in range(machine.useful(event))
+    ]
+    flight = {moment + on for moment in issued if moment is not None for on in range(1, machine.events + 2)}
+    for number, moment in enumerate(ends):
         flight |= set(range(moment + 1, taken[(number + 1) * machine.beats - 1] + 1))
     assert busy == sorted(flight)
     if stall == "never":
-        assert taken == [commit + 1 + beat for commit in commits for beat in range(machine.beats)]
+        first = [moment + machine.latency for moment in ends]
+        assert taken == [moment + beat for moment in first for beat in range(machine.beats)]
         assert accepted[: sum(lengths[:4])] == list(range(begin, begin + sum(lengths[:4])))
 
 
 @cocotb.test()
 async def shut_drain(dut):
-    """With the drain shut, a token waits in the shadow, one in the accumulators, and two events in the pipeline."""
+    """With the drain shut, a token waits in the shadow, and the next one's last event at the door."""
     machine = _Machine(dut, sink=None)
     await reset(dut)
     dut.o__ready.value = 0
@@ -287,7 +344,7 @@ async def shut_drain(dut):
     sending = machine.source.start([*events, FLUSH])
     for _ in range(30):
         await RisingEdge(dut.clk)
-    assert len(machine.source.cycles) == starts[2] + 2
+    assert len(machine.source.cycles) == starts[2]
     machine.open("bursts")
     expected = machine.expected([*events, FLUSH])
     assert await machine.sink.take(len(expected)) == expected

@@ -73,9 +73,7 @@ DIRECTED = [
 def _held(layer: dict) -> bool:
     """The gather of this bench can walk the layer."""
     p = bench_parameters()
-    rows = -(-layer["planes"] * layer["interleave"] // p["row_lanes"])
-    fits = p["packed_rows"] or not layer["pixels"] or rows == 1
-    return fits and layer["lines"] <= p["max_lines"] and layer["interleave"] <= p["row_lanes"]
+    return layer["lines"] <= p["max_lines"] and layer["interleave"] <= p["row_lanes"]
 
 
 def _configuration(layer: dict, base: int, weights: int, slack: int) -> dict:
@@ -92,8 +90,9 @@ def _configuration(layer: dict, base: int, weights: int, slack: int) -> dict:
     pool = stride == 2
     line = (width + layer["neighbour"]) * pitch
     before = 0 if layer["pixels"] else pitch
+    top = (layer["planes"] - 1) // (g // layer["interleave"]) if layer["interleave"] else rows - channels
     return {
-        "source": base - (line + before if layer["kernel"] == 3 else 0),
+        "source": base + (0 if pool else top) - (line + before if layer["kernel"] == 3 else 0),
         "source_pitch": pitch,
         "source_line": line,
         "kernel3": layer["kernel"] == 3,
@@ -105,7 +104,7 @@ def _configuration(layer: dict, base: int, weights: int, slack: int) -> dict:
         "width_last": out_width - 1,
         "height_last": out_height - 1,
         "tiles_last": (channels if pool else layer["tiles"]) - 1,
-        "rows_last": 0 if pool else rows - 1,
+        "planes_last": 0 if pool else layer["planes"] - 1,
         "groups_last": 0 if pool else channels - 1,
         "tile_rows": pool,
         "lane_bits": lane_bits,
@@ -121,54 +120,64 @@ def _expected(layer: dict, base: int, weights: int, slack: int) -> list[dict]:
     planes, groups, interleave = layer["planes"], layer["groups"], layer["interleave"]
     if interleave:
         # the planes of all channels side by side: row r begins with plane r * g / interleave
-        rows = [(r, r * (g // interleave), 0) for r in range(max(1, -(-planes * interleave // g)))]
-        inputs = interleave
+        share = g // interleave
+        rows = {plane: [(plane // share, plane % share, 0)] for plane in range(planes)}
+        inputs, pitch = interleave, -(-planes // share) + slack
     else:
-        rows = [(plane * groups + group, plane, group) for plane in range(planes) for group in range(groups)]
-        inputs = groups * g
-    pitch = len(rows) + slack
+        rows = {plane: [(plane * groups + group, 0, group) for group in range(groups)] for plane in range(planes)}
+        inputs, pitch = groups * g, planes * groups + slack
     space, weight_space = 1 << p["address_width"], 1 << p["weight_width"]
     height, width, kernel, stride, lines = (layer[key] for key in ("height", "width", "kernel", "stride", "lines"))
     high = lines + 2 if kernel == 3 else 1  # source lines of a position
     pool = stride == 2
 
-    def beat(sy: int, sx: int, row: tuple, tile: int, ky: int, kx: int) -> dict:
+    def beat(sy: int, sx: int, plane: int, row: tuple, tile: int, ky: int, kx: int) -> dict:
         """The beat that reads a row of a position."""
         if not (0 <= sy < height and 0 <= sx < width):
             return {"pad": 1}
         at = base + (sy * (width + layer["neighbour"]) + sx) * pitch
         if pool:  # one row of the tile's channel group
-            return {"pad": 0, "address": (at + tile) % space, "weight": 0, "shift": 0}
-        number, plane, group = row
+            return {"pad": 0, "address": (at + tile) % space, "weight": 0, "plane": 0}
+        number, part, group = row
         weight = weights + (tile * high * kernel + ky * kernel + kx) * inputs + group * g
-        return {"pad": 0, "address": (at + number) % space, "weight": weight % weight_space, "shift": plane}
+        places = {"address": (at + number) % space, "weight": weight % weight_space}
+        return {"pad": 0, **places, "plane": plane, "part": part}
+
+    def taps(tile: int, y: int, x: int, plane: int, ky: int, kx: int) -> list[dict]:
+        """The beats of a tap: one for each group, or one that reads nothing."""
+        sy = stride * lines * y + ky - (kernel == 3)
+        if layer["pixels"]:  # the word, its right neighbour or what stands in its place, nothing
+            one = beat(sy, x, plane, rows[plane][0], tile, ky, kx)
+            if not one["pad"] and kx:
+                edge = x == width - 1 and not layer["neighbour"]
+                one |= {"edge": edge, "address": (one["address"] + pitch) % space}
+                if kx == 2 or edge:
+                    del one["address"]
+            return [{**one, "kx": kx}]
+        sx = stride * x + kx - (kernel == 3)
+        inside = 0 <= sy < height and 0 <= sx < width
+        some = rows[plane] if inside and not pool else rows[plane][:1]
+        return [{**beat(sy, sx, plane, row, tile, ky, kx), "kx": kx} for row in some]
 
     beats = []
     for tile in range(groups if pool else layer["tiles"]):
         for y in range(-(-height // (stride * lines))):
             for x in range(-(-width // stride)):
-                position = []
-                for ky in range(high):
-                    sy = stride * lines * y + ky - (kernel == 3)
-                    if layer["pixels"]:
-                        # the word, its right neighbour or what stands in its place, nothing
-                        for row in rows if 0 <= sy < height else rows[:1]:
-                            for kx in range(3):
-                                one = beat(sy, x, row, tile, ky, kx)
-                                if not one["pad"] and kx:
-                                    edge = x == width - 1 and not layer["neighbour"]
-                                    one |= {"edge": edge, "address": (one["address"] + pitch) % space}
-                                    if kx == 2 or edge:
-                                        del one["address"]
-                                position.append({**one, "kx": kx})
-                        continue
-                    for kx in range(kernel):
-                        sx = stride * x + kx - (kernel == 3)
-                        inside = 0 <= sy < height and 0 <= sx < width
-                        for row in rows if inside and not pool else rows[:1]:
-                            position.append({**beat(sy, sx, row, tile, ky, kx), "kx": kx})
-                for number, one in enumerate(position):
-                    beats.append({**one, "first": number == 0, "last": number == len(position) - 1, "end": 0})
+                position = [
+                    [
+                        one
+                        for ky in range(high)
+                        for kx in range(kernel)
+                        for one in taps(tile, y, x, plane, ky, kx)
+                    ]
+                    for plane in ([0] if pool else reversed(range(planes)))
+                ]
+                for number, plane_beats in enumerate(position):
+                    for at, one in enumerate(plane_beats):
+                        ends = at == len(plane_beats) - 1
+                        first = number == at == 0
+                        last = ends and number == len(position) - 1
+                        beats.append({**one, "plane_last": ends, "first": first, "last": last, "end": 0})
     beats[-1]["end"] = 1
     return beats
 
@@ -213,7 +222,7 @@ async def _begin(dut, configuration: dict) -> int:
 
 def _sink(dut, stall: str) -> StreamSink:
     p = bench_parameters()
-    widths = {key: p[key] for key in ("address_width", "weight_width", "shift_width")}
+    widths = {key: p[key] for key in ("address_width", "weight_width", "plane_width")}
     return StreamSink(dut, "o", gather_layout(**widths), stall=stall, seed=p["row_lanes"])
 
 

@@ -14,12 +14,12 @@ from ds2ta.hw.row_reader import read_layout
 from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.stream import MemoryModel, StreamSink, StreamSource, in_background, next_cycle, pack, reset, unpack
 
-_PASSED = ("weight", "shift", "first", "last", "end")
+_PASSED = ("weight", "plane", "part", "plane_last", "first", "last", "end")
 
 
 def _ends(dut, stall_in: str, stall_out: str):
     p = bench_parameters()
-    widths = {"weight_width": p["weight_width"], "shift_width": p["shift_width"]}
+    widths = {"weight_width": p["weight_width"], "plane_width": p["plane_width"]}
     beat = gather_layout(address_width=p["address_width"], **widths)
     read = read_layout(row_lanes=p["row_lanes"], time_steps=p["time_steps"], **widths)
     source = StreamSource(dut, "i", beat, stall=stall_in, seed=1)
@@ -34,7 +34,9 @@ def _beat(generator: random.Random, pad: bool) -> dict:
         "kx": generator.randrange(3),
         "edge": generator.randrange(2),
         "weight": generator.randrange(1 << p["weight_width"]),
-        "shift": generator.randrange(1 << p["shift_width"]),
+        "plane": generator.randrange(1 << p["plane_width"]),
+        "part": generator.randrange(1 << p["plane_width"]),
+        "plane_last": generator.randrange(2),
         **{name: generator.randint(0, 1) for name in ("first", "last", "end")},
     }
 

@@ -5,7 +5,7 @@
 
 Expected events are computed here from the rows as plain lists. Expected cycles come from a model of the documented
 queue: rows are accepted while fewer than `buffer_rows` wait, and the row at its output spends one cycle on each
-event.
+event, or on each two.
 """
 
 import random
@@ -13,7 +13,7 @@ import random
 import cocotb
 from cocotb.triggers import RisingEdge
 
-from ds2ta.hw.payloads import event_layout
+from ds2ta.hw.payloads import event_layout, pair_layout
 from ds2ta.hw.row_reader import read_layout
 from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.stream import StreamSink, StreamSource, in_background, next_cycle, reset
@@ -23,8 +23,11 @@ FLUSH = None  # stands for the flush event, of which only that flag means anythi
 
 def _ends(dut, stall_in: str, stall_out: str):
     p = bench_parameters()
-    row = read_layout(**{key: p[key] for key in ("row_lanes", "time_steps", "weight_width", "shift_width")})
-    event = event_layout(p["weight_width"], p["max_shift"], p["time_steps"])
+    row = read_layout(**{key: p[key] for key in ("row_lanes", "time_steps", "weight_width", "plane_width")})
+    if p["events"] == 1:
+        event = event_layout(p["weight_width"], p["max_shift"], p["time_steps"])
+    else:
+        event = pair_layout(p["weight_width"], p["time_steps"])
     return (
         StreamSource(dut, "i", row, stall=stall_in, seed=3),
         StreamSink(dut, "o", event, stall=stall_out, seed=4),
@@ -32,61 +35,81 @@ def _ends(dut, stall_in: str, stall_out: str):
 
 
 def _layer(generator: random.Random, lane_bits: int, positions: int, density: float) -> list[dict]:
-    """Rows of a layer. `density`: chance of a spike word to be non-zero; with a third of it also whole rows and
-    whole positions are empty. A word whose bit plane would pass max_shift is empty, as the layout has it."""
+    """Rows of a layer. `density`: chance of a spike word to be non-zero; with a third of it also whole rows, whole
+    planes and whole positions are empty."""
     p = bench_parameters()
-    lanes, steps, interleave = p["row_lanes"], p["time_steps"], 1 << lane_bits
+    lanes, steps = p["row_lanes"], p["time_steps"]
+    share = lanes >> lane_bits  # planes in a row
     found = []
     for position in range(positions):
         rows = generator.choice([1, 1, 2, 3, 9])
+        planes = generator.randint(1, p["max_shift"] + 1)
         empty = 0 < density < 1 and generator.random() < 0.2
-        for r in range(rows):
-            shift = generator.randint(0, p["max_shift"]) // (lanes // interleave) * (lanes // interleave)
-            chance = 0.0 if empty or (0 < density < 1 and generator.random() < 0.3) else density
-            found.append(
-                {
-                    "row": [
-                        generator.randrange(1, 1 << steps)
-                        if generator.random() < chance and shift + lane // interleave <= p["max_shift"]
-                        else 0
-                        for lane in range(lanes)
-                    ],
-                    "weight": generator.randrange(1 << p["weight_width"]) >> lane_bits << lane_bits,
-                    "shift": shift,
-                    "first": r == 0,
-                    "last": r == rows - 1,
-                    "end": r == rows - 1 and position == positions - 1,
-                }
-            )
+        for plane in reversed(range(planes)):
+            hollow = empty or (0 < density < 1 and generator.random() < 0.2)
+            for r in range(rows):
+                chance = 0.0 if hollow or (0 < density < 1 and generator.random() < 0.3) else density
+                first, ends = plane == planes - 1 and r == 0, r == rows - 1
+                found.append(
+                    {
+                        "row": [
+                            generator.randrange(1, 1 << steps) if generator.random() < chance else 0
+                            for _ in range(lanes)
+                        ],
+                        "weight": generator.randrange(1 << p["weight_width"]) >> lane_bits << lane_bits,
+                        "plane": plane,
+                        "part": plane % share,
+                        "plane_last": ends,
+                        "first": first,
+                        "last": ends and plane == 0,
+                        "end": ends and plane == 0 and position == positions - 1,
+                    }
+                )
     return found
 
 
 def _row_events(row: dict, lane_bits: int) -> list[dict]:
-    """One event for each non-zero word, in the order of the lanes."""
-    interleave = 1 << lane_bits
-    return [
-        {
-            "address": row["weight"] + lane % interleave,
-            "shift": row["shift"] + lane // interleave,
-            "mask": word,
-            "first": 0,
-            "flush": 0,
-        }
+    """One event for each non-zero word of the row's part, in the order of the lanes; or pairs from both ends."""
+    p, interleave = bench_parameters(), 1 << lane_bits
+    words = [
+        (row["weight"] + lane % interleave, word)
         for lane, word in enumerate(row["row"])
-        if word
+        if word and lane // interleave == row["part"]
     ]
+    marks = {"first": 0, "flush": 0}
+    if p["events"] == 1:
+        return [{"address": address, "shift": row["plane"], "mask": word, **marks} for address, word in words]
+    found = []
+    while words:
+        low, high = words[0], words[-1] if len(words) > 1 else (words[0][0], 0)
+        found.append({"address": [low[0], high[0]], "mask": [low[1], high[1]], "double": 0, **marks})
+        words = words[1:-1]
+    return found
+
+
+def _null(**marks: int) -> dict:
+    """An event that adds nothing; its address and shift mean nothing."""
+    pairs = bench_parameters()["events"] == 2
+    return {"mask": [0, 0] if pairs else 0, "first": 0, "flush": 0, **({"double": 0} if pairs else {}), **marks}
 
 
 def _kept(layer: list[dict], lane_bits: int) -> list[list[dict] | None]:
     """For each row its events, or None if it is dropped."""
-    found, position_has_one = [], False
+    pairs = bench_parameters()["events"] == 2
+    found, position_has_one, plane_has_one = [], False, False
     for row in layer:
         events = _row_events(row, lane_bits)
-        if not events and row["last"] and not position_has_one:
-            events = [{"mask": 0, "first": 1, "flush": 0}]  # the null event: address and shift mean nothing
-        elif events and not position_has_one:
+        closes = row["plane_last"] and not plane_has_one  # its plane has had no event
+        if not events and closes and (not position_has_one if row["last"] else False):
+            events = [_null()]
+        elif not events and closes and pairs and position_has_one:
+            events = [_null()]
+        if events and not position_has_one:
             events[0]["first"] = 1
+        elif events and pairs and not plane_has_one:
+            events[0]["double"] = 1
         position_has_one = not row["last"] and (position_has_one or bool(events))
+        plane_has_one = not row["plane_last"] and (plane_has_one or bool(events))
         found.append(events or None)
     return found
 
@@ -190,13 +213,14 @@ async def one_word(dut):
     await reset(dut)
 
     def row(words: list[int], end: bool) -> dict:
-        return {"row": words, "weight": 0, "shift": 0, "first": 1, "last": 1, "end": end}
+        marks = {"plane_last": 1, "first": 1, "last": 1, "end": end}
+        return {"row": words, "weight": 0, "plane": 0, "part": 0, **marks}
 
     patterns = [[(lane == at) << step for lane in range(lanes)] for at in range(lanes) for step in range(steps)]
     for words in [*patterns, [(1 << steps) - 1] * lanes]:
         layer = [row([0] * lanes, False), row(words, False), row([0] * lanes, True)]
         source.start(layer)
         events = _row_events(layer[1], lanes.bit_length() - 1)
-        null = {"mask": 0, "first": 1, "flush": 0}
+        null = _null(first=1)
         expected = [null, {**events[0], "first": 1}, *events[1:], null, FLUSH]
         _compare(await sink.take(len(expected)), expected)

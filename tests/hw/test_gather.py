@@ -15,10 +15,9 @@ SHAPE = {
     "address_width": 9,
     "weight_width": 10,
     "count_width": 4,
-    "shift_width": 3,
+    "plane_width": 3,
     "row_lanes": 8,
     "max_lines": 4,
-    "packed_rows": True,
 }
 
 
@@ -33,7 +32,6 @@ SHAPE = {
             "weight_width": 12,
             "count_width": 6,
             "max_lines": 3,
-            "packed_rows": False,
         },
     ],
     ids=["g8", "g4-small-bank", "g32"],
@@ -43,7 +41,7 @@ def test_bench(change):
     run_bench(Gather(**shape), module="ds2ta.sim.benches.bench_gather", parameters=shape)
 
 
-@pytest.mark.parametrize("key", ["address_width", "weight_width", "count_width", "shift_width"])
+@pytest.mark.parametrize("key", ["address_width", "weight_width", "count_width", "plane_width"])
 @pytest.mark.parametrize(("good", "bad"), [(1, 0), (32, 33), (3, "3"), (3, 3.0)])
 def test_limits(key, good, bad):
     assert "module" in rtlil.convert(Gather(**{**SHAPE, key: good}))

@@ -16,7 +16,7 @@ SHAPE = {
     "time_steps": 4,
     "address_width": 6,
     "weight_width": 9,
-    "shift_width": 3,
+    "plane_width": 3,
 }
 
 
@@ -24,7 +24,7 @@ SHAPE = {
     "change",
     [
         {},
-        {"row_lanes": 4, "time_steps": 1, "address_width": 4, "weight_width": 1, "shift_width": 1},
+        {"row_lanes": 4, "time_steps": 1, "address_width": 4, "weight_width": 1, "plane_width": 1},
         {"row_lanes": 4, "time_steps": 2, "address_width": 5},
         {"row_lanes": 16, "time_steps": 3, "address_width": 5},
     ],
@@ -47,8 +47,8 @@ def test_bench(change):
         ("address_width", 24, 25, "Address width must be an integer from 1 to 24"),
         ("weight_width", 1, 0, "Weight width must be an integer from 1 to 24"),
         ("weight_width", 24, 25, "Weight width must be an integer from 1 to 24"),
-        ("shift_width", 1, 0, "Shift width must be an integer from 1 to 3"),
-        ("shift_width", 3, 4, "Shift width must be an integer from 1 to 3"),
+        ("plane_width", 1, 0, "Plane width must be an integer from 1 to 3"),
+        ("plane_width", 3, 4, "Plane width must be an integer from 1 to 3"),
     ],
 )
 def test_limits(key, good, bad, rule):

@@ -15,9 +15,10 @@ SHAPE = {
     "row_lanes": 8,
     "time_steps": 4,
     "weight_width": 9,
-    "shift_width": 3,
+    "plane_width": 3,
     "max_shift": 7,
     "buffer_rows": 2,
+    "events": 1,
 }
 
 
@@ -26,10 +27,13 @@ SHAPE = {
     [
         {},
         {"buffer_rows": 4},
-        {"buffer_rows": 8, "row_lanes": 4, "time_steps": 2, "max_shift": 2, "shift_width": 2},
-        {"buffer_rows": 16, "row_lanes": 16, "time_steps": 1, "max_shift": 0, "shift_width": 1},
+        {"buffer_rows": 8, "row_lanes": 4, "time_steps": 2, "max_shift": 2, "plane_width": 2},
+        {"buffer_rows": 16, "row_lanes": 16, "time_steps": 1, "max_shift": 0, "plane_width": 1},
+        {"events": 2},
+        {"events": 2, "buffer_rows": 8, "row_lanes": 4, "time_steps": 2, "max_shift": 2, "plane_width": 2},
+        {"events": 2, "buffer_rows": 16, "row_lanes": 16, "time_steps": 1, "max_shift": 0, "plane_width": 1},
     ],
-    ids=["g8-2", "g8-4", "g4-8", "g16-16"],
+    ids=["g8-2", "g8-4", "g4-8", "g16-16", "g8-2-pairs", "g4-8-pairs", "g16-16-pairs"],
 )
 def test_bench(change):
     shape = {**SHAPE, **change}
@@ -47,8 +51,9 @@ def test_bench(change):
         ("time_steps", 16, 17, "Time steps must be an integer from 1 to 16"),
         ("weight_width", 1, 0, "Weight width must be an integer from 1 to 24"),
         ("weight_width", 24, 25, "Weight width must be an integer from 1 to 24"),
-        ("shift_width", 1, 0, "Shift width must be an integer from 1 to 3"),
-        ("shift_width", 3, 4, "Shift width must be an integer from 1 to 3"),
+        ("plane_width", 1, 0, "Plane width must be an integer from 1 to 3"),
+        ("plane_width", 3, 4, "Plane width must be an integer from 1 to 3"),
+        ("events", 2, 3, "Events must be an integer from 1 to 2"),
         ("max_shift", 0, -1, "Largest shift must be an integer from 0 to 7"),
         ("max_shift", 7, 8, "Largest shift must be an integer from 0 to 7"),
     ],
