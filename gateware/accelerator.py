@@ -94,7 +94,8 @@ class Accelerator(wiring.Component):
       score: T scores of the next (head, query, key);
       entry: a denoised score that is kept, with its step and key, in the order of the scores;
       collision: a bank is read and written at the same row in one cycle, which never happens;
-      overrun: words come to a residual unit that is not ready, which never happens.
+      overrun: words come to a residual unit that is not ready, or sums to a shadow that is not empty, which
+        never happens.
     """
 
     def __init__(self, machine: Machine, program: Program | None = None, *, trace: bool = False):
@@ -203,6 +204,8 @@ class Accelerator(wiring.Component):
             part.engine.lines.eq(now.lines),
             part.engine.pixels.eq(now.pixels),
             part.engine.rest.eq(now.rest),
+            part.engine.spacing_last.eq(now.spacing_last),
+            part.engine.waits.eq(runs[Opcode.HEAD]),
             part.tasa.tau.eq(now.tau),
             part.tasa.window.eq(now.window),
             part.parameters.base.eq(now.parameters),
@@ -280,13 +283,13 @@ class Accelerator(wiring.Component):
         unpacked = layout(part.parameter_store.data)
         scans = self._scan(m, part)
         m.d.comb += [
-            part.weight_store.enable.eq(engine.weight_enable | scans["weights"]),
-            part.weight_store.address.eq(Mux(sequencer.busy, engine.weight_address, self.scan.row)),
+            part.weight_store.enable.eq(engine.weight_enable[0] | scans["weights"]),
+            part.weight_store.address.eq(Mux(sequencer.busy, engine.weight_address[0], self.scan.row)),
             part.program_store.enable.eq(sequencer.fetch | scans["program"]),
             part.program_store.address.eq(Mux(scans["program"], self.scan.row, sequencer.fetch_address)),
             attention.scan.eq(scans["denoiser"]),
             attention.scan_entry.eq(self.scan.row),
-            engine.weight_data.as_value().eq(part.weight_store.data),
+            engine.weight_data[0].as_value().eq(part.weight_store.data),
             part.parameter_store.enable.eq(1),
             part.parameter_store.address.eq(
                 Mux(
@@ -303,6 +306,13 @@ class Accelerator(wiring.Component):
             # a register on the way is made up for by the steps of a group, unless there is one only
             part.head.bias.eq(parameters.stored.bias if self.machine.time_steps > 1 else unpacked.bias),
         ]
+        if self.machine.events == 2:
+            second = part.weight_store.second
+            m.d.comb += [
+                second.enable.eq(engine.weight_enable[1]),
+                second.address.eq(engine.weight_address[1]),
+                engine.weight_data[1].as_value().eq(second.data),
+            ]
 
     def _scan(self, m: Module, part: SimpleNamespace) -> dict[str, Signal]:
         """What the scan shows, for a check of the memories. The answer: it reads that store in this cycle."""
@@ -448,7 +458,9 @@ class Accelerator(wiring.Component):
             self.trace_entry_key.eq(attention.trace_entry.j),
             self.trace_entry_valid.eq(attention.trace_entry.valid),
             self.trace_collision_valid.eq(part.bank_a.collision | part.bank_b.collision),
-            self.trace_overrun_valid.eq(part.residual.i.valid & ~part.residual.i.ready),
+            self.trace_overrun_valid.eq(
+                (part.residual.i.valid & ~part.residual.i.ready) | part.engine.overrun
+            ),
             *(getattr(self, f"trace_{kind}_pass").eq(part.sequencer.index) for kind in _TRACES),
         ]
 
@@ -476,7 +488,7 @@ _GATHER_FIELDS = (
     "width_last",
     "height_last",
     "tiles_last",
-    "rows_last",
+    "planes_last",
     "groups_last",
     "lane_bits",
     "weights",

@@ -53,7 +53,7 @@ class _Parts:
         self._machine, self._program = machine, program
         self._address_width = ceil_log2(machine.bank_rows)
         self._weight_width = max(1, ceil_log2(machine.weight_rows))
-        self._shift_width = max(1, bits_for(machine.max_shift))
+        self._plane_width = max(1, bits_for(machine.max_shift))
         self._count_width = bits_for(machine.max_count - 1)
         self._registered = machine.pipeline == "long"
         self.row_shape = {"row_lanes": machine.row_lanes, "time_steps": machine.time_steps}
@@ -77,7 +77,7 @@ class _Parts:
         front = {
             "address_width": self._address_width,
             "weight_width": self._weight_width,
-            "shift_width": self._shift_width,
+            "plane_width": self._plane_width,
         }
         return {
             "gather": Gather(
@@ -85,15 +85,15 @@ class _Parts:
                 count_width=self._count_width,
                 row_lanes=machine.row_lanes,
                 max_lines=machine.max_lines,
-                packed_rows=machine.input_rows > 1,
             ),
             "reader": RowReader(**self.row_shape, **front),
             "zero_skip": ZeroSkip(
                 **self.row_shape,
                 weight_width=self._weight_width,
-                shift_width=self._shift_width,
+                plane_width=self._plane_width,
                 max_shift=machine.max_shift,
                 buffer_rows=machine.buffer_rows,
+                events=machine.events,
             ),
             "engine": SynapticEngine(
                 lanes=machine.lanes,
@@ -103,8 +103,10 @@ class _Parts:
                 max_shift=machine.max_shift,
                 acc_width=machine.acc_width,
                 address_width=self._weight_width,
+                events=machine.events,
                 max_lines=machine.max_lines,
                 max_rest=machine.max_rest,
+                max_spacing=machine.max_spacing,
                 registered=self._registered,
             ),
         }
@@ -188,9 +190,9 @@ class _Parts:
         """Banks of spikes, stores of what the compiler made, counters."""
         machine, program = self._machine, self._program
 
-        def store(width: int, depth: int, kind: str, image: str) -> Store:
+        def store(width: int, depth: int, kind: str, image: str, ports: int = 1) -> Store:
             init = getattr(program, image) if program and kind == "rom" else ()
-            return Store(width=width, depth=depth, kind=kind, init=init)
+            return Store(width=width, depth=depth, kind=kind, init=init, ports=ports)
 
         weight_width = machine.lanes * machine.weight_bits
         program_words = machine.instructions * instruction_words(machine)
@@ -204,7 +206,9 @@ class _Parts:
         return {
             "bank_a": SpikeBank(**bank),
             "bank_b": SpikeBank(**bank),
-            "weight_store": store(weight_width, machine.weight_rows, machine.weights, "weight_image"),
+            "weight_store": store(
+                weight_width, machine.weight_rows, machine.weights, "weight_image", machine.events
+            ),
             "program_store": store(PROGRAM_WORD, program_words, machine.tables, "program_image"),
             "parameter_store": store(parameter_row.size, machine.parameter_rows, machine.tables, "parameter_image"),
             "counter_store": DualPortMemory(width=machine.counter_width, depth=machine.instructions * COUNTERS),

@@ -25,6 +25,7 @@ __all__ = ["Program", "compile_model", "fit"]
 
 _COUNTS = ("width_last", "height_last", "tiles_last", "rows_last", "positions_last")
 _WRAPPING = ("source", "source_line", "target_line")  # addresses and distances that stand modulo the address space
+_HEAD_SPACING = 8  # the head says itself when it is done with a token; the engine sees that this much later
 _FOREVER = 10**9  # a pass behind all others
 ADDRESS_A, ADDRESS_B = 0, 1  # bank A: activations of the layer at hand; bank B: residual stream and V
 
@@ -124,6 +125,8 @@ class _Compiler:
             drain_groups = -(-outputs // machine.drain_lanes)
         else:  # whole rows, so that no slot keeps what was there
             drain_groups = -(-outputs // machine.row_lanes) * machine.slots
+        rest = max(0, planes_out - machine.time_steps) if residual == ResidualMode.ADD else 0
+        drained = lines * drain_groups * (machine.time_steps * (machine.time_steps if pixels > 1 else 1) + rest)
         reading = self.reading(source, width, planes, kernel3)
         tap_weights = reading["tap_weights"]
         self.emit(
@@ -141,7 +144,8 @@ class _Compiler:
             tau=layer.tau,
             window=layer.window,
             drain_groups=drain_groups,
-            rest=max(0, planes_out - machine.time_steps) if residual == ResidualMode.ADD else 0,
+            rest=rest,
+            spacing_last=(drained if target else _HEAD_SPACING) - 1,
             parameters=self.images.parameters(layer, drain_groups) if self.images else 0,
             positions_last=columns * visits * lines - 1,
             residual=residual,
@@ -158,23 +162,20 @@ class _Compiler:
         before = 0 if source.pixels else source.pitch  # from tap 0 of a line to the position
         row_lanes = self.machine.row_lanes
         if source.interleave:
-            rows, groups, channels, lanes = source.pitch, 1, source.interleave, source.interleave
+            groups, channels, lanes = 1, source.interleave, source.interleave
+            top = (planes - 1) // (row_lanes // lanes)  # row of the highest bit plane
         else:
-            rows, groups, channels, lanes = (
-                planes * source.groups,
-                source.groups,
-                source.groups * row_lanes,
-                row_lanes,
-            )
+            groups, channels, lanes = source.groups, source.groups * row_lanes, row_lanes
+            top = (planes - 1) * groups
         return {
-            "source": source.base - (line + before if kernel3 else 0),
+            "source": source.base + top - (line + before if kernel3 else 0),
             "source_bank": source.banks[0],
             "source_pitch": source.pitch,
             "source_line": line,
             "kernel3": kernel3,
             "pixels": bool(source.pixels),
             "pad_right": width % source.pixels != 0 if source.pixels else True,
-            "rows_last": rows - 1,
+            "planes_last": planes - 1,
             "groups_last": groups - 1,
             "lane_bits": ceil_log2(lanes),
             "tap_weights": channels,

@@ -19,6 +19,7 @@ from ds2ta.gateware.layout import Region
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.program import Instruction, Opcode, instruction_words
 from ds2ta.gateware.sequencer import PassCounters
+from ds2ta.hw.engine import SynapticEngine
 from ds2ta.hw.lif import LifArray
 from ds2ta.hw.residual import ResidualMode
 from ds2ta.hw.tasa import Tasa
@@ -93,124 +94,112 @@ class _Beat:
     """A beat of the gather. `live`: non-zero spike words of its row."""
 
     live: int
+    plane_last: bool  # of its bit plane
     last: bool  # of its output position
 
 
 def _beats(instruction: Instruction, live: np.ndarray | None = None) -> Iterator[_Beat]:
     """Beats of the gather in one tile; every tile is alike. `live`: non-zero words of each row, [tap of a packed
-    layer or 0, position of the source, row of the position]; without it all rows count as empty."""
+    layer or 0, position of the source, bit plane, group]; without it all rows count as empty."""
+    for y in range(instruction.height_last + 1):
+        for x in range(instruction.width_last + 1):
+            for plane in reversed(range(instruction.planes_last + 1)):
+                found = list(_taps(instruction, live, y, x, plane))
+                for number, words in enumerate(found):
+                    plane_last = number == len(found) - 1
+                    yield _Beat(words, plane_last, plane_last and plane == 0)
+
+
+def _taps(instruction: Instruction, live: np.ndarray | None, y: int, x: int, plane: int) -> Iterator[int]:
+    """Non-zero words of the rows that a bit plane of a position reads."""
+    groups = range(instruction.groups_last + 1)
+
+    def count(tap: int, position: int, group: int) -> int:
+        return 0 if live is None else int(live[tap, position, plane, group])
+
     columns, lines = instruction.width_last + 1, instruction.height_last + 1
-    rows = range(instruction.rows_last + 1)
-
-    def count(part: int, position: int, row: int) -> int:
-        return 0 if live is None else int(live[part, position, row])
-
     if not instruction.kernel3:
-        for position in range(columns * lines):
-            for row in rows:
-                yield _Beat(count(0, position, row), row == rows[-1])
+        yield from (count(0, y * columns + x, group) for group in groups)
         return
     pools = instruction.opcode == Opcode.POOL
     stride = 2 if pools else instruction.lines
     source_columns = instruction.source_line // instruction.source_pitch
-    for y in range(lines):
-        for x in range(columns):
-            for ky in range(instruction.lines + 2):
-                last_ky = ky == instruction.lines + 1
-                line = y * stride + ky - 1
-                outside = line < 0 or (y == lines - 1 and ky > instruction.live_lines)
-                if instruction.pixels:
-                    for row in rows[:1] if outside else rows:
-                        for kx in range(3):
-                            found = 0 if outside else count(kx, line * source_columns + x, row)
-                            yield _Beat(found, last_ky and kx == 2 and (outside or row == rows[-1]))
-                    continue
-                for kx in range(3):
-                    column = x * (2 if pools else 1) + kx - 1
-                    right = x == columns - 1 and kx == 2 and instruction.pad_right
-                    if outside or column < 0 or right:
-                        yield _Beat(0, last_ky and kx == 2)
-                        continue
-                    for row in rows:
-                        found = count(0, line * source_columns + column, row)
-                        yield _Beat(found, last_ky and kx == 2 and row == rows[-1])
+    for ky in range(instruction.lines + 2):
+        line = y * stride + ky - 1
+        outside = line < 0 or (y == lines - 1 and ky > instruction.live_lines)
+        for kx in range(3):
+            column = x * (2 if pools else 1) + kx - 1
+            right = x == columns - 1 and kx == 2 and instruction.pad_right
+            if instruction.pixels:
+                yield 0 if outside else count(kx, line * source_columns + x, 0)
+            elif outside or column < 0 or right:
+                yield 0
+            else:
+                yield from (count(0, line * source_columns + column, group) for group in groups)
 
 
-def _live_words(region: Region, tensor: np.ndarray, machine: Machine) -> np.ndarray:
-    """Non-zero spike words in each row: [tap of a packed layer or 0, position, row of the position]."""
+def _live_words(region: Region, tensor: np.ndarray, row_lanes: int) -> np.ndarray:
+    """Non-zero spike words in each row: [tap of a packed layer or 0, position, bit plane, group]."""
     if region.pixels:
-        return _live_pixels(region, tensor[0], machine)
+        return _live_pixels(region, tensor[0])
     if tensor.ndim == 4:
         tensor = tensor.reshape(*tensor.shape[:2], -1).transpose(0, 2, 1)
-    live = np.zeros((region.positions, region.pitch * machine.row_lanes), dtype=bool)
+    groups = 1 if region.interleave else region.groups
+    live = np.zeros((1, region.positions, region.planes, groups), dtype=np.int64)
     for plane in range(region.planes):
         spikes = np.any((tensor >> plane) & 1, axis=0)  # [position, channel]
-        for channel in range(region.channels):
-            row, lane = region.place(0, channel, plane, machine.row_lanes)
-            live[:, (row - region.base) * machine.row_lanes + lane] = spikes[:, channel]
-    return live.reshape(1, region.positions, region.pitch, machine.row_lanes).sum(axis=3)
+        for group in range(groups):
+            live[0, :, plane, group] = spikes[:, group * row_lanes :][:, :row_lanes].sum(axis=1)
+    return live
 
 
-def _live_pixels(region: Region, image: np.ndarray, machine: Machine) -> np.ndarray:
+def _live_pixels(region: Region, image: np.ndarray) -> np.ndarray:
     """As `_live_words` for an image [C, H, W]: a word of tap kx has the pixels from kx - 1 on."""
     channels, height, width = image.shape
     words = region.line_words
     padded = np.zeros((channels, height, words * region.pixels + 2), dtype=image.dtype)
     padded[:, :, 1 : width + 1] = image
-    live = np.zeros((3, height * words, region.pitch * machine.row_lanes), dtype=bool)
+    live = np.zeros((3, height * words, region.planes, 1), dtype=np.int64)
     for kx in range(3):
         pixels = padded[:, :, kx : kx + words * region.pixels].reshape(channels, height * words, region.pixels)
         for plane in range(region.planes):
-            for channel in range(channels):
-                row, lane = region.place(0, channel, plane, machine.row_lanes)
-                slot = (row - region.base) * machine.row_lanes + lane
-                live[kx, :, slot] = (pixels[channel] >> plane & 1).any(axis=1)
-    return live.reshape(3, height * words, region.pitch, machine.row_lanes).sum(axis=3)
+            live[kx, :, plane, 0] = (pixels >> plane & 1).any(axis=2).sum(axis=0)
+    return live
 
 
 class _Engine:
-    """The engine's pipeline and shadow: two stages behind the event stream, frozen while a commit waits."""
+    """The engine: an event waits for the next one, and the last of a token for the drain of the token before."""
 
-    def __init__(self, drain) -> None:
-        self._drain = drain  # cycle of a commit, its number -> cycle in which its final beat is taken
-        self._freezes = [(0, 0), (0, 0), (0, 0)]  # the latest ones, [from, to)
-        self._free = 0  # the cycle from which a commit can move
-        self._pending = False
+    def __init__(self, instruction: Instruction, machine: Machine, drain) -> None:
+        self._drain = drain  # cycle before that of a token's first beat, its number -> that of its final beat
+        self._spacing, self._waits = instruction.spacing_last + 1, instruction.opcode == Opcode.HEAD
+        self._latency = SynapticEngine.latency_of(machine.events)
+        self._free = 0  # the cycle from which a token may end
+        self._held = False
         self._commits = 0
         self.final = 0  # the cycle in which the last commit's final beat was taken
 
-    def _running(self, cycle: int) -> int:
-        """The first cycle from `cycle` on in which the pipeline moves."""
-        for start, end in self._freezes:
-            if start <= cycle < end:
-                cycle = end
-        return cycle
-
     def accept(self, cycle: int, first: bool, flush: bool) -> int:
         """Offer an event from `cycle` on; returns the cycle in which it is taken."""
-        taken = self._running(cycle)
-        if first or flush:
-            at_work = self._running(taken + 1) + 1  # in the accumulate stage from here on
-            moves = self._running(at_work)
-            if self._pending:
-                moves = max(moves, self._free)
-                self.final = self._free = self._drain(moves, self._commits)
-                self._commits += 1
-            self._pending = not flush
-            self._freezes = [*self._freezes[1:], (at_work, moves)]
-        return taken
+        if self._held and (first or flush):
+            cycle = max(cycle, self._free)
+            self.final = self._drain(cycle + self._latency - 1, self._commits)
+            self._commits += 1
+            self._free = max(cycle + self._spacing, self.final + 1 if self._waits else 0)
+        self._held = not flush
+        return cycle
 
 
 def _synapse(
     instruction: Instruction, region: Region, machine: Machine, trace: Mapping[str, np.ndarray]
 ) -> tuple[int, int, int]:
     """Convolution, linear layer or head: (cycles, events, rows scanned)."""
-    live = _live_words(region, trace[region.name], machine)
+    live = _live_words(region, trace[region.name], machine.row_lanes)
     beats = list(_beats(instruction, live))
     tiles = instruction.tiles_last + 1
     head = _HeadDrain(instruction, machine) if instruction.opcode == Opcode.HEAD else None
     neurons = _NeuronDrain(instruction, machine)
-    engine = _Engine(head.drain if head else neurons.drain)
+    engine = _Engine(instruction, machine, head.drain if head else neurons.drain)
 
     fetched: list[int] = []  # the cycle in which each kept row leaves the zero skip's memory
     registered = machine.pipeline == "long"
@@ -228,25 +217,25 @@ def _synapse(
         return door - 1
 
     def keep(entered: int, count: int, first: bool, flush: bool) -> None:
-        """A row, or the flush, goes through the memory and is served, one event a cycle."""
+        """A row, or the flush, goes through the memory and is served, one event or pair a cycle."""
         nonlocal output, taken
         fetched.append(max(entered + 1, output))
         shown = fetched[-1] + 1
-        for number in range(max(count, 1)):
+        for number in range(max(-(-count // machine.events), 1)):
             # an event is registered when the one before is taken, and offered from the next cycle on
             output = max(shown, taken)
             taken = engine.accept(output + 1, first and number == 0, flush)
 
     for _ in range(tiles):
-        kept_any = False
+        kept_any = kept_plane = False  # of the position, of the plane
         for beat in beats:
             entered = accepted()
-            if beat.live or (beat.last and not kept_any):
+            needed = beat.last or kept_any if machine.events == 2 else beat.last and not kept_any
+            if beat.live or (beat.plane_last and not kept_plane and needed):
                 keep(entered, beat.live, not kept_any, False)
-                kept_any = True
-                events += beat.live
-            if beat.last:
-                kept_any = False
+            kept_any = not beat.last and (kept_any or beat.live > 0)
+            kept_plane = not beat.plane_last and (kept_plane or beat.live > 0)
+            events += beat.live
     keep(accepted(), 0, False, True)
     if head:
         cycles = head.done + 1

@@ -28,6 +28,7 @@ class Machine(BaseModel):
     lanes: int = Field(8, ge=4, le=512, description="output channels computed at once (P), power of two")
     row_lanes: int = Field(8, ge=4, le=32, description="channels in a row of spike memory (g), power of two")
     drain_lanes: int = Field(2, ge=1, le=32, description="TASA and LIF lanes (R), power of two")
+    events: int = Field(1, ge=1, le=2, description="spike words added at once; 2 take two ports of the weight memory")
     score_channels: int = Field(8, ge=1, le=32, description="channels popcounted a cycle (B), power of two")
     buffer_rows: int = Field(16, ge=2, le=64, description="rows waiting between scan and engine, power of two")
     weights: Literal["rom", "ram", "spram"] = Field("rom", description="weight store")
@@ -85,6 +86,11 @@ class Machine(BaseModel):
                 raise ValueError(
                     f"{key}: {value} must be at most row_lanes, {self.row_lanes}; {key}={self.row_lanes} mends it"
                 )
+        if self.events > 1 and self.weights == "spram":
+            raise ValueError(
+                f"events: {self.events} at once need a weight memory of two read ports, single-port RAM has one; "
+                "events=1 or weights=ram mends it"
+            )
         if self.acc_width < (least := self.weight_bits + self.max_shift):
             raise ValueError(
                 f"acc_width: {self.acc_width} must be at least weight_bits + max_shift, {least}; "
@@ -122,6 +128,11 @@ class Machine(BaseModel):
     def input_rows(self) -> int:
         """Rows of a word of the input, at most."""
         return -(-self.max_bits * self.interleave // self.row_lanes)
+
+    @property
+    def max_spacing(self) -> int:
+        """Cycles of the longest drain of a token."""
+        return max(8, self.lanes // self.drain_lanes * (self.time_steps**2 + self.max_rest))
 
     @property
     def max_rest(self) -> int:

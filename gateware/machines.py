@@ -27,6 +27,7 @@ MACHINES: dict[str, dict[str, int | str]] = {
         "lanes": 64,
         "row_lanes": 32,
         "drain_lanes": 32,
+        "events": 2,
         "score_channels": 16,
         "shifters": "multipliers",
         "pipeline": "long",
@@ -37,6 +38,7 @@ MACHINES: dict[str, dict[str, int | str]] = {
         "lanes": 128,
         "row_lanes": 32,
         "drain_lanes": 16,
+        "events": 2,
         "score_channels": 32,
         "weights": "ram",
         "tables": "ram",
@@ -49,6 +51,7 @@ MACHINES: dict[str, dict[str, int | str]] = {
         "lanes": 64,
         "row_lanes": 16,
         "drain_lanes": 16,
+        "events": 2,
         "score_channels": 16,
         "weights": "ram",
         "tables": "ram",
@@ -60,10 +63,10 @@ MACHINES: dict[str, dict[str, int | str]] = {
 
 #: What changes when a model's machine goes onto another family than the one that it was chosen for.
 # weights do not fit its block RAM, multipliers are few, block RAM is as fast as logic
-ICE40: dict[str, int | str] = {"weights": "spram", "shifters": "logic", "pipeline": "short"}
+ICE40: dict[str, int | str] = {"weights": "spram", "events": 1, "shifters": "logic", "pipeline": "short"}
 ECP5: dict[str, dict[str, int | str]] = {
     # room for every channel at once
-    "digits-tiny": {"lanes": 32, "drain_lanes": 8, "max_lines": 4, "shifters": "multipliers", "pipeline": "long"}
+    "digits-tiny": {"lanes": 32, "drain_lanes": 8, "events": 2, "max_lines": 4, "shifters": "multipliers", "pipeline": "long"}
 }
 
 

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 #: Of the instruction's bits: a new number when a program of an older compiler would do something else.
-VERSION = 2
+VERSION = 3
 #: Bits of a word of the program store. An instruction takes several: a store as wide as one would take a block RAM
 #: for every 16 bits (iCE40) of a few rows each, and its output would begin every control path of the machine.
 PROGRAM_WORD = 64
@@ -71,6 +71,7 @@ class Instruction:
     height_last: int = 0
     tiles_last: int = 0
     rows_last: int = 0
+    planes_last: int = 0
     groups_last: int = 0
     lane_bits: int = 0
     weights: int = 0
@@ -79,6 +80,7 @@ class Instruction:
     window: int = 1
     drain_groups: int = 1
     rest: int = 0
+    spacing_last: int = 0
     parameters: int = 0
     target: int = 0
     target_bank: int = 0
@@ -120,6 +122,7 @@ def _widths(machine: Machine) -> dict[str, int]:
         "lines": bits_for(machine.max_lines),
         "live_lines": bits_for(max(2, machine.max_lines)),
         "live_pixels_last": max(1, bits_for(machine.time_steps - 1)),
+        "planes_last": max(1, bits_for(machine.max_shift)),
         "lane_bits": lane,
         "weights": weight,
         "tap_weights": weight,
@@ -127,6 +130,7 @@ def _widths(machine: Machine) -> dict[str, int]:
         "window": bits_for(machine.max_window),
         "drain_groups": bits_for(machine.lanes // machine.drain_lanes),
         "rest": machine.max_rest.bit_length(),
+        "spacing_last": bits_for(machine.max_spacing - 1),
         "parameters": max(1, ceil_log2(machine.parameter_rows)),
         "target": address,
         "target_pitch": address,

@@ -21,8 +21,8 @@ COUNTERS = 4
 @dataclass(frozen=True)
 class PassCounters:
     """What the machine counts in one pass. `cycles`: from the first cycle of its fetch to the one in which it is
-    done, both included. `events`: engine cycles with a non-empty event (attention: denoised scores kept). `rows`:
-    spike rows scanned; skipped words = rows * row_lanes - events. Each modulo 2**counter_width."""
+    done, both included. `events`: events with a spike that the engine added (attention: denoised scores kept).
+    `rows`: spike rows scanned. Each modulo 2**counter_width."""
 
     name: str
     opcode: Opcode
@@ -44,7 +44,7 @@ class Sequencer(wiring.Component):
     pass are written in the three cycles after its last, while the next is fetched.
 
     Members: `go`; `busy`; `fetch`, `fetch_address`, `word`: program store read port; `instruction`; `start`;
-    `done`; `index` of the pass; `useful`, `row`: pulses to count, never in a fetch or in the cycle of `start`;
+    `done`; `index` of the pass; `useful`, `row`: numbers to count, 0 in a fetch and in the cycle of `start`;
     `count_enable`, `count_address`, `count_data`: write port of the counter store, address COUNTERS * pass + 0 for
     cycles, 1 for events, 2 for rows.
     """
@@ -62,7 +62,7 @@ class Sequencer(wiring.Component):
                 "start": Out(1),
                 "done": In(1),
                 "index": Out(range(machine.instructions)),
-                "useful": In(1),
+                "useful": In(range(machine.events + 1)),
                 "row": In(1),
                 "count_enable": Out(1),
                 "count_address": Out(range(machine.instructions * COUNTERS)),
@@ -122,7 +122,7 @@ class Sequencer(wiring.Component):
 
     def _count(self, m: Module, ends: Signal) -> None:
         cycles, events, rows = (Signal.like(self.count_data, name=name) for name in ("cycles", "events", "rows"))
-        useful, row, started, ended = Signal(), Signal(), Signal(), Signal(3)
+        useful, row, started, ended = Signal.like(self.useful), Signal(), Signal(), Signal(3)
         finished = Signal.like(self.index)
         m.d.sync += [
             useful.eq(self.useful),

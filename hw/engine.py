@@ -26,7 +26,8 @@ class _Issue:
         self.event = Signal.like(engine.i.payload, name="held", reset_less=True)
         self.waits, self.last = Signal(name="held_valid"), Signal(name="held_last")
         self.may, self.issues = Signal(), Signal()  # it may go on, it does
-        self.left, self.free = Signal.like(engine.spacing), Signal(init=1)  # cycles until a token may end; none
+        # counts the cycles until a token may end, up to all ones
+        self.spaced = Signal.like(engine.spacing_last, init=-1)
 
 
 class _Drain:
@@ -63,9 +64,9 @@ class SynapticEngine(wiring.Component):
     Latency: an event is issued in the first cycle c, after that of its acceptance, in which another is offered;
     weight row at `weight_data` in c+1; first beat of a commit valid in c + `latency`. Throughput: one event or pair
     each cycle, one beat each cycle.
-    Back-pressure: nothing stands still behind the issue. The last event of a token waits there until `spacing`
-    cycles after the token before, in which the drain is done if no beat waits; where the sink may let beats wait
-    (`waits`), also until it is done. `i.ready` depends combinationally on `i.payload`, not on `o.ready`.
+    Back-pressure: nothing stands still behind the issue. The last event of a token waits there until
+    `spacing_last + 1` cycles after the one of the token before, in which the drain is done if no beat waits; where
+    the sink may let beats wait (`waits`), also until it is done. `i.ready` depends combinationally on `i.payload`, not on `o.ready`.
 
     Accumulators do not saturate: `acc_width` must hold every partial sum of a token (the compiler's interval
     analysis). They have no reset: with one event at a time `first` defines them, with pairs a token's end.
@@ -79,7 +80,7 @@ class SynapticEngine(wiring.Component):
     acc_width : bits of a signed accumulator.
     address_width : bits of a weight row's address.
     events : 1, or 2.
-    max_lines, max_rest : limits of `lines` and `rest`. max_spacing : of `spacing`.
+    max_lines, max_rest : limits of `lines` and `rest`. max_spacing : of the cycles between tokens' ends.
     registered : with one event, a register stands before the shifter, not behind it: for a device whose block RAM
         is so slow that no logic may follow it. Costs registers where those behind the shifter are free.
 
@@ -90,8 +91,8 @@ class SynapticEngine(wiring.Component):
     groups, lines : drain groups of an output line and lines of a commit, both at least 1 and their product at most
         lanes // drain_lanes; `pixels`: the layer is packed; all stable while `busy`.
     rest : cycles without a beat behind each group, for a sink that needs them (where `max_rest` is not 0).
-    spacing : cycles from a token's end to the next, at least: those of a commit's beats and rests.
-    waits : a beat may have to wait; `spacing` must be at least `latency`.
+    spacing_last : cycles from a token's end to the next, at least, less one: those of a commit's beats and rests.
+    waits : a beat may have to wait; `spacing_last` must be at least `latency`.
     o : stream of `hw.payloads.drain_layout`.
     stored : the weight row of the first port, one cycle late if `registered` or with pairs, while no event comes:
         for a check of the memory.
@@ -155,7 +156,7 @@ class SynapticEngine(wiring.Component):
                 "lines": In(range(max_lines + 1)),
                 "pixels": In(1),
                 "rest": In(range(max(1, max_rest) + 1)),
-                "spacing": In(range(max_spacing + 1)),
+                "spacing_last": In(range(max_spacing)),
                 "waits": In(1),
                 "o": Out(stream.Signature(drain_layout(drain_lanes, acc_width))),
                 "stored": Out(row),
@@ -194,7 +195,7 @@ class SynapticEngine(wiring.Component):
         event = self.i.payload
         m.d.comb += [
             now.last.eq(event.first | event.flush),
-            now.may.eq(~now.last | (now.free & (drained | ~self.waits))),
+            now.may.eq(~now.last | (now.spaced.all() & (drained | ~self.waits))),
             now.issues.eq(now.waits & self.i.valid & now.may),
             self.i.ready.eq(~now.waits | now.may),
         ]
@@ -202,9 +203,9 @@ class SynapticEngine(wiring.Component):
             m.d.sync += [now.event.eq(event), now.waits.eq(~event.flush)]
         # the cycles of a commit's drain, counted while its sums are still on their way
         with m.If(now.issues & now.last):
-            m.d.sync += [now.left.eq(self.spacing - 1), now.free.eq(self.spacing == 1)]
-        with m.Elif(~now.free):
-            m.d.sync += [now.left.eq(now.left - 1), now.free.eq(now.left == 1)]
+            m.d.sync += now.spaced.eq(~self.spacing_last)
+        with m.Elif(~now.spaced.all()):
+            m.d.sync += now.spaced.eq(now.spaced + 1)
 
     def _drain(self, m: Module, now: _Drain, commits: Signal) -> stream.Interface:
         """Counts the beats of a commit. With pairs a register stands behind the choice among the sums."""

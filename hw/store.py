@@ -47,7 +47,7 @@ def without_collision_logic(rtlil_text: str) -> str:
 
 
 class Store(wiring.Component):
-    """A memory with one read port: `data` is `mem[address]` of the last cycle with `enable`.
+    """A memory with one read port, or two: `data` is `mem[address]` of the last cycle with `enable`.
 
     Kinds: `rom` holds `init`; `ram` is block RAM that is also filled through the load port (and may start with
     `init`); `spram` is the single-port RAM of an iCE40 UP5K, 16384 x 16 bits each, side by side for the width and
@@ -56,12 +56,15 @@ class Store(wiring.Component):
     Latency: 1 cycle. Throughput: one read each cycle. `data` holds while `enable` is 0; a `spram` load makes it
     undefined until the next read. A load writes chunk `chunk` (bits `chunk * chunk_bits` and up) of row
     `load.address`; `data` of a read in the same cycle is undefined (loading happens before a run). An address of
-    `depth` or more reads an undefined value.
+    `depth` or more reads an undefined value. With two `ports` loading shares the address of the second, so that a
+    block RAM of two ports does; `spram` has one.
 
     Parameters: `width` (any; padded inside to whole chunks), `depth` (any, at least 1), `kind`, `init` (integers,
-    one for each row from 0, the rest 0), `chunk_bits`, `fast` (a small ram in LUT memory, see `memory_attributes`).
+    one for each row from 0, the rest 0), `chunk_bits`, `fast` (a small ram in LUT memory, see `memory_attributes`),
+    `ports`.
 
-    Members: `address`, `enable`, `data`; except for a rom `load` {enable, address, chunk, data: chunk_bits}.
+    Members: `address`, `enable`, `data`; with two ports `second` {address, enable, data}; except for a rom `load`
+    {enable, address, chunk, data: chunk_bits}.
     """
 
     def __init__(
@@ -73,7 +76,9 @@ class Store(wiring.Component):
         init: Sequence[int] = (),
         chunk_bits: int = _SPRAM_BITS,
         fast: bool = False,
+        ports: int = 1,
     ):
+        check_range("Store ports", ports, 1, 1 if kind == "spram" else 2)
         check_range("Store width", width, 1, 1 << 14)
         check_range("Store depth", depth, 1, 1 << 22)
         check_range("Chunk bits", chunk_bits, 1, 64)
@@ -92,9 +97,12 @@ class Store(wiring.Component):
                 raise FitError(f"Store init row {row} must be in 0..2**{width}-1, not {value!r}")
         self._depth, self._kind, self._init = depth, kind, [int(value) for value in init]
         self._attributes = memory_attributes(depth=depth, fast=fast) if kind == "ram" else {}
-        self._chunk_bits, self._chunks = chunk_bits, -(-width // chunk_bits)
+        self._ports, self._chunk_bits, self._chunks = ports, chunk_bits, -(-width // chunk_bits)
         address = range(max(2, depth))  # no port without a bit
-        members = {"address": In(address), "enable": In(1), "data": Out(width)}
+        read = {"address": In(address), "enable": In(1), "data": Out(width)}
+        members = dict(read)
+        if ports == 2:
+            members["second"] = Out(wiring.Signature(read))
         if kind != "rom":
             load = {
                 "enable": Out(1),
@@ -120,10 +128,20 @@ class Store(wiring.Component):
         m.submodules.memory = memory
         read = memory.read_port()
         m.d.comb += [read.addr.eq(self.address), read.en.eq(self.enable), self.data.eq(read.data)]
-        if self._kind == "ram":
+        loads = self._kind == "ram"
+        if self._ports == 2:
+            other, shared = memory.read_port(), Signal.like(self.address)
+            asked = self.second.address
+            m.d.comb += [
+                shared.eq(Mux(self.load.enable, self.load.address, asked) if loads else asked),
+                other.addr.eq(shared),
+                other.en.eq(self.second.enable),
+                self.second.data.eq(other.data),
+            ]
+        if loads:
             write = memory.write_port(granularity=self._chunk_bits)
             m.d.comb += [
-                write.addr.eq(self.load.address),
+                write.addr.eq(shared if self._ports == 2 else self.load.address),
                 write.data.eq(self.load.data.replicate(self._chunks)),
                 write.en.eq(self.load.enable << self.load.chunk),
             ]

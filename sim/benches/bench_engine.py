@@ -72,9 +72,9 @@ class _Machine:
         self.pixels, self.rest = pixels, rest
         self.spacing = self.beats + self.lines * self.groups * rest
         if self.waits:
-            self.spacing = self.latency
+            self.spacing = self.latency + 1
         ports = {"groups": self.groups, "lines": lines, "pixels": int(pixels), "rest": rest}
-        ports |= {"spacing": self.spacing, "waits": int(self.waits)}
+        ports |= {"spacing_last": self.spacing - 1, "waits": int(self.waits)}
         for name, value in ports.items():
             getattr(self.dut, name).value = value
 
