@@ -33,6 +33,7 @@ SHAPE = {
         (6, 2, 2, 4, 2, 9, 8, 2, 1, True),
         (1, 1, 1, 2, 0, 5, 3, 1, 0, False),
     ],
+    ids=lambda values: "-".join(map(str, values)),
 )
 def test_bench(values):
     shape = dict(zip((*SHAPE, "max_lines", "max_rest", "registered"), values, strict=True))
