@@ -69,7 +69,7 @@ MUTANTS = [
     },
     {
         "file": "gateware/compiler.py",
-        "old": "(line + source.pitch if kernel3 else 0)",
+        "old": "(line + before if kernel3 else 0)",
         "new": "(line if kernel3 else 0)",
         "test": "tests/gateware/test_compiler.py::test_every_pass_reads_what_it_needs",
         "why": "a convolution is off by a column",
@@ -90,8 +90,8 @@ MUTANTS = [
     },
     {
         "file": "gateware/layout.py",
-        "old": "if base + rows <= start:",
-        "new": "if base + rows <= start + 1:",
+        "old": "if base + request.rows <= start:",
+        "new": "if base + request.rows <= start + 1:",
         "test": "tests/gateware/test_compiler.py::test_every_pass_reads_what_it_needs",
         "why": "regions overlap by a row",
     },

@@ -38,6 +38,7 @@ SHAPE = {
         (6, 2, 2, 3, 2, 9, 8, 2, 1, False, 2),
         (1, 1, 1, 2, 0, 5, 3, 1, 0, False, 2),
     ],
+    ids=lambda values: "-".join(map(str, values)),
 )
 def test_bench(values):
     shape = dict(zip((*SHAPE, "max_lines", "max_rest", "registered", "events"), values, strict=True))
