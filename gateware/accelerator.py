@@ -289,7 +289,7 @@ class Accelerator(wiring.Component):
             part.program_store.address.eq(Mux(scans["program"], self.scan.row, sequencer.fetch_address)),
             attention.scan.eq(scans["denoiser"]),
             attention.scan_entry.eq(self.scan.row),
-            engine.weight_data[0].as_value().eq(part.weight_store.data),
+            engine.weight_data[0].eq(part.weight_store.data),
             part.parameter_store.enable.eq(1),
             part.parameter_store.address.eq(
                 Mux(
@@ -311,7 +311,7 @@ class Accelerator(wiring.Component):
             m.d.comb += [
                 second.enable.eq(engine.weight_enable[1]),
                 second.address.eq(engine.weight_address[1]),
-                engine.weight_data[1].as_value().eq(second.data),
+                engine.weight_data[1].eq(second.data),
             ]
 
     def _scan(self, m: Module, part: SimpleNamespace) -> dict[str, Signal]:
@@ -319,7 +319,7 @@ class Accelerator(wiring.Component):
         shapes = store_shapes(self.machine)
         scans = {name: Signal(name=f"scans_{name}") for name in shapes}
         stored = {
-            "weights": part.engine.stored.as_value(),
+            "weights": part.engine.stored,
             "program": self._shown(m, part.program_store.data),
             "parameters": part.parameters.stored.as_value(),
             "denoiser": part.attention.stored,

@@ -24,13 +24,13 @@ from amaranth.lib import wiring
 from ds2ta.errors import Ds2taError
 from ds2ta.files import build_folder, digest
 from ds2ta.following import follow
-from ds2ta.gateware import load_adder
-from ds2ta.gateware.load_adder import ecp5_script
+from ds2ta.gateware import carry_adders
+from ds2ta.gateware.carry_adders import ecp5_script
 from ds2ta.gateware.memories import by_rows
 from ds2ta.gateware.verilog import signature_ports, snake
 from ds2ta.hw.store import without_collision_logic
 
-__all__ = ["TARGETS", "Area", "Netlist", "area", "netlist_digest", "synthesize", "synthesize_rtlil"]
+__all__ = ["TARGETS", "Area", "Netlist", "area", "netlist_digest", "prepared", "synthesize", "synthesize_rtlil"]
 
 _OUTPUTS = """tee -q -o cells.json stat -json
 write_json netlist.json
@@ -143,7 +143,7 @@ class Netlist:
         return TARGETS[self.target][1](self.cells)
 
 
-def _prepared(text: str, name: str, target: str) -> tuple[str, str]:
+def prepared(text: str, name: str, target: str) -> tuple[str, str]:
     """RTLIL fit for synthesis, and the digest of all that its netlist depends on."""
     if target not in TARGETS:
         raise Ds2taError(f"target must be one of {', '.join(TARGETS)}, not {target!r}")
@@ -151,7 +151,7 @@ def _prepared(text: str, name: str, target: str) -> tuple[str, str]:
     text = without_collision_logic(text)
     # a wire named `\port[0]` clashes with the name that yosys gives to bit 0 of `\port`
     text = re.sub(r"\\\S+", lambda found: re.sub(r"\[(\d+)\]", r".\1", found[0]), text)
-    sources = [inspect.getsource(part) for part in (load_adder, commands)]
+    sources = [inspect.getsource(part) for part in (carry_adders, commands)]
     return text, digest(text, name, target, *sources, _OUTPUTS, importlib.metadata.version("pyosys"))
 
 
@@ -164,7 +164,7 @@ def synthesize_rtlil(
 ) -> Netlist:
     """Map RTLIL `text` of Amaranth (converted with `emit_src=False`) whose top module is `name` to the cells of a
     family. Kept under `build/synthesis/`. `line` is called with each line of yosys, `tick` now and then."""
-    text, key = _prepared(text, name, target)
+    text, key = prepared(text, name, target)
     with build_folder("synthesis", f"{name}-{target}-{key}") as folder:
         netlist = Netlist(name, target, folder, key)
         if not (folder / "done").exists():
@@ -203,7 +203,7 @@ def netlist_digest(
 ) -> str:
     """The `digest` of what `synthesize` would give, without synthesis."""
     name = name or snake(component)
-    return _prepared(_rtlil(component, name, unused), name, target)[1]
+    return prepared(_rtlil(component, name, unused), name, target)[1]
 
 
 def area(component: wiring.Component, target: str = "ice40", *, unused: Sequence[str] = ("trace_",)) -> Area:

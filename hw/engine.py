@@ -57,8 +57,8 @@ class SynapticEngine(wiring.Component):
     to all time steps of its neuron, so each beat comes T times: (line, group, pixel, t). An event that is neither
     `first` nor `flush` while no token is pending is meaningless and must not be sent.
 
-    With `events` = 2 a pair of events comes at once: `acc[k][t] = (double ? 2 : 1) acc[k][t] + (mask[0][t] ?
-    weight[0][k] : 0) + (mask[1][t] ? weight[1][k] : 0)`. Bit planes come highest first, and the first pair of each
+    With `events` = 2 a pair of events comes at once: `acc[k][t] = (double ? 2 : 1) acc[k][t] + (low.mask[t]
+    ? weight[0][k] : 0) + (high.mask[t] ? weight[1][k] : 0)`. Bit planes come highest first, and the first pair of each
     plane but a token's first doubles, so nothing is shifted.
 
     Latency: an event is issued in the first cycle c, after that of its acceptance, in which another is offered;
@@ -141,7 +141,7 @@ class SynapticEngine(wiring.Component):
         self.max_rest = max_rest
         self.registered = registered
         self.latency = self.latency_of(events)
-        row = data.ArrayLayout(signed(weight_bits), lanes)
+        self._row = row = data.ArrayLayout(signed(weight_bits), lanes)
         if events == 1:
             event = event_layout(address_width, max_shift, time_steps)
         else:
@@ -151,7 +151,7 @@ class SynapticEngine(wiring.Component):
                 "i": In(stream.Signature(event)),
                 "weight_address": Out(address_width).array(events),
                 "weight_enable": Out(1).array(events),
-                "weight_data": In(row).array(events),
+                "weight_data": In(row.size).array(events),  # flat, see `MemoryWrite`
                 "groups": In(range(lanes // drain_lanes + 1)),
                 "lines": In(range(max_lines + 1)),
                 "pixels": In(1),
@@ -159,7 +159,7 @@ class SynapticEngine(wiring.Component):
                 "spacing_last": In(range(max_spacing)),
                 "waits": In(1),
                 "o": Out(stream.Signature(drain_layout(drain_lanes, acc_width))),
-                "stored": Out(row),
+                "stored": Out(row.size),
                 "useful": Out(range(events + 1)),
                 "busy": Out(1),
                 "overrun": Out(1),
@@ -259,7 +259,7 @@ class SynapticEngine(wiring.Component):
         A bit of an accumulator is to be one LUT. On iCE40 that holds for this very form: the multiplexer stands
         behind the adder and is the adder LUT's only reader, so yosys merges both (the LUT has one input to spare
         beside its carry); the mask is a clock enable, and the clear a synchronous reset, because neither goes
-        through the data. For ECP5, gateware/wide_adders.py does what yosys does not."""
+        through the data. For ECP5, gateware/carry_adders.py does what yosys does not."""
         T, event = self.time_steps, now.event
         fetched, arrived, last = Signal(), Signal(), Signal(3)
         shift, mask = (Signal.like(event[name], name=f"fetched_{name}", reset_less=True) for name in ("shift", "mask"))
@@ -287,13 +287,14 @@ class SynapticEngine(wiring.Component):
         shape = signed(self.weight_bits + self.max_shift)
         product = [Signal(shape, name=f"product_{k}", reset_less=True) for k in range(self.lanes)]
         if self.registered:
-            row, amount = Signal.like(self.weight_data[0], name="row", reset_less=True), Signal.like(shift)
-            m.d.sync += [row.eq(self.weight_data[0]), amount.eq(shift)]
-            m.d.comb += self.stored.eq(row)
+            row, amount = Signal(self._row, name="row", reset_less=True), Signal.like(shift)
+            m.d.sync += [row.as_value().eq(self.weight_data[0]), amount.eq(shift)]
+            m.d.comb += self.stored.eq(row.as_value())
             m.d.comb += [product[k].eq(row[k] << amount) for k in range(self.lanes)]
         else:
             m.d.comb += self.stored.eq(self.weight_data[0])
-            m.d.sync += [product[k].eq(self.weight_data[0][k] << shift) for k in range(self.lanes)]
+            row = self._row(self.weight_data[0])
+            m.d.sync += [product[k].eq(row[k] << shift) for k in range(self.lanes)]
         acc = self._sums("acc")
         for t in range(T):
             with m.If(enable[t]):
@@ -308,18 +309,19 @@ class SynapticEngine(wiring.Component):
         """Two events at a time: their rows in registers, then the sums of what they add, then the accumulators, or
         the shadow in their place with a token's last pair.
 
-        For ECP5, gateware/wide_adders.py maps each of the two additions to carry cells alone, masks and doubling
+        For ECP5, gateware/carry_adders.py maps each of the two additions to carry cells alone, masks and doubling
         included."""
         T, event = self.time_steps, now.event
+        halves = (event.low, event.high)
         live, last = Signal(3), Signal(3)
         double = [Signal(name=f"double_{stage}") for stage in range(3)]
-        mask = [Signal.like(event.mask, name=f"mask_{stage}", reset_less=False) for stage in range(2)]
-        row = [Signal.like(self.weight_data[port], name=f"row_{port}", reset_less=True) for port in range(2)]
+        mask = [[Signal(T, name=f"mask_{stage}_{port}") for port in range(2)] for stage in range(2)]
+        row = [Signal(self._row, name=f"row_{port}", reset_less=True) for port in range(2)]
         counts = Signal(range(3))
         m.d.comb += [
-            *(self.weight_address[port].eq(event.address[port]) for port in range(2)),
+            *(self.weight_address[port].eq(half.address) for port, half in enumerate(halves)),
             *(self.weight_enable[port].eq(1) for port in range(2)),
-            self.stored.eq(row[0]),
+            self.stored.eq(row[0].as_value()),
             self.useful.eq(counts),
             commits.eq(last[2]),
         ]
@@ -330,9 +332,9 @@ class SynapticEngine(wiring.Component):
             double[0].eq(event.double & now.issues),
             double[1].eq(double[0]),
             double[2].eq(double[1]),
-            *(mask[0][port].eq(Mux(now.issues, event.mask[port], 0)) for port in range(2)),
-            mask[1].eq(mask[0]),
-            *(row[port].eq(self.weight_data[port]) for port in range(2)),
+            *(mask[0][port].eq(Mux(now.issues, half.mask, 0)) for port, half in enumerate(halves)),
+            *(mask[1][port].eq(mask[0][port]) for port in range(2)),
+            *(row[port].as_value().eq(self.weight_data[port]) for port in range(2)),
             counts.eq(mask[1][0].any() + mask[1][1].any()),
         ]
         shape = signed(self.weight_bits + 1)
@@ -343,7 +345,8 @@ class SynapticEngine(wiring.Component):
                 term = [Mux(mask[1][port][t], row[port][k], 0) for port in range(2)]
                 pair = Signal(shape, name=f"pair_{k}_{t}")
                 m.d.sync += pair.eq(term[0] + term[1])
-                m.d.comb += total[k][t].eq(Mux(double[2], acc[k][t] << 1, acc[k][t]) + pair)
+                doubled = (acc[k][t] << 1)[: self.acc_width].as_signed()
+                m.d.comb += total[k][t].eq(Mux(double[2], doubled, acc[k][t]) + pair)
                 m.d.sync += acc[k][t].eq(total[k][t])
         with m.If(commits):
             m.d.sync += [acc[k][t].eq(0) for k in range(self.lanes) for t in range(T)]

@@ -57,10 +57,11 @@ def event_layout(address_width: int, max_shift: int, time_steps: int) -> data.St
 
 
 def pair_layout(address_width: int, time_steps: int) -> data.StructLayout:
-    """Two synaptic events: add weight row `address[i]` at the steps set in `mask[i]`, for both i; `double`: to the
-    double of what the token has so far, since a lower bit plane begins. `first` and `flush` as of an event."""
-    address, mask = (data.ArrayLayout(unsigned(width), 2) for width in (address_width, time_steps))
-    return data.StructLayout({"address": address, "mask": mask, "double": 1, "first": 1, "flush": 1})
+    """Two synaptic events: add weight row `low.address` at the steps set in `low.mask`, and that of `high` likewise;
+    `double`: to the double of what the token has so far, since a lower bit plane begins. `first` and `flush` as of
+    an event."""
+    event = data.StructLayout({"address": address_width, "mask": time_steps})
+    return data.StructLayout({"low": event, "high": event, "double": 1, "first": 1, "flush": 1})
 
 
 def drain_layout(lanes: int, acc_width: int) -> data.StructLayout:

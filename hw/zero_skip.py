@@ -225,8 +225,8 @@ class ZeroSkip(wiring.Component):
             if self._events == 1:
                 m.d.sync += [event.address.eq(addresses[0]), event.mask.eq(masks[0]), event.shift.eq(served.plane)]
             else:
-                m.d.sync += [event.address[number].eq(address) for number, address in enumerate(addresses)]
-                m.d.sync += [event.mask[number].eq(mask) for number, mask in enumerate(masks)]
+                for part, address, mask in zip((event.low, event.high), addresses, masks, strict=True):
+                    m.d.sync += [part.address.eq(address), part.mask.eq(mask)]
                 m.d.sync += event.double.eq(served.double & ~begun)
         with m.If(moves & shown):
             m.d.sync += [begun.eq(~done), past.eq(Mux(done, 0, past | lowest | highest))]

@@ -9,7 +9,7 @@ returns the old word when a cycle reads what it writes, where the real one promi
 (SPRAM, likewise). These models return wrong bits then, so a netlist that equals the RTL also shows that its user
 never relies on a collision.
 
-This checks synthesis: the mapping, the carry cells of `gateware/load_adder.py`, the memories without collision
+This checks synthesis: the mapping, the carry cells of `gateware/carry_adders.py`, the memories without collision
 logic; for iCE40 the packing of nextpnr too, see `packed.py`. It does not check place and route.
 """
 

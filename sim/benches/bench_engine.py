@@ -92,7 +92,8 @@ class _Machine:
         """An event; in a pair it stands twice."""
         if self.events == 1:
             return {"address": address, "mask": mask, "shift": shift, "first": first}
-        return {"address": [address] * 2, "mask": [mask] * 2, "double": double, "first": first}
+        half = {"address": address, "mask": mask}
+        return {"low": half, "high": half, "double": double, "first": first}
 
     def token(self, generator, events: int) -> list[dict]:
         """A token of at most `events` events (at least one) that cannot leave the accumulators' range."""
@@ -111,7 +112,8 @@ class _Machine:
             address = [int(generator.integers(0, rows)) for _ in range(2)]
             mask = [int(generator.choice(masks)) for _ in range(2)]
             event = self.event(address[0], mask[0], shift=shift, double=double, first=int(number == 0))
-            found.append(event if self.events == 1 else {**event, "address": address, "mask": mask})
+            halves = ({"address": row, "mask": some} for row, some in zip(address, mask, strict=True))
+            found.append(event if self.events == 1 else {**event, **dict(zip(("low", "high"), halves, strict=True))})
         return found or [{"first": 1}]
 
     def sums(self, token: list[dict]) -> np.ndarray:
@@ -119,11 +121,9 @@ class _Machine:
         x = np.zeros((self.steps, self.weight.shape[1]), np.int64)
         for event in token:
             x <<= event.get("double", 0)
-            address, mask = event.get("address", 0), event.get("mask", 0)
-            pairs = [(address, mask)] if self.events == 1 else zip(address or [], mask or [], strict=True)
-            for row, some in pairs:
+            for half in self.halves(event):
                 for t in range(self.steps):
-                    x[t, row] += (some >> t & 1) << event.get("shift", 0)
+                    x[t, half.get("address", 0)] += (half.get("mask", 0) >> t & 1) << event.get("shift", 0)
         return slow.synapse(self.weight, x)
 
     def expected(self, events: list[dict]) -> list[dict]:
@@ -160,8 +160,11 @@ class _Machine:
 
     def useful(self, event: dict) -> int:
         """Events with a non-zero mask."""
-        mask = event.get("mask", 0)
-        return sum(map(bool, mask)) if isinstance(mask, list) else int(bool(mask))
+        return sum(bool(half.get("mask", 0)) for half in self.halves(event))
+
+    def halves(self, event: dict) -> list[dict]:
+        """The event, or the two of a pair."""
+        return [event] if self.events == 1 else [event.get(name, {}) for name in ("low", "high")]
 
     def schedule(self, events: list[dict], begin: int, taken: list[int]):
         """Predicts, for a source that never waits and a sink that accepted beats in cycles `taken`: the cycle in
@@ -264,7 +267,7 @@ async def extremes(dut):
                     assert each * most <= machine.budget
                     some = [machine.event(address, mask)] * (most // 2)
                     if most % 2:
-                        some.append({**machine.event(address, mask), "mask": [mask, 0]})
+                        some.append({**machine.event(address, mask), "high": {}})
                     some += [machine.event(address, 0, double=1)] * shift
                 events += [{**some[0], "first": 1}, *some[1:]]
                 # the loaded steps are cleared

@@ -82,15 +82,17 @@ def _row_events(row: dict, lane_bits: int) -> list[dict]:
     found = []
     while words:
         low, high = words[0], words[-1] if len(words) > 1 else (words[0][0], 0)
-        found.append({"address": [low[0], high[0]], "mask": [low[1], high[1]], "double": 0, **marks})
+        pair = {name: {"address": half[0], "mask": half[1]} for name, half in (("low", low), ("high", high))}
+        found.append({**pair, "double": 0, **marks})
         words = words[1:-1]
     return found
 
 
 def _null(**marks: int) -> dict:
     """An event that adds nothing; its address and shift mean nothing."""
-    pairs = bench_parameters()["events"] == 2
-    return {"mask": [0, 0] if pairs else 0, "first": 0, "flush": 0, **({"double": 0} if pairs else {}), **marks}
+    if bench_parameters()["events"] == 1:
+        return {"mask": 0, "first": 0, "flush": 0, **marks}
+    return {"low": {"mask": 0}, "high": {"mask": 0}, "double": 0, "first": 0, "flush": 0, **marks}
 
 
 def _kept(layer: list[dict], lane_bits: int) -> list[list[dict] | None]:
@@ -117,7 +119,10 @@ def _kept(layer: list[dict], lane_bits: int) -> list[list[dict] | None]:
 def _compare(found: list[dict], expected: list[dict | None]) -> None:
     for number, (event, wanted) in enumerate(zip(found, expected, strict=True)):
         wanted = wanted or {"flush": 1}
-        seen = {name: event[name] for name in wanted}
+        seen = {
+            name: {part: event[name][part] for part in value} if isinstance(value, dict) else event[name]
+            for name, value in wanted.items()
+        }
         assert seen == wanted, f"event {number}: {seen}, not {wanted}"
 
 
