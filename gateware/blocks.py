@@ -104,6 +104,7 @@ class _Parts:
                 acc_width=machine.acc_width,
                 address_width=self._weight_width,
                 events=machine.events,
+                weight_latency=machine.weight_latency,
                 max_lines=machine.max_lines,
                 max_rest=machine.max_rest,
                 max_spacing=machine.max_spacing,
@@ -190,9 +191,9 @@ class _Parts:
         """Banks of spikes, stores of what the compiler made, counters."""
         machine, program = self._machine, self._program
 
-        def store(width: int, depth: int, kind: str, image: str, ports: int = 1) -> Store:
+        def store(width: int, depth: int, kind: str, image: str, ports: int = 1, latency: int = 1) -> Store:
             init = getattr(program, image) if program and kind == "rom" else ()
-            return Store(width=width, depth=depth, kind=kind, init=init, ports=ports)
+            return Store(width=width, depth=depth, kind=kind, init=init, ports=ports, latency=latency)
 
         weight_width = machine.lanes * machine.weight_bits
         program_words = machine.instructions * instruction_words(machine)
@@ -207,7 +208,12 @@ class _Parts:
             "bank_a": SpikeBank(**bank),
             "bank_b": SpikeBank(**bank),
             "weight_store": store(
-                weight_width, machine.weight_rows, machine.weights, "weight_image", machine.events
+                weight_width,
+                machine.weight_rows,
+                machine.weights,
+                "weight_image",
+                machine.events,
+                machine.weight_latency,
             ),
             "program_store": store(PROGRAM_WORD, program_words, machine.tables, "program_image"),
             "parameter_store": store(parameter_row.size, machine.parameter_rows, machine.tables, "parameter_image"),

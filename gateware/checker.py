@@ -16,7 +16,6 @@ __all__ = ["StoreChecker"]
 
 _WORD = 32
 _STEP = 4  # bits that the CRC takes in a cycle
-_SETTLE = 2  # cycles from the first with a row's address to its first chunk
 
 
 def _parts(word: Value) -> list[Value]:
@@ -28,7 +27,7 @@ class StoreChecker(wiring.Component):
 
     A store's CRC is that of the bytes of rows 0, 1, ... `check_rows` - 1, each row's chunks as little endian 16-bit
     words. All four stores are one scan; the CRC of no rows is 0. The CRC takes 4 bits a cycle, which saves a third
-    of the logic that whole chunks would take: a row takes 5 chunks + 3 cycles, a store two requests to the register
+    of the logic that whole chunks would take: a row takes 5 chunks + 2 + `weight_latency` cycles, a store two requests to the register
     file and a cycle beside that. It stops between rows when `idle` falls and goes on where it was.
 
     Members
@@ -45,6 +44,7 @@ class StoreChecker(wiring.Component):
 
     def __init__(self, machine: Machine):
         self._shapes = store_shapes(machine)
+        self._settle = 1 + machine.weight_latency  # cycles from the first with a row's address to its first chunk
         scan = scan_signature(machine)
         super().__init__(
             {
@@ -69,7 +69,7 @@ class StoreChecker(wiring.Component):
         m.submodules.crc = unit = crc.Processor(CRC32_ISO_HDLC(data_width=_STEP))
         scan, store = self.scan, self.fetch_store
         left = Signal(bits_for(max(shape.rows for shape in self._shapes.values())))  # rows of this store
-        chunk, settle = Signal.like(scan.chunk), Signal(range(_SETTLE))
+        chunk, settle = Signal.like(scan.chunk), Signal(range(self._settle))
         last_chunk, last_store = Signal(), Signal()
         clean = Signal(init=1)  # nothing in this scan has disagreed
         differs = Signal(_WORD // _STEP)  # CRC and setting, part by part: block RAM leaves no time for the whole
@@ -97,7 +97,7 @@ class StoreChecker(wiring.Component):
                 with m.If(self.fetched):
                     m.next = "WAIT"
             with m.State("WAIT"):
-                m.d.sync += [chunk.eq(0), settle.eq(_SETTLE - 1)]
+                m.d.sync += [chunk.eq(0), settle.eq(self._settle - 1)]
                 with m.If(~left.any()):
                     m.next = "COMPARE"
                 with m.Elif(self.idle):

@@ -173,7 +173,7 @@ class _Engine:
     def __init__(self, instruction: Instruction, machine: Machine, drain) -> None:
         self._drain = drain  # cycle before that of a token's first beat, its number -> that of its final beat
         self._spacing, self._waits = instruction.spacing_last + 1, instruction.opcode == Opcode.HEAD
-        self._latency = SynapticEngine.latency_of(machine.events)
+        self._latency = SynapticEngine.latency_of(machine.events, machine.weight_latency)
         self._free = 0  # the cycle from which a token may end
         self._held = False
         self._commits = 0

@@ -120,6 +120,11 @@ class Machine(BaseModel):
         return self.row_lanes // self.drain_lanes
 
     @property
+    def weight_latency(self) -> int:
+        """Cycles of a read of the weight store."""
+        return 2 if self.pipeline == "long" and self.weights != "spram" else 1
+
+    @property
     def interleave(self) -> int:
         """Channels of a bit plane in a row of the input."""
         return 1 << (self.max_channels - 1).bit_length()

@@ -82,7 +82,8 @@ def load_layout(machine: Machine) -> data.StructLayout:
 
 def scan_signature(machine: Machine) -> wiring.Signature:
     """Reading back the stores, seen from the accelerator, only while `busy` is low: `enable` with `store` and `row`
-    held; `data` is chunk `chunk` of cycle c in cycle c + 1, from the third cycle of a row on."""
+    held; `data` is chunk `chunk` of cycle c in cycle c + 1, from the third cycle of a row on, or the fourth where
+    the weight store has a latency of 2."""
     layout = load_layout(machine)
     return wiring.Signature(
         {

@@ -9,7 +9,7 @@ one weight row and updates all lanes and all time steps in one cycle, so a weigh
 memory of two read ports, two events of a token are added in each cycle.
 """
 
-from amaranth.hdl import Array, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Array, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -28,6 +28,21 @@ class _Issue:
         self.may, self.issues = Signal(), Signal()  # it may go on, it does
         # counts the cycles until a token may end, up to all ones
         self.spaced = Signal.like(engine.spacing_last, init=-1)
+
+
+class _Issued:
+    """The event on its way beside its weight row, in the cycle before that row comes."""
+
+    def __init__(self, m: Module, now: _Issue, cycles: int):
+        self.valid, self.last = now.issues, now.issues & now.last
+        self.event = now.event
+        self.under_way: Value = Const(0, 1)  # one is
+        for cycle in range(cycles):
+            valid, last = Signal(name=f"issued_{cycle}"), Signal(name=f"issued_last_{cycle}")
+            event = Signal.like(now.event, name=f"issued_event_{cycle}", reset_less=True)
+            m.d.sync += [valid.eq(self.valid), last.eq(self.last), event.eq(self.event)]
+            self.valid, self.last, self.event = valid, last, event
+            self.under_way = self.under_way | valid
 
 
 class _Drain:
@@ -62,7 +77,7 @@ class SynapticEngine(wiring.Component):
     plane but a token's first doubles, so nothing is shifted.
 
     Latency: an event is issued in the first cycle c, after that of its acceptance, in which another is offered;
-    weight row at `weight_data` in c+1; first beat of a commit valid in c + `latency`. Throughput: one event or pair
+    weight row at `weight_data` in c + `weight_latency`; first beat of a commit valid in c + `latency`. Throughput: one event or pair
     each cycle, one beat each cycle.
     Back-pressure: nothing stands still behind the issue. The last event of a token waits there until
     `spacing_last + 1` cycles after the one of the token before, in which the drain is done if no beat waits; where
@@ -79,7 +94,7 @@ class SynapticEngine(wiring.Component):
     weight_bits, max_shift : signed weights, shifted left by 0..max_shift (0: no shifter is built).
     acc_width : bits of a signed accumulator.
     address_width : bits of a weight row's address.
-    events : 1, or 2.
+    events : 1, or 2. weight_latency : of the weight memory, 1 or 2 cycles.
     max_lines, max_rest : limits of `lines` and `rest`. max_spacing : of the cycles between tokens' ends.
     registered : with one event, a register stands before the shifter, not behind it: for a device whose block RAM
         is so slow that no logic may follow it. Costs registers where those behind the shifter are free.
@@ -87,7 +102,8 @@ class SynapticEngine(wiring.Component):
     Members
     -------
     i : stream of `hw.payloads.event_layout`, or `pair_layout`.
-    weight_address, weight_enable, weight_data : read ports, one for each event, of a synchronous memory, latency 1.
+    weight_address, weight_enable, weight_data : read ports, one for each event, of a synchronous memory. Its output is
+        used in one cycle alone.
     groups, lines : drain groups of an output line and lines of a commit, both at least 1 and their product at most
         lanes // drain_lanes; `pixels`: the layer is packed; all stable while `busy`.
     rest : cycles without a beat behind each group, for a sink that needs them (where `max_rest` is not 0).
@@ -112,6 +128,7 @@ class SynapticEngine(wiring.Component):
         acc_width: int,
         address_width: int,
         events: int = 1,
+        weight_latency: int = 1,
         max_lines: int = 1,
         max_rest: int = 0,
         max_spacing: int = 255,
@@ -128,6 +145,7 @@ class SynapticEngine(wiring.Component):
         check_range("Accumulator width", acc_width, weight_bits + max_shift, 40)
         check_range("Address width", address_width, 1, 32)
         check_range("Events", events, 1, 2)
+        check_range("Weight latency", weight_latency, 1, 2)
         if lanes % drain_lanes:
             raise FitError(f"Drain lanes must divide the {lanes} lanes, not {drain_lanes!r}")
         self.lanes = lanes
@@ -140,7 +158,8 @@ class SynapticEngine(wiring.Component):
         self.events = events
         self.max_rest = max_rest
         self.registered = registered
-        self.latency = self.latency_of(events)
+        self.weight_latency = weight_latency
+        self.latency = self.latency_of(events, weight_latency)
         self._row = row = data.ArrayLayout(signed(weight_bits), lanes)
         if events == 1:
             event = event_layout(address_width, max_shift, time_steps)
@@ -167,18 +186,20 @@ class SynapticEngine(wiring.Component):
         )
 
     @staticmethod
-    def latency_of(events: int) -> int:
+    def latency_of(events: int, weight_latency: int) -> int:
         """Cycles from the issue of a token's last event to its first beat."""
-        return 4 if events == 1 else 5
+        return (3 if events == 1 else 4) + weight_latency
 
     def elaborate(self, platform):
         m = Module()
         now, drain = _Issue(self), _Drain(self)
         commits = Signal()  # sums move to the shadow
+        issued = _Issued(m, now, self.weight_latency - 1)
+        self._fetch(m, now)
         if self.events == 1:
-            acc, in_flight = self._single(m, now, commits)
+            acc, in_flight = self._single(m, issued, commits)
         else:
-            total, in_flight = self._pairs(m, now, commits)
+            total, in_flight = self._pairs(m, issued, commits)
         shown = self._drain(m, drain, commits)
         shifts = drain.taken & (drain.step_last | ~self.pixels)
         if self.events == 1:
@@ -187,7 +208,7 @@ class SynapticEngine(wiring.Component):
             self._choose_shadow(m, total, shown, commits, shifts)
         drained = ~drain.draining & ~self.o.valid
         self._issue(m, now, drained)
-        m.d.comb += [self.busy.eq(in_flight | ~drained), self.overrun.eq(commits & drain.draining & ~drain.freed)]
+        m.d.comb += [self.busy.eq(issued.under_way | in_flight | ~drained), self.overrun.eq(commits & drain.draining & ~drain.freed)]
         return m
 
     def _issue(self, m: Module, now: _Issue, drained: Value) -> None:
@@ -206,6 +227,14 @@ class SynapticEngine(wiring.Component):
             m.d.sync += now.spaced.eq(~self.spacing_last)
         with m.Elif(~now.spaced.all()):
             m.d.sync += now.spaced.eq(now.spaced + 1)
+
+    def _fetch(self, m: Module, now: _Issue) -> None:
+        """Asks for the rows of an event that is issued. Where a register stands right behind the memory, it is
+        spared the late enable."""
+        halves = (now.event,) if self.events == 1 else (now.event.low, now.event.high)
+        enable = now.issues if self.events == 1 and not self.registered else Const(1)
+        m.d.comb += [self.weight_address[port].eq(half.address) for port, half in enumerate(halves)]
+        m.d.comb += [self.weight_enable[port].eq(enable) for port in range(self.events)]
 
     def _drain(self, m: Module, now: _Drain, commits: Signal) -> stream.Interface:
         """Counts the beats of a commit. With pairs a register stands behind the choice among the sums."""
@@ -253,7 +282,7 @@ class SynapticEngine(wiring.Component):
             m.d.sync += [now.lines_left.eq(self.lines), now.line_last.eq(self.lines == 1)]
         return shown
 
-    def _single(self, m: Module, now: _Issue, commits: Signal) -> tuple[list[list[Signal]], Value]:
+    def _single(self, m: Module, now: _Issued, commits: Signal) -> tuple[list[list[Signal]], Value]:
         """One event at a time: its row is shifted, then added, then the shadow takes the sums.
 
         A bit of an accumulator is to be one LUT. On iCE40 that holds for this very form: the multiplexer stands
@@ -266,15 +295,12 @@ class SynapticEngine(wiring.Component):
         first, load = Signal(reset_less=True), Signal(reset_less=True)
         enable, clear, works = Signal(T), Signal(T, reset_less=True), Signal()
         m.d.comb += [
-            self.weight_address[0].eq(event.address),
-            # a register right behind the memory spares it the late enable
-            self.weight_enable[0].eq(1 if self.registered else now.issues),
             self.useful.eq(works),
             commits.eq(last[2]),
         ]
         m.d.sync += [
-            fetched.eq(now.issues),
-            last.eq(Mux(now.issues & now.last, 1, 0) | last << 1),
+            fetched.eq(now.valid),
+            last.eq(now.last | last << 1),
             shift.eq(event.shift),
             mask.eq(event.mask),
             first.eq(event.first),
@@ -305,7 +331,7 @@ class SynapticEngine(wiring.Component):
                         m.d.sync += acc[k][t].eq(Mux(load, product[k], acc[k][t] + product[k]))
         return acc, fetched | arrived | last.any()
 
-    def _pairs(self, m: Module, now: _Issue, commits: Signal) -> tuple[list[list[Value]], Value]:
+    def _pairs(self, m: Module, now: _Issued, commits: Signal) -> tuple[list[list[Value]], Value]:
         """Two events at a time: their rows in registers, then the sums of what they add, then the accumulators, or
         the shadow in their place with a token's last pair.
 
@@ -319,20 +345,18 @@ class SynapticEngine(wiring.Component):
         row = [Signal(self._row, name=f"row_{port}", reset_less=True) for port in range(2)]
         counts = Signal(range(3))
         m.d.comb += [
-            *(self.weight_address[port].eq(half.address) for port, half in enumerate(halves)),
-            *(self.weight_enable[port].eq(1) for port in range(2)),
             self.stored.eq(row[0].as_value()),
             self.useful.eq(counts),
             commits.eq(last[2]),
         ]
         # what is not live adds nothing and doubles nothing
         m.d.sync += [
-            live.eq(now.issues | live << 1),
-            last.eq((now.issues & now.last) | last << 1),
-            double[0].eq(event.double & now.issues),
+            live.eq(now.valid | live << 1),
+            last.eq(now.last | last << 1),
+            double[0].eq(event.double & now.valid),
             double[1].eq(double[0]),
             double[2].eq(double[1]),
-            *(mask[0][port].eq(Mux(now.issues, half.mask, 0)) for port, half in enumerate(halves)),
+            *(mask[0][port].eq(Mux(now.valid, half.mask, 0)) for port, half in enumerate(halves)),
             *(mask[1][port].eq(mask[0][port]) for port in range(2)),
             *(row[port].as_value().eq(self.weight_data[port]) for port in range(2)),
             counts.eq(mask[1][0].any() + mask[1][1].any()),

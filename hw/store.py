@@ -12,10 +12,11 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Array, Cat, ClockSignal, Const, Instance, Module, Mux, Shape, Signal, unsigned
+from amaranth.hdl import Array, Cat, ClockSignal, Const, Instance, Module, Mux, Shape, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
 
 from ds2ta.errors import FitError
 from ds2ta.hw.payloads import MemoryWrite, check_range
@@ -26,6 +27,7 @@ KINDS = ("rom", "ram", "spram")
 
 _NO_CHECK = {"no_rw_check": 1}  # for tools that read the emitted Verilog
 _LUT_ROWS = 512
+_BLOCK_ROWS = 1024  # of 16 bits or more, in a block RAM of ECP5 with two ports
 _SPRAM_WORDS = 1 << 14
 _SPRAM_BITS = 16
 
@@ -53,15 +55,16 @@ class Store(wiring.Component):
     `init`); `spram` is the single-port RAM of an iCE40 UP5K, 16384 x 16 bits each, side by side for the width and
     stacked for the depth, which starts undefined.
 
-    Latency: 1 cycle. Throughput: one read each cycle. `data` holds while `enable` is 0; a `spram` load makes it
-    undefined until the next read. A load writes chunk `chunk` (bits `chunk * chunk_bits` and up) of row
+    Latency: 1 cycle, or 2: then the rows lie in memories of one block RAM's depth, a register stands behind each of
+    them, and the choice among those; `spram` has 1. Throughput: one read each cycle. With a latency of 1, `data`
+    holds while `enable` is 0; a `spram` load makes it undefined until the next read. A load writes chunk `chunk` (bits `chunk * chunk_bits` and up) of row
     `load.address`; `data` of a read in the same cycle is undefined (loading happens before a run). An address of
     `depth` or more reads an undefined value. With two `ports` loading shares the address of the second, so that a
     block RAM of two ports does; `spram` has one.
 
     Parameters: `width` (any; padded inside to whole chunks), `depth` (any, at least 1), `kind`, `init` (integers,
     one for each row from 0, the rest 0), `chunk_bits`, `fast` (a small ram in LUT memory, see `memory_attributes`),
-    `ports`.
+    `ports`, `latency`.
 
     Members: `address`, `enable`, `data`; with two ports `second` {address, enable, data}; except for a rom `load`
     {enable, address, chunk, data: chunk_bits}.
@@ -77,7 +80,9 @@ class Store(wiring.Component):
         chunk_bits: int = _SPRAM_BITS,
         fast: bool = False,
         ports: int = 1,
+        latency: int = 1,
     ):
+        check_range("Store latency", latency, 1, 1 if kind == "spram" else 2)
         check_range("Store ports", ports, 1, 1 if kind == "spram" else 2)
         check_range("Store width", width, 1, 1 << 14)
         check_range("Store depth", depth, 1, 1 << 22)
@@ -97,7 +102,8 @@ class Store(wiring.Component):
                 raise FitError(f"Store init row {row} must be in 0..2**{width}-1, not {value!r}")
         self._depth, self._kind, self._init = depth, kind, [int(value) for value in init]
         self._attributes = memory_attributes(depth=depth, fast=fast) if kind == "ram" else {}
-        self._ports, self._chunk_bits, self._chunks = ports, chunk_bits, -(-width // chunk_bits)
+        self._ports, self._latency = ports, latency
+        self._chunk_bits, self._chunks = chunk_bits, -(-width // chunk_bits)
         address = range(max(2, depth))  # no port without a bit
         read = {"address": In(address), "enable": In(1), "data": Out(width)}
         members = dict(read)
@@ -118,34 +124,55 @@ class Store(wiring.Component):
         if self._kind == "spram":
             self._elaborate_spram(m)
             return m
+        reads = (self, self.second) if self._ports == 2 else (self,)
+        rows = _BLOCK_ROWS if self._latency == 2 else self._depth
+        banks = [
+            self._bank(m, reads, number, min(rows, self._depth - rows * number))
+            for number in range(-(-self._depth // rows))
+        ]
+        if self._latency == 1:
+            m.d.comb += [port.data.eq(data) for port, data in zip(reads, banks[0], strict=True)]
+            return m
+        for index, port in enumerate(reads):
+            shown = [Signal.like(port.data, name=f"shown_{index}_{number}", reset_less=True) for number in range(len(banks))]
+            number = Signal(range(max(2, len(banks))), name=f"number_{index}", reset_less=True)
+            chosen = Signal.like(number, name=f"chosen_{index}", reset_less=True)
+            m.d.sync += [number.eq(port.address // rows), chosen.eq(number)]
+            m.d.sync += [register.eq(bank[index]) for register, bank in zip(shown, banks, strict=True)]
+            m.d.comb += port.data.eq(Array(shown)[chosen])
+        return m
+
+    def _bank(self, m: Module, reads: Sequence[Any], number: int, rows: int) -> list[Value]:
+        """A memory of `rows` rows, from the `number`-th such number of them on: what its read ports show."""
         width = len(self.data) if self._kind == "rom" else self._chunks * self._chunk_bits
+        first = number * _BLOCK_ROWS if self._latency == 2 else 0
         memory: Memory = Memory(
             shape=unsigned(width),
-            depth=self._depth,
-            init=self._init,
+            depth=rows,
+            init=self._init[first : first + rows],
             attrs=self._attributes,
         )
-        m.submodules.memory = memory
-        read = memory.read_port()
-        m.d.comb += [read.addr.eq(self.address), read.en.eq(self.enable), self.data.eq(read.data)]
+        m.submodules[f"memory_{number}" if number else "memory"] = memory
+        bits = ceil_log2(_BLOCK_ROWS) if self._latency == 2 else len(self.address)
         loads = self._kind == "ram"
-        if self._ports == 2:
-            other, shared = memory.read_port(), Signal.like(self.address)
-            asked = self.second.address
-            m.d.comb += [
-                shared.eq(Mux(self.load.enable, self.load.address, asked) if loads else asked),
-                other.addr.eq(shared),
-                other.en.eq(self.second.enable),
-                self.second.data.eq(other.data),
-            ]
+        addresses = [port.address[:bits] for port in reads]
+        if loads and self._ports == 2:
+            shared = Signal(bits, name=f"shared_{number}")
+            m.d.comb += shared.eq(Mux(self.load.enable, self.load.address, self.second.address))
+            addresses[1] = shared
+        ports = [memory.read_port() for _ in reads]
+        for port, ask, address in zip(ports, reads, addresses, strict=True):
+            m.d.comb += [port.addr.eq(address), port.en.eq(ask.enable)]
         if loads:
-            write = memory.write_port(granularity=self._chunk_bits)
+            write, here = memory.write_port(granularity=self._chunk_bits), Const(1)
+            if self._latency == 2:
+                here = self.load.address // _BLOCK_ROWS == number
             m.d.comb += [
-                write.addr.eq(shared if self._ports == 2 else self.load.address),
+                write.addr.eq(addresses[1] if self._ports == 2 else self.load.address[:bits]),
                 write.data.eq(self.load.data.replicate(self._chunks)),
-                write.en.eq(self.load.enable << self.load.chunk),
+                write.en.eq((self.load.enable & here) << self.load.chunk),
             ]
-        return m
+        return [port.data for port in ports]
 
     def _elaborate_spram(self, m: Module) -> None:
         address = Signal.like(self.address)

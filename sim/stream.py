@@ -319,27 +319,40 @@ class StreamSink(_End):
 
 
 class MemoryModel:
-    """A synchronous memory behind a component's memory ports: latency 1, read data held while enable is low.
+    """A synchronous memory behind a component's memory ports: read data held while enable is low, `latency` 1; or 2,
+    the same a cycle later.
 
     `read` = (address, enable, data) and `write` = (address, enable, data) name ports of the dut; `words` is the
     live content (packed integers). A read and a write of one address in one cycle fail the test, as the hardware
     promises never to do it. A component whose enable port was dropped may be given None for it."""
 
     def __init__(
-        self, dut, words: Sequence[int], *, read: Sequence[str | None] = (), write: Sequence[str | None] = ()
+        self,
+        dut,
+        words: Sequence[int],
+        *,
+        read: Sequence[str | None] = (),
+        write: Sequence[str | None] = (),
+        latency: int = 1,
     ):
+        self._late = latency == 2
         self.words = list(words)
         self.writes: list[tuple[int, int]] = []
         ports: Callable = lambda names: [getattr(dut, name) if name else None for name in names]  # noqa: E731
         self._task = in_background(dut, self._serve(ports(read), ports(write)))
 
     async def _serve(self, read, write) -> None:
+        shown = 0
         while True:
             await next_cycle
             source = sink = None
+            if self._late:
+                read[2].value = shown
             if read and (read[1] is None or read[1].value):
                 source = int(read[0].value)
-                read[2].value = self.words[source] if source < len(self.words) else 0
+                shown = self.words[source] if source < len(self.words) else 0
+                if not self._late:
+                    read[2].value = shown
             if write and (write[1] is None or write[1].value):
                 sink, word = int(write[0].value), int(write[2].value)
                 self.words[sink] = word

@@ -20,7 +20,8 @@ class _Bench:
 
     def __init__(self, dut, seed: int, *, late: bool = True):
         self.dut, self.generator, self.late = dut, random.Random(seed), late
-        self.shapes = list(store_shapes(Machine(**bench_parameters()["machine"])).values())
+        machine = Machine(**bench_parameters()["machine"])
+        self.latency, self.shapes = machine.weight_latency, list(store_shapes(machine).values())
         self.stores = [
             [self.generator.getrandbits(shape.width) for _ in range(shape.rows)] for shape in self.shapes
         ]
@@ -72,7 +73,7 @@ class _Bench:
             dut.fetched.value = 1
 
     async def _memories(self) -> None:
-        """The chunk of cycle c in cycle c + 1, and garbage in the first two cycles of a row."""
+        """The chunk of cycle c in cycle c + 1, and garbage before the stores have shown the row."""
         dut, before, age = self.dut, None, 0
         while True:
             await next_cycle
@@ -85,7 +86,7 @@ class _Bench:
             before = at
             row = self.stores[at[0]][at[1]]
             chunk = row >> CHUNK * int(dut.scan__chunk.value) & (1 << CHUNK) - 1
-            dut.scan__data.value = chunk if age >= 2 else chunk ^ self.generator.randrange(1, 1 << CHUNK)
+            dut.scan__data.value = chunk if age > self.latency else chunk ^ self.generator.randrange(1, 1 << CHUNK)
 
     async def _watch(self) -> None:
         """Rows in order and whole, begun only in idle cycles, quiet in between; what was compared."""
@@ -135,13 +136,14 @@ async def agrees(dut):
 
 @cocotb.test()
 async def takes_its_time(dut):
-    """An undisturbed scan takes 5 chunks + 3 cycles a row, and 6 for each store whose settings come at once."""
+    """An undisturbed scan takes 5 chunks + 2 + `weight_latency` cycles a row, and 6 for each store whose settings
+    come at once."""
     bench = _Bench(dut, 2, late=False)
     await bench.start()
     await bench.until(lambda: bench.agreed == 1)
     begin = cycle()
     await bench.until(lambda: bench.agreed == 2)
-    rows = sum(rows * (5 * shape.chunks + 3) for rows, shape in zip(bench.rows, bench.shapes, strict=True))
+    rows = sum(rows * (5 * shape.chunks + 2 + bench.latency) for rows, shape in zip(bench.rows, bench.shapes, strict=True))
     assert cycle() - begin == rows + 6 * len(bench.shapes)
 
 
@@ -216,7 +218,7 @@ async def busy_machine(dut):
     assert bench.flags() == (1, 0)
     assert bench.scans[: 2 * len(bench.order())] == 2 * bench.order()
     dut.idle.value = 0
-    for _ in range(5 * max(shape.chunks for shape in bench.shapes) + 4):
+    for _ in range(5 * max(shape.chunks for shape in bench.shapes) + 3 + bench.latency):
         await RisingEdge(dut.clk)
     for _ in range(100):
         assert dut.quiet.value

@@ -38,7 +38,8 @@ class _Machine:
         self.lanes, self.steps, self.drain = (parameters[key] for key in ("lanes", "time_steps", "drain_lanes"))
         self.max_shift, bits = parameters["max_shift"], parameters["weight_bits"]
         self.events = parameters["events"]
-        self.latency = 4 if self.events == 1 else 5
+        self.memory = parameters["weight_latency"]
+        self.latency = (3 if self.events == 1 else 4) + self.memory
         self.largest = 1 << bits - 1  # magnitude of the most negative weight
         self.budget = 1 << parameters["acc_width"] - 1
         self.most_lines, self.most_rest = parameters["max_lines"], parameters["max_rest"]
@@ -53,7 +54,7 @@ class _Machine:
         words = [pack(row, column.tolist()) for column in self.weight.T]
         for port in range(self.events):
             names = tuple(f"weight_{name}__{port}" for name in ("address", "enable", "data"))
-            MemoryModel(dut, words, read=names)
+            MemoryModel(dut, words, read=names, latency=self.memory)
         if self.events == 1:
             layout = event_layout(parameters["address_width"], self.max_shift, self.steps)
         else:
@@ -321,11 +322,11 @@ async def every_cycle(dut, stall):
     begin, taken = machine.source.cycles[0], machine.sink.cycles
     accepted, issued, ends = machine.schedule([*events, FLUSH], begin, taken)
     assert machine.source.cycles == accepted
-    works = [moment + machine.events + 1 for moment in issued if moment is not None]
+    works = [moment + machine.events + machine.memory for moment in issued if moment is not None]
     assert useful == [
         moment for event, moment in zip(events, works, strict=True) for _ in range(machine.useful(event))
     ]
-    flight = {moment + on for moment in issued if moment is not None for on in range(1, machine.events + 2)}
+    flight = {moment + on for moment in issued if moment is not None for on in range(1, machine.events + machine.memory + 1)}
     for number, moment in enumerate(ends):
         flight |= set(range(moment + 1, taken[(number + 1) * machine.beats - 1] + 1))
     assert busy == sorted(flight)

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the ds2ta authors
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Bench of Store and DualPortMemory against a list of integers: contents, chunk loads, latency one, held data."""
+"""Bench of Store and DualPortMemory against a list of integers: contents, chunk loads, latency, held data."""
 
 import random
 
@@ -72,7 +72,7 @@ class _Bench:
 
     def edges(self) -> list[int]:
         """Addresses around the ends of the store and of each stacked SPRAM."""
-        near = {0, 1, self.depth - 1, self.depth - 2, 16383, 16384, 16385}
+        near = {0, 1, self.depth - 1, self.depth - 2, 1023, 1024, 2047, 2048, 16383, 16384, 16385}
         return sorted(address for address in near if 0 <= address < self.depth)
 
 
@@ -108,6 +108,40 @@ async def contents(dut):
         for word in (0, (1 << bench.width) - 1):
             await bench.load(address, word)
             await bench.read([address])
+
+
+@cocotb.test()
+async def every_port(dut):
+    """Each port reads a row of its own in every cycle, or none; then again after rows were loaded. With a latency of
+    1, data hold while enable is low."""
+    bench = _Bench(dut)
+    ports, latency = bench.parameters.get("ports", 1), bench.parameters.get("latency", 1)
+    names = ["", "second__"][:ports]
+    await bench.start()
+
+    async def reads(cycles: int) -> None:
+        shown: list[list[int | None]] = [[None] * ports for _ in range(latency)]  # of this cycle, of the next
+        for _ in range(cycles):
+            asked: list[int | None] = []
+            for port, name in enumerate(names):
+                enabled = bench.generator.random() < 0.8
+                address = bench.generator.choice([bench.generator.randrange(bench.depth), *bench.edges()])
+                getattr(dut, f"{name}enable").value = enabled
+                getattr(dut, f"{name}address").value = address
+                held = shown[-1][port] if latency == 1 else None
+                asked.append(bench.words[address] if enabled else held)
+            await RisingEdge(dut.clk)
+            for name, expected in zip(names, shown.pop(0), strict=True):
+                assert expected is None or int(getattr(dut, f"{name}data").value) == expected
+            shown.append(asked)
+
+    await reads(600)
+    if bench.kind == "rom":
+        return
+    for _ in range(10):
+        for address in [*bench.edges(), *(bench.generator.randrange(bench.depth) for _ in range(9))]:
+            await bench.load(address, bench.generator.randrange(1 << bench.width))
+        await reads(100)
 
 
 @cocotb.test()

@@ -26,22 +26,22 @@ SHAPE = {
 @pytest.mark.parametrize(
     "values",
     [
-        (8, 4, 2, 4, 4, 12, 12, 4, 0, False, 1),
-        (8, 1, 1, 2, 0, 8, 6, 3, 2, True, 1),
-        (16, 10, 8, 8, 1, 16, 9, 2, 0, False, 1),
-        (4, 3, 4, 3, 7, 12, 5, 1, 1, True, 1),
-        (6, 2, 2, 4, 2, 9, 8, 2, 1, True, 1),
-        (1, 1, 1, 2, 0, 5, 3, 1, 0, False, 1),
-        (8, 4, 2, 4, 4, 12, 12, 4, 0, False, 2),
-        (8, 1, 1, 2, 0, 8, 6, 3, 2, False, 2),
-        (16, 10, 8, 8, 1, 16, 9, 2, 0, False, 2),
-        (6, 2, 2, 3, 2, 9, 8, 2, 1, False, 2),
-        (1, 1, 1, 2, 0, 5, 3, 1, 0, False, 2),
+        (8, 4, 2, 4, 4, 12, 12, 4, 0, False, 1, 1),
+        (8, 1, 1, 2, 0, 8, 6, 3, 2, True, 1, 2),
+        (16, 10, 8, 8, 1, 16, 9, 2, 0, False, 1, 1),
+        (4, 3, 4, 3, 7, 12, 5, 1, 1, True, 1, 1),
+        (6, 2, 2, 4, 2, 9, 8, 2, 1, True, 1, 1),
+        (1, 1, 1, 2, 0, 5, 3, 1, 0, False, 1, 1),
+        (8, 4, 2, 4, 4, 12, 12, 4, 0, False, 2, 1),
+        (8, 1, 1, 2, 0, 8, 6, 3, 2, False, 2, 1),
+        (16, 10, 8, 8, 1, 16, 9, 2, 0, False, 2, 1),
+        (6, 2, 2, 3, 2, 9, 8, 2, 1, False, 2, 2),
+        (1, 1, 1, 2, 0, 5, 3, 1, 0, False, 2, 1),
     ],
     ids=lambda values: "-".join(map(str, values)),
 )
 def test_bench(values):
-    shape = dict(zip((*SHAPE, "max_lines", "max_rest", "registered", "events"), values, strict=True))
+    shape = dict(zip((*SHAPE, "max_lines", "max_rest", "registered", "events", "weight_latency"), values, strict=True))
     run_bench(SynapticEngine(**shape), module="ds2ta.sim.benches.bench_engine", parameters=shape)
 
 

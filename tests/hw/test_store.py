@@ -39,6 +39,21 @@ def test_bench(shape):
 
 
 @pytest.mark.parametrize(
+    "shape",
+    [
+        {"kind": "rom", "width": 12, "depth": 2100, "init": _content(12, 2070), "ports": 2, "latency": 2},
+        {"kind": "rom", "width": 64, "depth": 30, "init": _content(64, 30), "ports": 2},
+        {"kind": "ram", "width": 36, "depth": 1024, "init": _content(36, 7), "ports": 1, "latency": 2},
+        {"kind": "ram", "width": 20, "depth": 2049, "ports": 2, "latency": 2},
+        {"kind": "ram", "width": 40, "depth": 33, "ports": 2},
+    ],
+    ids=lambda shape: f"{shape['kind']}-{shape['width']}x{shape['depth']}",
+)
+def test_ports_bench(shape):
+    run_bench(Store(**shape), module="ds2ta.sim.benches.bench_store", testcase="every_port", parameters=shape)
+
+
+@pytest.mark.parametrize(
     ("width", "depth"), [(16, 1000), (40, 16384), (32, 16385), (12, 40000)], ids=lambda value: str(value)
 )
 def test_spram_bench(width, depth):
@@ -57,6 +72,8 @@ def test_spike_bank_bench(width, depth):
     [
         ({"width": 1, "init": []}, {"width": 0}, "Store width must be an integer from 1 to 16384, not 0"),
         ({"width": 16384}, {"width": 16385}, "Store width must be an integer from 1 to 16384, not 16385"),
+        ({"ports": 2}, {"ports": 3}, "Store ports must be an integer from 1 to 2, not 3"),
+        ({"latency": 2}, {"latency": 0}, "Store latency must be an integer from 1 to 2, not 0"),
         ({"depth": 3}, {"depth": 0}, "Store depth must be an integer from 1 to 4194304, not 0"),
         ({"depth": 3}, {"depth": 2}, "Store init must be at most 2 rows, not 3"),
         ({"init": [511]}, {"init": [0, 512]}, r"Store init row 1 must be in 0..2\*\*9-1, not 512"),
