@@ -458,9 +458,7 @@ class Accelerator(wiring.Component):
             self.trace_entry_key.eq(attention.trace_entry.j),
             self.trace_entry_valid.eq(attention.trace_entry.valid),
             self.trace_collision_valid.eq(part.bank_a.collision | part.bank_b.collision),
-            self.trace_overrun_valid.eq(
-                (part.residual.i.valid & ~part.residual.i.ready) | part.engine.overrun
-            ),
+            self.trace_overrun_valid.eq((part.residual.i.valid & ~part.residual.i.ready) | part.engine.overrun),
             *(getattr(self, f"trace_{kind}_pass").eq(part.sequencer.index) for kind in _TRACES),
         ]
 

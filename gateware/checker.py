@@ -27,8 +27,9 @@ class StoreChecker(wiring.Component):
 
     A store's CRC is that of the bytes of rows 0, 1, ... `check_rows` - 1, each row's chunks as little endian 16-bit
     words. All four stores are one scan; the CRC of no rows is 0. The CRC takes 4 bits a cycle, which saves a third
-    of the logic that whole chunks would take: a row takes 5 chunks + 2 + `weight_latency` cycles, a store two requests to the register
-    file and a cycle beside that. It stops between rows when `idle` falls and goes on where it was.
+    of the logic that whole chunks would take: a row takes 5 chunks + 2 + `weight_latency` cycles, a store two
+    requests to the register file and a cycle beside that. It stops between rows when `idle` falls and goes on where
+    it was.
 
     Members
     -------

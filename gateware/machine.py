@@ -28,7 +28,9 @@ class Machine(BaseModel):
     lanes: int = Field(8, ge=4, le=512, description="output channels computed at once (P), power of two")
     row_lanes: int = Field(8, ge=4, le=32, description="channels in a row of spike memory (g), power of two")
     drain_lanes: int = Field(2, ge=1, le=32, description="TASA and LIF lanes (R), power of two")
-    events: int = Field(1, ge=1, le=2, description="spike words added at once; 2 take two ports of the weight memory")
+    events: int = Field(
+        1, ge=1, le=2, description="spike words added at once; 2 take two ports of the weight memory"
+    )
     score_channels: int = Field(8, ge=1, le=32, description="channels popcounted a cycle (B), power of two")
     buffer_rows: int = Field(16, ge=2, le=64, description="rows waiting between scan and engine, power of two")
     weights: Literal["rom", "ram", "spram"] = Field("rom", description="weight store")

@@ -66,7 +66,14 @@ MACHINES: dict[str, dict[str, int | str]] = {
 ICE40: dict[str, int | str] = {"weights": "spram", "events": 1, "shifters": "logic", "pipeline": "short"}
 ECP5: dict[str, dict[str, int | str]] = {
     # room for every channel at once
-    "digits-tiny": {"lanes": 32, "drain_lanes": 8, "events": 2, "max_lines": 4, "shifters": "multipliers", "pipeline": "long"}
+    "digits-tiny": {
+        "lanes": 32,
+        "drain_lanes": 8,
+        "events": 2,
+        "max_lines": 4,
+        "shifters": "multipliers",
+        "pipeline": "long",
+    }
 }
 
 

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 #: Of the instruction's bits: a new number when a program of an older compiler would do something else.
-VERSION = 3
+VERSION = 2
 #: Bits of a word of the program store. An instruction takes several: a store as wide as one would take a block RAM
 #: for every 16 bits (iCE40) of a few rows each, and its output would begin every control path of the machine.
 PROGRAM_WORD = 64

@@ -92,9 +92,9 @@ def _ecp5(cells: dict[str, int]) -> Area:
 
 
 def _ice40_script(_text: str, name: str, _folder: Path) -> str:
-    # eight cells share one clock enable: one that fewer than four flip-flops use costs more cells than the LUT inputs
-    # that it saves (whole board of digits-tiny: 5,018 cells without it, 4,961 with it, and 4,970, 4,971, 4,971 and 5,066
-    # with 2, 3, 5 and 7)
+    # eight cells share one clock enable: one that fewer than four flip-flops use costs more cells than the LUT
+    # inputs that it saves (whole board of digits-tiny: 5,018 cells without it, 4,961 with it, and 4,970, 4,971,
+    # 4,971 and 5,066 with 2, 3, 5 and 7)
     return f"synth_ice40 -device u -dffe_min_ce_use 4 -top {name}\n"
 
 

@@ -73,15 +73,15 @@ class SynapticEngine(wiring.Component):
     `first` nor `flush` while no token is pending is meaningless and must not be sent.
 
     With `events` = 2 a pair of events comes at once: `acc[k][t] = (double ? 2 : 1) acc[k][t] + (low.mask[t]
-    ? weight[0][k] : 0) + (high.mask[t] ? weight[1][k] : 0)`. Bit planes come highest first, and the first pair of each
-    plane but a token's first doubles, so nothing is shifted.
+    ? weight[0][k] : 0) + (high.mask[t] ? weight[1][k] : 0)`. Bit planes come highest first, and the first pair of
+    each plane but a token's first doubles, so nothing is shifted.
 
     Latency: an event is issued in the first cycle c, after that of its acceptance, in which another is offered;
-    weight row at `weight_data` in c + `weight_latency`; first beat of a commit valid in c + `latency`. Throughput: one event or pair
-    each cycle, one beat each cycle.
-    Back-pressure: nothing stands still behind the issue. The last event of a token waits there until
-    `spacing_last + 1` cycles after the one of the token before, in which the drain is done if no beat waits; where
-    the sink may let beats wait (`waits`), also until it is done. `i.ready` depends combinationally on `i.payload`, not on `o.ready`.
+    weight row at `weight_data` in c + `weight_latency`; first beat of a commit valid in c + `latency`. Throughput:
+    one event or pair each cycle, one beat each cycle. Back-pressure: nothing stands still behind the issue. The
+    last event of a token waits there until `spacing_last + 1` cycles after the one of the token before, in which
+    the drain is done if no beat waits; where the sink may let beats wait (`waits`), also until it is done.
+    `i.ready` depends combinationally on `i.payload`, not on `o.ready`.
 
     Accumulators do not saturate: `acc_width` must hold every partial sum of a token (the compiler's interval
     analysis). They have no reset: with one event at a time `first` defines them, with pairs a token's end.
@@ -102,8 +102,8 @@ class SynapticEngine(wiring.Component):
     Members
     -------
     i : stream of `hw.payloads.event_layout`, or `pair_layout`.
-    weight_address, weight_enable, weight_data : read ports, one for each event, of a synchronous memory. Its output is
-        used in one cycle alone.
+    weight_address, weight_enable, weight_data : read ports, one for each event, of a synchronous memory. Its
+        output is used in one cycle alone.
     groups, lines : drain groups of an output line and lines of a commit, both at least 1 and their product at most
         lanes // drain_lanes; `pixels`: the layer is packed; all stable while `busy`.
     rest : cycles without a beat behind each group, for a sink that needs them (where `max_rest` is not 0).
@@ -208,7 +208,10 @@ class SynapticEngine(wiring.Component):
             self._choose_shadow(m, total, shown, commits, shifts)
         drained = ~drain.draining & ~self.o.valid
         self._issue(m, now, drained)
-        m.d.comb += [self.busy.eq(issued.under_way | in_flight | ~drained), self.overrun.eq(commits & drain.draining & ~drain.freed)]
+        m.d.comb += [
+            self.busy.eq(issued.under_way | in_flight | ~drained),
+            self.overrun.eq(commits & drain.draining & ~drain.freed),
+        ]
         return m
 
     def _issue(self, m: Module, now: _Issue, drained: Value) -> None:
@@ -291,7 +294,9 @@ class SynapticEngine(wiring.Component):
         through the data. For ECP5, gateware/carry_adders.py does what yosys does not."""
         T, event = self.time_steps, now.event
         fetched, arrived, last = Signal(), Signal(), Signal(3)
-        shift, mask = (Signal.like(event[name], name=f"fetched_{name}", reset_less=True) for name in ("shift", "mask"))
+        shift, mask = (
+            Signal.like(event[name], name=f"fetched_{name}", reset_less=True) for name in ("shift", "mask")
+        )
         first, load = Signal(reset_less=True), Signal(reset_less=True)
         enable, clear, works = Signal(T), Signal(T, reset_less=True), Signal()
         m.d.comb += [
@@ -363,7 +368,9 @@ class SynapticEngine(wiring.Component):
         ]
         shape = signed(self.weight_bits + 1)
         acc = self._sums("acc", reset_less=False)
-        total = [[Signal(signed(self.acc_width), name=f"total_{k}_{t}") for t in range(T)] for k in range(self.lanes)]
+        total = [
+            [Signal(signed(self.acc_width), name=f"total_{k}_{t}") for t in range(T)] for k in range(self.lanes)
+        ]
         for k in range(self.lanes):
             for t in range(T):
                 term = [Mux(mask[1][port][t], row[port][k], 0) for port in range(2)]

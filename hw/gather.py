@@ -5,8 +5,9 @@
 
 One beat names one row to read. The loops, outermost first: tile of output channels, output position (y, x), bit
 plane, highest first, tap (ky, kx), row of the tap (channel group). Planes that share a row read it one after the
-other. A tap outside the image is one beat with `pad` set and no read. Only adders and counters: every product of the address polynomial is kept as a running pointer, modulo the
-address space, so that a pointer may lie before the tensor while its tap is padding.
+other. A tap outside the image is one beat with `pad` set and no read. Only adders and counters: every product of
+the address polynomial is kept as a running pointer, modulo the address space, so that a pointer may lie before the
+tensor while its tap is padding.
 
 Where a layer leaves lanes idle, they compute the output lines below: y advances by `lines` at once, and ky has
 `lines + 2` taps; the weight row of a tap holds zeros in the lanes whose line it does not touch.
@@ -101,7 +102,12 @@ class _Loops:
         """Begin with the highest bit plane, the last of those that share its row."""
         gather = self._gather
         part = gather.planes_last & gather.parts_last
-        return [self.plane.eq(gather.planes_last), self.part.eq(part), self.plane_first.eq(1), self.at_plane.eq(address)]
+        return [
+            self.plane.eq(gather.planes_last),
+            self.part.eq(part),
+            self.plane_first.eq(1),
+            self.at_plane.eq(address),
+        ]
 
     # tests for a count of one are no comparisons, lest synthesis put `start` in front of a shared comparator
     def enter_column(self, number, first=False) -> list:
@@ -223,7 +229,10 @@ class Gather(wiring.Component):
             with m.Elif(~now.kx_last):
                 m.d.comb += now.next_tap.eq(now.at_tap + self.source_pitch)
                 m.d.sync += [now.kx.eq(now.kx + 1), *now.enter_tap(now.next_tap, now.next_weights)]
-                m.d.sync += [now.pad_x.eq((now.kx[0] | self.pixels) & now.x_last & self.pad_right), *now.enter_rows()]
+                m.d.sync += [
+                    now.pad_x.eq((now.kx[0] | self.pixels) & now.x_last & self.pad_right),
+                    *now.enter_rows(),
+                ]
             with m.Elif(~now.ky_last):
                 m.d.comb += now.next_tap.eq(now.at_tap_line + self.source_line)
                 m.d.sync += [now.pad_x.eq(now.x_first & ~self.pixels), now.ky.eq(now.ky + 1)]
@@ -273,7 +282,9 @@ class Gather(wiring.Component):
 
     def _next_plane(self, m: Module, now: _Loops) -> None:
         """First tap of the next lower bit plane, in the same row or in the groups before."""
-        m.d.comb += now.next_tap.eq(now.at_plane + Mux(now.part.any(), 0, ~(Const(0, len(now.at_plane)) | self.groups_last)))
+        m.d.comb += now.next_tap.eq(
+            now.at_plane + Mux(now.part.any(), 0, ~(Const(0, len(now.at_plane)) | self.groups_last))
+        )
         m.d.sync += [now.plane.eq(now.plane - 1), now.plane_first.eq(0), now.at_plane.eq(now.next_tap)]
         m.d.sync += now.part.eq(Mux(now.part.any(), now.part - 1, self.parts_last))
         m.d.sync += [now.ky.eq(0), *now.enter_line_of_taps(now.next_tap, now.tile_weights)]

@@ -57,9 +57,9 @@ def event_layout(address_width: int, max_shift: int, time_steps: int) -> data.St
 
 
 def pair_layout(address_width: int, time_steps: int) -> data.StructLayout:
-    """Two synaptic events: add weight row `low.address` at the steps set in `low.mask`, and that of `high` likewise;
-    `double`: to the double of what the token has so far, since a lower bit plane begins. `first` and `flush` as of
-    an event."""
+    """Two synaptic events: add weight row `low.address` at the steps set in `low.mask`, and that of `high`
+    likewise; `double`: to the double of what the token has so far, since a lower bit plane begins. `first` and
+    `flush` as of an event."""
     event = data.StructLayout({"address": address_width, "mask": time_steps})
     return data.StructLayout({"low": event, "high": event, "double": 1, "first": 1, "flush": 1})
 

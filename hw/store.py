@@ -57,10 +57,10 @@ class Store(wiring.Component):
 
     Latency: 1 cycle, or 2: then the rows lie in memories of one block RAM's depth, a register stands behind each of
     them, and the choice among those; `spram` has 1. Throughput: one read each cycle. With a latency of 1, `data`
-    holds while `enable` is 0; a `spram` load makes it undefined until the next read. A load writes chunk `chunk` (bits `chunk * chunk_bits` and up) of row
-    `load.address`; `data` of a read in the same cycle is undefined (loading happens before a run). An address of
-    `depth` or more reads an undefined value. With two `ports` loading shares the address of the second, so that a
-    block RAM of two ports does; `spram` has one.
+    holds while `enable` is 0; a `spram` load makes it undefined until the next read. A load writes chunk `chunk`
+    (bits `chunk * chunk_bits` and up) of row `load.address`; `data` of a read in the same cycle is undefined
+    (loading happens before a run). An address of `depth` or more reads an undefined value. With two `ports` loading
+    shares the address of the second, so that a block RAM of two ports does; `spram` has one.
 
     Parameters: `width` (any; padded inside to whole chunks), `depth` (any, at least 1), `kind`, `init` (integers,
     one for each row from 0, the rest 0), `chunk_bits`, `fast` (a small ram in LUT memory, see `memory_attributes`),
@@ -134,7 +134,10 @@ class Store(wiring.Component):
             m.d.comb += [port.data.eq(data) for port, data in zip(reads, banks[0], strict=True)]
             return m
         for index, port in enumerate(reads):
-            shown = [Signal.like(port.data, name=f"shown_{index}_{number}", reset_less=True) for number in range(len(banks))]
+            shown = [
+                Signal.like(port.data, name=f"shown_{index}_{number}", reset_less=True)
+                for number in range(len(banks))
+            ]
             number = Signal(range(max(2, len(banks))), name=f"number_{index}", reset_less=True)
             chosen = Signal.like(number, name=f"chosen_{index}", reset_less=True)
             m.d.sync += [number.eq(port.address // rows), chosen.eq(number)]

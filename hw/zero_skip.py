@@ -209,7 +209,9 @@ class ZeroSkip(wiring.Component):
         chosen = [lowest]
         if self._events == 2:
             backwards = Cat(reversed(list(live)))
-            m.d.comb += highest.eq(Cat(reversed(list((backwards & ~(backwards & (backwards - 1)[:lanes]))[:lanes]))))
+            m.d.comb += highest.eq(
+                Cat(reversed(list((backwards & ~(backwards & (backwards - 1)[:lanes]))[:lanes])))
+            )
             chosen.append(highest & ~lowest)
         masks, addresses = [], []
         for number, one_hot in enumerate(chosen):
@@ -221,7 +223,11 @@ class ZeroSkip(wiring.Component):
             # rows are aligned to the channels that they hold: an addition without a carry
             addresses.append(served.weight | (lane & ((1 << self.lane_bits) - 1)[: len(lane)]))
         with m.If(moves):
-            m.d.sync += [self.o.valid.eq(shown), event.first.eq(served.first & ~begun), event.flush.eq(served.flush)]
+            m.d.sync += [
+                self.o.valid.eq(shown),
+                event.first.eq(served.first & ~begun),
+                event.flush.eq(served.flush),
+            ]
             if self._events == 1:
                 m.d.sync += [event.address.eq(addresses[0]), event.mask.eq(masks[0]), event.shift.eq(served.plane)]
             else:

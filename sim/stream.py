@@ -319,8 +319,8 @@ class StreamSink(_End):
 
 
 class MemoryModel:
-    """A synchronous memory behind a component's memory ports: read data held while enable is low, `latency` 1; or 2,
-    the same a cycle later.
+    """A synchronous memory behind a component's memory ports: read data held while enable is low, `latency` 1; or
+    2, the same a cycle later.
 
     `read` = (address, enable, data) and `write` = (address, enable, data) name ports of the dut; `words` is the
     live content (packed integers). A read and a write of one address in one cycle fail the test, as the hardware

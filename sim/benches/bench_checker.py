@@ -143,7 +143,9 @@ async def takes_its_time(dut):
     await bench.until(lambda: bench.agreed == 1)
     begin = cycle()
     await bench.until(lambda: bench.agreed == 2)
-    rows = sum(rows * (5 * shape.chunks + 2 + bench.latency) for rows, shape in zip(bench.rows, bench.shapes, strict=True))
+    rows = sum(
+        rows * (5 * shape.chunks + 2 + bench.latency) for rows, shape in zip(bench.rows, bench.shapes, strict=True)
+    )
     assert cycle() - begin == rows + 6 * len(bench.shapes)
 
 

@@ -114,7 +114,9 @@ class _Machine:
             mask = [int(generator.choice(masks)) for _ in range(2)]
             event = self.event(address[0], mask[0], shift=shift, double=double, first=int(number == 0))
             halves = ({"address": row, "mask": some} for row, some in zip(address, mask, strict=True))
-            found.append(event if self.events == 1 else {**event, **dict(zip(("low", "high"), halves, strict=True))})
+            found.append(
+                event if self.events == 1 else {**event, **dict(zip(("low", "high"), halves, strict=True))}
+            )
         return found or [{"first": 1}]
 
     def sums(self, token: list[dict]) -> np.ndarray:
@@ -262,7 +264,9 @@ async def extremes(dut):
         for shift in range(machine.max_shift + 1):
             for mask in (full, 1, 1 << machine.steps - 1):
                 if machine.events == 1:
-                    some = [machine.event(address, mask, shift=shift)] * (machine.budget // (machine.largest << shift))
+                    some = [machine.event(address, mask, shift=shift)] * (
+                        machine.budget // (machine.largest << shift)
+                    )
                 else:  # as much as can be doubled so often, one single event among them where it fits
                     each, most = machine.largest << shift, machine.budget // machine.largest >> shift
                     assert each * most <= machine.budget
@@ -326,7 +330,12 @@ async def every_cycle(dut, stall):
     assert useful == [
         moment for event, moment in zip(events, works, strict=True) for _ in range(machine.useful(event))
     ]
-    flight = {moment + on for moment in issued if moment is not None for on in range(1, machine.events + machine.memory + 1)}
+    flight = {
+        moment + on
+        for moment in issued
+        if moment is not None
+        for on in range(1, machine.events + machine.memory + 1)
+    }
     for number, moment in enumerate(ends):
         flight |= set(range(moment + 1, taken[(number + 1) * machine.beats - 1] + 1))
     assert busy == sorted(flight)

@@ -164,12 +164,7 @@ def _expected(layer: dict, base: int, weights: int, slack: int) -> list[dict]:
         for y in range(-(-height // (stride * lines))):
             for x in range(-(-width // stride)):
                 position = [
-                    [
-                        one
-                        for ky in range(high)
-                        for kx in range(kernel)
-                        for one in taps(tile, y, x, plane, ky, kx)
-                    ]
+                    [one for ky in range(high) for kx in range(kernel) for one in taps(tile, y, x, plane, ky, kx)]
                     for plane in ([0] if pool else reversed(range(planes)))
                 ]
                 for number, plane_beats in enumerate(position):

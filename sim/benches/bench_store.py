@@ -112,8 +112,8 @@ async def contents(dut):
 
 @cocotb.test()
 async def every_port(dut):
-    """Each port reads a row of its own in every cycle, or none; then again after rows were loaded. With a latency of
-    1, data hold while enable is low."""
+    """Each port reads a row of its own in every cycle, or none; then again after rows were loaded. With a latency
+    of 1, data hold while enable is low."""
     bench = _Bench(dut)
     ports, latency = bench.parameters.get("ports", 1), bench.parameters.get("latency", 1)
     names = ["", "second__"][:ports]

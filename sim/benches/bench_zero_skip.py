@@ -102,9 +102,8 @@ def _kept(layer: list[dict], lane_bits: int) -> list[list[dict] | None]:
     for row in layer:
         events = _row_events(row, lane_bits)
         closes = row["plane_last"] and not plane_has_one  # its plane has had no event
-        if not events and closes and (not position_has_one if row["last"] else False):
-            events = [_null()]
-        elif not events and closes and pairs and position_has_one:
+        needed = pairs or not position_has_one if row["last"] else pairs and position_has_one
+        if not events and closes and needed:
             events = [_null()]
         if events and not position_has_one:
             events[0]["first"] = 1
