@@ -23,7 +23,7 @@ from ds2ta.network import LayerSpec
 
 __all__ = ["Program", "compile_model", "fit"]
 
-_COUNTS = ("width_last", "height_last", "tiles_last", "rows_last", "positions_last")
+_COUNTS = ("width_last", "height_last", "tiles_last", "rows_last", "groups_last", "positions_last")
 _WRAPPING = ("source", "source_line", "target_line")  # addresses and distances that stand modulo the address space
 _HEAD_SPACING = 8  # the head says itself when it is done with a token; the engine sees that this much later
 _FOREVER = 10**9  # a pass behind all others

@@ -181,15 +181,14 @@ class ShadowBanks:
             for row in range(rows):
                 yield from self._row(i.target_bank, i.target + word * rows + row, ("input", word, 0, row))
 
-    def _rows_of_tap(self, wanted: Pass) -> list[tuple[int, int]]:
-        """(plane, group) in reading order."""
-        lanes = self.machine.row_lanes
+    def _groups_of(self, wanted: Pass) -> int:
+        """Rows of one bit plane of a position."""
+        machine = self.machine
         if wanted.reads == "input":
-            return [(0, row) for row in range(-(-wanted.planes * self.interleave // lanes))]
-        groups = -(-wanted.inputs // lanes)
-        if wanted.inputs > self.machine.lanes:  # whole tiles of their producer
-            groups = -(-wanted.inputs // self.machine.lanes) * (self.machine.lanes // lanes)
-        return [(plane, group) for plane in range(wanted.planes) for group in range(groups)]
+            return 1
+        if wanted.inputs > machine.lanes:  # whole tiles of their producer
+            return -(-wanted.inputs // machine.lanes) * (machine.lanes // machine.row_lanes)
+        return -(-wanted.inputs // machine.row_lanes)
 
     def _gather(self, i: Instruction, wanted: Pass) -> Iterator[tuple[int, int]]:
         """The address generator's loops on the instruction's fields; the tags on the network's geometry."""
@@ -205,40 +204,49 @@ class ShadowBanks:
         assert i.width_last + 1 == -(-width // (self.machine.time_steps if packed else stride))
         assert i.height_last + 1 == -(-height // (stride * i.lines))
         assert i.positions_last + 1 == (i.width_last + 1) * (i.height_last + 1) * i.lines
-        taps = self._rows_of_tap(wanted)
+        groups = self._groups_of(wanted)
         if pool:
-            assert i.tiles_last + 1 == len(taps)
+            assert (i.tiles_last + 1, i.planes_last, i.groups_last) == (groups, 0, 0)
         else:
             assert i.tiles_last + 1 == -(-wanted.outputs // self.machine.lanes)
-            assert i.rows_last + 1 == len(taps)
+            assert (i.planes_last + 1, i.groups_last + 1) == (wanted.planes, groups)
+        share = self.machine.row_lanes // self.interleave if wanted.reads == "input" else 1  # planes in a row
+        assert pool or self.machine.row_lanes >> i.lane_bits == share
         for tile in range(i.tiles_last + 1):
             for y in range(i.height_last + 1):
                 for x in range(i.width_last + 1):
-                    for ky in range(i.lines + 2 if i.kernel3 else 1):
-                        for kx in range(3 if i.kernel3 else 1):
-                            if packed and kx == 2:  # is in the words of the taps before
-                                continue
-                            beyond = (ky == 0 and y == 0) or (ky > i.live_lines and y == i.height_last)
-                            if packed:
-                                beyond |= kx == 1 and x == i.width_last and i.pad_right
-                            else:
-                                beyond |= (kx == 0 and x == 0) or (kx == 2 and x == i.width_last and i.pad_right)
-                            sy = stride * i.lines * y + ky - (wanted.kernel == 3)
-                            sx = stride * x + kx - (wanted.kernel == 3 and not packed)
-                            outside = i.kernel3 and beyond
-                            assert outside == (not (0 <= sy < height and 0 <= sx < columns))
-                            if outside:
-                                continue
-                            at = i.source + (stride * i.lines * y + ky) * i.source_line
-                            at += (stride * x + kx) * i.source_pitch
-                            for row in range(i.rows_last + 1):
-                                plane, group = taps[tile] if pool else taps[row]
-                                yield self._read(
-                                    i.source_bank,
-                                    (at + row + tile * pool) % self.space,
-                                    (wanted.reads, sy * columns + sx, plane, group),
-                                    wanted.name,
-                                )
+                    for plane, ky, kx in product(
+                        reversed(range(i.planes_last + 1)),
+                        range(i.lines + 2 if i.kernel3 else 1),
+                        range(3 if i.kernel3 else 1),
+                    ):
+                        if packed and kx == 2:  # is in the words of the taps before
+                            continue
+                        beyond = (ky == 0 and y == 0) or (ky > i.live_lines and y == i.height_last)
+                        if packed:
+                            beyond |= kx == 1 and x == i.width_last and i.pad_right
+                        else:
+                            beyond |= (kx == 0 and x == 0) or (kx == 2 and x == i.width_last and i.pad_right)
+                        sy = stride * i.lines * y + ky - (wanted.kernel == 3)
+                        sx = stride * x + kx - (wanted.kernel == 3 and not packed)
+                        outside = i.kernel3 and beyond
+                        assert outside == (not (0 <= sy < height and 0 <= sx < columns))
+                        if outside:
+                            continue
+                        at = i.source + (stride * i.lines * y + ky) * i.source_line
+                        at += (stride * x + kx) * i.source_pitch
+                        # down from the highest plane's rows
+                        at -= (i.planes_last // share - plane // share) * (i.groups_last + 1)
+                        for group in range(i.groups_last + 1):
+                            row = (0, plane // share) if share > 1 or wanted.reads == "input" else (plane, group)
+                            if pool:
+                                row = (0, tile)
+                            yield self._read(
+                                i.source_bank,
+                                (at + group + tile * pool) % self.space,
+                                (wanted.reads, sy * columns + sx, *row),
+                                wanted.name,
+                            )
 
     def _check_lines(self, i: Instruction, wanted: Pass, height: int) -> None:
         """As many output lines at once as lanes, machine and picture have, each of whole drain groups."""
@@ -267,6 +275,9 @@ class ShadowBanks:
         pixels = machine.time_steps if i.pixels else 1
         groups = 1 if pool else -(-min(wanted.outputs, machine.lanes) // machine.row_lanes) * self.slots
         assert pool or i.drain_groups == groups
+        # a token's sums come when those of the token before have been given out, and no later
+        beats = i.lines * groups * (machine.time_steps * pixels + i.rest)
+        assert pool or i.spacing_last + 1 == beats
         tile_rows = 1 if pool else machine.lanes // machine.row_lanes
         seen = 0
         for tile, y, x, line, j, pixel in product(

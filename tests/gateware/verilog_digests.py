@@ -58,7 +58,7 @@ _VARIANTS = {
     "nmnist-tiny": {"ram": {}, "rom": {"weights": "rom", "tables": "rom"}},
 }
 _CLOCK_HZ = 100_000_000
-_LOOPS = ("width_last", "height_last", "tiles_last", "rows_last", "positions_last")
+_LOOPS = ("width_last", "height_last", "tiles_last", "rows_last", "groups_last", "positions_last")
 
 
 def designs() -> Iterator[tuple[str, Callable[[], tuple[str, str, str]]]]:
