@@ -86,7 +86,7 @@ class Board:
 #: Everything is loaded by the host, so that one bitstream runs any model that its machine holds.
 _LOADED: dict[str, int | str] = {"weights": "ram", "tables": "ram"}
 #: Fits the 56 block RAMs and 28 multipliers of the smaller ECP5.
-_MEDIUM: dict[str, int | str] = {"lanes": 32, "row_lanes": 16, "drain_lanes": 4}
+_MEDIUM: dict[str, int | str] = {"lanes": 32, "row_lanes": 16, "drain_lanes": 8}
 #: Room for checker and host link on the UP5K: a few percent more cycles than on the model's own machine, for fewer
 #: logic cells.
 _SMALL: dict[str, int | str] = {"tables": "ram", "drain_lanes": 2, "counter_width": 16}
@@ -138,6 +138,16 @@ BOARDS = {
             model="digits-small",
             choices=MACHINES["digits-small"] | _LOADED,
             seed=4,
+            **_ULX3S,
+        ),
+        Board(
+            name="ulx3s_85f_cifar",
+            title="ULX3S-85F (ECP5)",
+            platform="ulx3s:ULX3S_85F_Platform",
+            limits=_ECP5_85,
+            core_hz=80e6,
+            model="cifar-ecp5",
+            choices=MACHINES["cifar-ecp5"],
             **_ULX3S,
         ),
         Board(

@@ -148,7 +148,7 @@ def build(
         "model": wanted.model.network.name,
         "model_sha256": model_digest(wanted.model),
         "machine": wanted.machine.model_dump(),
-        "operations_per_cycle": wanted.machine.lanes * wanted.machine.time_steps,
+        "operations_per_cycle": wanted.machine.lanes * wanted.machine.time_steps * wanted.machine.events,
         "resources": {
             name: {"used": used.get(name, needs[name]), "mapped": needs[name], "available": board.limits[name]}
             for name in RESOURCES

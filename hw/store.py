@@ -28,6 +28,7 @@ KINDS = ("rom", "ram", "spram")
 _NO_CHECK = {"no_rw_check": 1}  # for tools that read the emitted Verilog
 _LUT_ROWS = 512
 _BLOCK_ROWS = 1024  # of 16 bits or more, in a block RAM of ECP5 with two ports
+_LUT_BANK_ROWS = 128  # a remainder of so many rows or fewer is not worth its block RAMs
 _SPRAM_WORDS = 1 << 14
 _SPRAM_BITS = 16
 
@@ -56,11 +57,11 @@ class Store(wiring.Component):
     stacked for the depth, which starts undefined.
 
     Latency: 1 cycle, or 2: then the rows lie in memories of one block RAM's depth, a register stands behind each of
-    them, and the choice among those; `spram` has 1. Throughput: one read each cycle. With a latency of 1, `data`
-    holds while `enable` is 0; a `spram` load makes it undefined until the next read. A load writes chunk `chunk`
-    (bits `chunk * chunk_bits` and up) of row `load.address`; `data` of a read in the same cycle is undefined
-    (loading happens before a run). An address of `depth` or more reads an undefined value. With two `ports` loading
-    shares the address of the second, so that a block RAM of two ports does; `spram` has one.
+    them, and the choice among those, and a small remainder in LUTs; `spram` has 1. Throughput: one read each cycle.
+    With a latency of 1, `data` holds while `enable` is 0; a `spram` load makes it undefined until the next read. A
+    load writes chunk `chunk` (bits `chunk * chunk_bits` and up) of row `load.address`; `data` of a read in the same
+    cycle is undefined (loading happens before a run). An address of `depth` or more reads an undefined value. With
+    two `ports` loading shares the address of the second, so that a block RAM of two ports does; `spram` has one.
 
     Parameters: `width` (any; padded inside to whole chunks), `depth` (any, at least 1), `kind`, `init` (integers,
     one for each row from 0, the rest 0), `chunk_bits`, `fast` (a small ram in LUT memory, see `memory_attributes`),
@@ -153,7 +154,9 @@ class Store(wiring.Component):
             shape=unsigned(width),
             depth=rows,
             init=self._init[first : first + rows],
-            attrs=self._attributes,
+            attrs=memory_attributes(depth=rows, fast=True)
+            if self._latency == 2 and rows <= _LUT_BANK_ROWS
+            else self._attributes,
         )
         m.submodules[f"memory_{number}" if number else "memory"] = memory
         bits = ceil_log2(_BLOCK_ROWS) if self._latency == 2 else len(self.address)

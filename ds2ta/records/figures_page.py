@@ -24,7 +24,7 @@ __all__ = ["BLOCKS", "FIGURES", "PAGES", "Recorded", "read_figures", "render_pag
 
 FIGURES = DOCS / "figures.json"
 #: Page -> its regions that are rendered.
-PAGES = {ROOT / "README.md": ("results",), DOCS / "figures.md": ("models", "boards", "blocks", "area")}
+PAGES = {ROOT / "README.md": ("results",), DOCS / "figures.md": ("models", "work", "boards", "blocks", "area")}
 
 #: (paper, block, instance in `gateware.blocks`, stem, latency in cycles)
 BLOCKS = (
@@ -91,6 +91,7 @@ def render_page(text: str, regions: Sequence[str], found: Recorded) -> str:
     tables = {
         "results": _results_table,
         "models": _models_table,
+        "work": _work_table,
         "boards": lambda found: board_table(found.boards.values()),
         "blocks": _blocks_table,
         "area": _area_table,
@@ -101,23 +102,21 @@ def render_page(text: str, regions: Sequence[str], found: Recorded) -> str:
 
 
 def _results_table(found: Recorded) -> list[str]:
-    """Six lines, a column for each shipped model."""
+    """Seven lines, a column for each shipped model."""
     names = [name for name in SHIPPED if name in found.runs]
     runs, about = [found.runs[name] for name in names], [found.models[name].provenance for name in names]
-    boards = [
-        max(
-            (board for board in found.boards.values() if board["model"] == name),
-            key=lambda board: board["images_per_second"],
-            default=None,
-        )
-        for name in names
-    ]
+    boards = [_fastest(found, name) for name in names]
+    work = {item["model"]: item for item in found.figures["work"]}
     rows = [
         ("data set", *(_TITLES[item["data"]] for item in about)),
         ("accuracy: float, integer, %", *(_accuracies(item) for item in about)),
         ("Verilog equal to golden", *(f"{run['samples'] - run['mismatches']} of {run['samples']}" for run in runs)),
         ("lanes P x T", *(f"{run['lanes']} x {run['time_steps']}" for run in runs)),
         ("cycles a sample, mean", *(f"{run['cycles']['mean']:,.0f}" for run in runs)),
+        (
+            "event slots used, additions done, %",
+            *(f"{work[name]['slots_percent']:.0f}, {work[name]['done_percent']:.0f}" for name in names),
+        ),
         ("routed, fastest board", *(_routed(board) for board in boards)),
     ]
     return table(("", *(f"`{name}`" for name in names)), rows)
@@ -128,6 +127,12 @@ _TITLES = {"digits": "digits, 8x8", "cifar10": "CIFAR-10", "nmnist": "N-MNIST"}
 
 def _accuracies(about: Mapping) -> str:
     return f"{about['float_accuracy']:.2f}, {about['integer_accuracy']:.2f}"
+
+
+def _fastest(found: Recorded, model: str) -> Mapping | None:
+    """The record of the board that runs a model fastest."""
+    boards = (board for board in found.boards.values() if board["model"] == model)
+    return max(boards, key=lambda board: board["images_per_second"], default=None)
 
 
 def _routed(board: Mapping | None) -> str:
@@ -148,7 +153,7 @@ def _models_table(found: Recorded) -> list[str]:
         ("held-out images", *(item["images"] for item in accuracy)),
         ("lanes P x T", *(f"{item['lanes']} x {item['time_steps']}" for item in cycles)),
         ("cycles an image (mean)", *(f"{item['cycles_per_image']:.0f}" for item in cycles)),
-        ("useful engine cycles, %", *(f"{item['useful_percent']:.1f}" for item in cycles)),
+        ("event slots used, %", *(f"{item['slots_percent']:.1f}" for item in cycles)),
         ("of peak on dense input, %", *(f"{item['dense_percent_of_peak']:.1f}" for item in cycles)),
         ("longest pass", *(item["longest_pass"] for item in cycles)),
         ("cycle model exact", *("yes" if item["cycle_model_exact"] else "NO" for item in cycles)),
@@ -156,6 +161,29 @@ def _models_table(found: Recorded) -> list[str]:
         ("integer golden model, images/s", *(f"{item['golden_images_per_second']:.0f}" for item in accuracy)),
     ]
     return [f"Measured by `make bench` on {figures['machine']}.", "", *table(header, rows)]
+
+
+def _work_table(found: Recorded) -> list[str]:
+    """A column for each shipped model."""
+    items = found.figures["work"]
+    boards = [_fastest(found, item["model"]) for item in items]
+    per_klut = [
+        f"{1000 * item['per_cycle'] / board['resources']['luts']['used']:.1f}" if board else "-"
+        for item, board in zip(items, boards, strict=True)
+    ]
+    rows = [
+        ("lanes P x T, events at once", *(f"{i['lanes']} x {i['time_steps']}, {i['events']}" for i in items)),
+        ("cycles a sample", *(f"{item['cycles']:,.0f}" for item in items)),
+        ("needed additions a sample", *(f"{item['needed']:,.0f}" for item in items)),
+        ("... in a cycle, of at most", *(f"{item['per_cycle']:.1f} of {item['peak']}" for item in items)),
+        ("... in a cycle and kLUT, fastest board", *per_klut),
+        ("**additions done, % of peak**", *(f"{item['done_percent']:.1f}" for item in items)),
+        ("cycles of passes that add, %", *(f"{item['synaptic_percent']:.1f}" for item in items)),
+        ("event slots used in them, %", *(f"{item['slots_percent']:.1f}" for item in items)),
+        ("lanes of an event with an output, %", *(f"{item['lanes_percent']:.1f}" for item in items)),
+        ("steps of a word with a spike, %", *(f"{item['words_percent']:.1f}" for item in items)),
+    ]
+    return table(("", *(item["model"] for item in items)), rows)
 
 
 def _blocks_table(found: Recorded) -> list[str]:
