@@ -25,7 +25,7 @@ class OrPool(wiring.Component):
     Parameters: `row_lanes` g, `time_steps` T.
 
     Members: `i` {row: g x T bits, first, last}; `o` {row}, zero from when a window's row was taken to the next
-    window.
+    window, and from a reset.
     Paper: max-pool layers of the spiking patch splitter.
     """
 
@@ -41,7 +41,7 @@ class OrPool(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         tap = self.i.payload.row.as_value()
-        pooled = Signal(tap.shape(), reset_less=True)
+        pooled = Signal(tap.shape())  # empty after a reset, too
         m.d.comb += [
             self.i.ready.eq(~self.o.valid | self.o.ready),
             self.o.payload.row.eq(pooled),

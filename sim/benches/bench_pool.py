@@ -8,6 +8,7 @@ import itertools
 import cocotb
 import numpy as np
 from amaranth.lib import data
+from cocotb.triggers import RisingEdge
 
 from ds2ta.golden.slow import max_pool
 from ds2ta.hw.payloads import row_layout
@@ -83,3 +84,26 @@ async def full_speed(dut):
 async def stalls(dut, stall):
     await reset(dut)
     await _compare(dut, stall, 2)
+
+
+@cocotb.test()
+async def empty_at_rest(dut):
+    """Others OR their rows to the output: it is zero behind a window, and when a reset breaks one off."""
+    source, sink, row_lanes, steps = _ends(dut, "never", 3)
+    await reset(dut)
+    full = [(1 << steps) - 1] * row_lanes
+    for length in (1, 3):
+        source.start({"row": full, "first": index == 0, "last": index == length - 1} for index in range(length))
+        assert await sink.take(1) == [{"row": full}]
+        await RisingEdge(dut.clk)
+        assert not dut.o__payload.value
+    for length in (1, 2):
+        await source.send([{"row": full, "first": index == 0, "last": 0} for index in range(length)])
+        await RisingEdge(dut.clk)
+        assert dut.o__payload.value
+        dut.rst.value = 1
+        await RisingEdge(dut.clk)
+        dut.rst.value = 0
+        await RisingEdge(dut.clk)
+        assert not dut.o__payload.value
+        assert not dut.o__valid.value
