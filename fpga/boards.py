@@ -141,16 +141,6 @@ BOARDS = {
             **_ULX3S,
         ),
         Board(
-            name="ulx3s_85f_cifar",
-            title="ULX3S-85F (ECP5)",
-            platform="ulx3s:ULX3S_85F_Platform",
-            limits=_ECP5_85,
-            core_hz=80e6,
-            model="cifar-ecp5",
-            choices=MACHINES["cifar-ecp5"],
-            **_ULX3S,
-        ),
-        Board(
             name="ulx3s_25f",
             title="ULX3S-25F (ECP5)",
             platform="ulx3s:ULX3S_25F_Platform",
