@@ -379,7 +379,9 @@ def flash(board: Annotated[str, typer.Option(help="A board, such as icebreaker."
 
 @app.command()
 def bench(
-    only: Annotated[str | None, typer.Option(help="One section: accuracy, cycles, work, speed, blocks or area.")] = None,
+    only: Annotated[
+        str | None, typer.Option(help="One section: accuracy, cycles, work, speed, blocks or area.")
+    ] = None,
     record: Annotated[
         bool, typer.Option("--record", help="Renew docs/figures.json and the tables made from it.")
     ] = False,

@@ -17,11 +17,11 @@ from rich.table import Table
 
 from ds2ta.computer import interpreter
 from ds2ta.extras import require
+from ds2ta.files import SHIPPED, model_path
 from ds2ta.gateware.compiler import compile_model, fit
 from ds2ta.gateware.machines import ECP5, ICE40, MACHINES
 from ds2ta.gateware.program import Opcode
 from ds2ta.gateware.sequencer import PassCounters
-from ds2ta.files import SHIPPED, model_path
 from ds2ta.model import IntegerModel
 from ds2ta.modelfile import load_model
 from ds2ta.records.work import measure_work
