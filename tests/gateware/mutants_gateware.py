@@ -152,6 +152,27 @@ MUTANTS = [
         "why": "changed contents do not begin a new scan",
     },
     {
+        "file": "gateware/checker.py",
+        "old": "self._settle = 1 + machine.weight_latency",
+        "new": "self._settle = 2",
+        "test": "tests/gateware/test_checker.py::test_bench[wide]",
+        "why": "a row's first chunk is taken before a slow store shows it",
+    },
+    {
+        "file": "gateware/checker.py",
+        "old": "settle.eq(self._settle - 1)",
+        "new": "settle.eq(self._settle - 2)",
+        "test": "tests/gateware/test_checker.py::test_bench[narrow]",
+        "why": "a row's first chunk is taken before the store shows it",
+    },
+    {
+        "file": "gateware/checker.py",
+        "old": "Signal(range(self._settle))",
+        "new": "Signal(range(self._settle - 1))",
+        "test": "tests/gateware/test_checker.py::test_bench[wide]",
+        "why": "the wait for a slow store one bit short",
+    },
+    {
         "file": "gateware/compiler.py",
         "old": "live_lines=height - (visits - 1) * lines,",
         "new": "live_lines=lines,",
@@ -188,8 +209,8 @@ MUTANTS = [
     },
     {
         "file": "gateware/compiler.py",
-        "old": "rest=max(0, planes_out - machine.time_steps) if",
-        "new": "rest=0 if",
+        "old": "rest = max(0, planes_out - machine.time_steps) if",
+        "new": "rest = 0 if",
         "test": "tests/gateware/test_compiler.py::test_every_pass_reads_what_it_needs",
         "why": "words come faster than they are added",
     },

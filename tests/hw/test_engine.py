@@ -41,7 +41,9 @@ SHAPE = {
     ids=lambda values: "-".join(map(str, values)),
 )
 def test_bench(values):
-    shape = dict(zip((*SHAPE, "max_lines", "max_rest", "registered", "events", "weight_latency"), values, strict=True))
+    shape = dict(
+        zip((*SHAPE, "max_lines", "max_rest", "registered", "events", "weight_latency"), values, strict=True)
+    )
     run_bench(SynapticEngine(**shape), module="ds2ta.sim.benches.bench_engine", parameters=shape)
 
 
