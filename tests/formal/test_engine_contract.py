@@ -5,9 +5,10 @@
 """Proved for all time: SynapticEngine is its equations, cycle by cycle, for any events, weights, stalls and resets.
 
 Assumed: shifts and the shape of a commit (`groups`, `lines`, `pixels`, `rest`) are in range; the shape, the spacing
-and `waits` stand still; a token begins with `first`; and no token is larger than the accumulators can hold at the
-worst weights. Without `waits` beats never wait and the spacing is at least that of a commit's beats and rests; with
-it the spacing is at least the latency. With one event more, or one cycle less, the proof must fail.
+and `waits` stand still from the issue of an event on until the block is neither busy nor rests; a token begins with
+`first`; and no token is larger than the accumulators can hold at the worst weights. Without `waits` beats never
+wait and the spacing is at least that of a commit's beats and rests; with it the spacing is at least the latency.
+With one event more, or one cycle less, the proof must fail.
 """
 
 from itertools import combinations
@@ -68,8 +69,8 @@ class _Engine(Elaboratable):
         """The shape of a commit, its length in cycles, and how far apart tokens end."""
         block, T = self.block, self.block.time_steps
         shape = Cat(block.groups, block.lines, block.pixels, block.rest, block.spacing_last, block.waits)
-        stands, begun = Signal(len(shape)), Signal()
-        m.d.sync += [begun.eq(1), stands.eq(shape)]
+        stands = Signal(len(shape))
+        m.d.sync += [stands.eq(shape), drain.stands.eq(drain.issues | block.busy | drain.rested.any())]
         cells = block.groups * block.lines
         spacing = drain.spacing + self.short
         m.d.comb += [
@@ -77,7 +78,7 @@ class _Engine(Elaboratable):
             drain.spacing.eq(block.spacing_last + 1),
             Assume((block.groups > 0) & (block.lines > 0) & (cells <= block.lanes // block.drain_lanes)),
             Assume(block.rest <= block.max_rest),
-            Assume(~begun | (shape == stands)),
+            Assume(~drain.stands | (shape == stands)),
             Assume(Mux(block.waits, block.spacing_last >= block.latency, spacing >= drain.length)),
             Assume(block.waits | block.o.ready),
         ]
@@ -90,15 +91,17 @@ class _Engine(Elaboratable):
         closes, may, issues = event.first | event.flush, Signal(), Signal()
         longest = 1 << len(block.spacing_last)
         since = drain.since = Signal(range(longest + 1), init=longest, name="since")  # a token's end, and no longer
+        apart = drain.apart = Signal.like(drain.spacing, name="apart")  # of that token's end and the next
         m.d.comb += [
-            may.eq(~closes | ((since >= drain.spacing) & (drain.empty | ~block.waits))),
+            drain.issues.eq(issues),
+            may.eq(~closes | ((since >= apart) & (drain.empty | ~block.waits))),
             issues.eq(held_valid & block.i.valid & may),
             Assert(block.i.ready == (~held_valid | may)),
         ]
         with m.If(block.i.valid & block.i.ready):
             m.d.sync += [held.eq(event), held_valid.eq(~event.flush)]
         with m.If(issues & closes):
-            m.d.sync += since.eq(1)
+            m.d.sync += [since.eq(1), apart.eq(drain.spacing)]
         with m.Elif(since != longest):
             m.d.sync += since.eq(since + 1)
         ages = block.weight_latency + 2
@@ -123,7 +126,7 @@ class _Engine(Elaboratable):
         late = block.events == 2 or block.registered
         m.d.comb += Assert(block.stored == (self.rows[0] if late else block.weight_data[0]))
         # registers of the block that are the model's
-        still = Mux(since < drain.spacing, drain.spacing - since, 0)  # to wait
+        still = Mux(since < apart, apart - since, 0)  # to wait
         m.d.comb += [
             Assert(self._inside("held_valid", 1) == held_valid),
             Assert(~held_valid | (self._inside("held", len(Value.cast(held))) == Value.cast(held))),
@@ -244,6 +247,8 @@ class _Engine(Elaboratable):
             draining=Signal(name="model_draining"),
             shown=Signal(name="model_shown"),
             empty=Signal(name="empty"),
+            issues=Signal(name="issues"),
+            stands=Signal(name="stands"),
             line=Signal(range(most + 1), name="line"),
             group=Signal(range(most + 1), name="group"),
             pixel=Signal(range(T + 1), name="model_pixel"),
@@ -369,7 +374,11 @@ class _Engine(Elaboratable):
         age = ages + 1 + now.elapsed  # of the end that is being drained
         each = Mux(block.pixels, T * T, T) + block.rest
         done = (now.line * block.groups + now.group) * each + now.pixel * T + now.step
+        busy = Cat(self.last).any() | ~now.empty | now.rested.any()
         m.d.comb += Assert((now.since >= 1) & (now.since <= 1 << len(block.spacing_last)))
+        m.d.comb += Assert(~busy | (now.apart == now.spacing))
+        m.d.comb += Assert(now.apart <= 1 << len(block.spacing_last))
+        m.d.comb += Assert(~(Cat(self.live).any() | busy) | now.stands)
         for first, second in combinations(range(ages), 2):
             m.d.comb += Assert(~(self.last[first] & self.last[second]) | (second - first >= now.spacing))
         for number, last in enumerate(self.last):

@@ -62,13 +62,6 @@ MUTANTS = [
         "why": "the turns that are left of a full row one bit short",
     },
     {
-        "file": "hw/zero_skip.py",
-        "old": "level, waits, full = Signal(range(self._buffer_rows + 1))",
-        "new": "level, waits, full = Signal(range(self._buffer_rows))",
-        "test": "tests/hw/test_zero_skip.py::test_bench[g8-2-pairs]",
-        "why": "a full memory counts as empty",
-    },
-    {
         "file": "hw/gather.py",
         "old": "self.ky, self.kx = Signal(range(gather.max_lines + 2))",
         "new": "self.ky, self.kx = Signal(range(gather.max_lines + 1))",
