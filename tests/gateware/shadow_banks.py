@@ -182,7 +182,7 @@ class ShadowBanks:
                 yield from self._row(i.target_bank, i.target + word * rows + row, ("input", word, 0, row))
 
     def _rows_of_tap(self, wanted: Pass) -> list[tuple[int, int]]:
-        """(plane, group) in reading order."""
+        """(plane, group) of the rows of a position, one behind another."""
         lanes = self.machine.row_lanes
         if wanted.reads == "input":
             return [(0, row) for row in range(-(-wanted.planes * self.interleave // lanes))]
@@ -206,11 +206,16 @@ class ShadowBanks:
         assert i.height_last + 1 == -(-height // (stride * i.lines))
         assert i.positions_last + 1 == (i.width_last + 1) * (i.height_last + 1) * i.lines
         taps = self._rows_of_tap(wanted)
+        planes, groups = i.planes_last + 1, i.groups_last + 1
+        # planes come highest first, and `source` is the highest one's first row
+        share = self.machine.row_lanes >> i.lane_bits  # planes in a row
+        rows = [plane // share * groups for plane in reversed(range(planes))]
         if pool:
+            assert planes == groups == 1
             assert i.tiles_last + 1 == len(taps)
         else:
             assert i.tiles_last + 1 == -(-wanted.outputs // self.machine.lanes)
-            assert i.rows_last + 1 == len(taps)
+            assert (planes, rows[0] + groups) == (wanted.planes, len(taps))
         for tile in range(i.tiles_last + 1):
             for y in range(i.height_last + 1):
                 for x in range(i.width_last + 1):
@@ -231,11 +236,11 @@ class ShadowBanks:
                                 continue
                             at = i.source + (stride * i.lines * y + ky) * i.source_line
                             at += (stride * x + kx) * i.source_pitch
-                            for row in range(i.rows_last + 1):
+                            for row in (first + group for first in rows for group in range(groups)):
                                 plane, group = taps[tile] if pool else taps[row]
                                 yield self._read(
                                     i.source_bank,
-                                    (at + row + tile * pool) % self.space,
+                                    (at + row - rows[0] + tile * pool) % self.space,
                                     (wanted.reads, sy * columns + sx, plane, group),
                                     wanted.name,
                                 )
