@@ -76,6 +76,20 @@ MUTANTS = [
     },
     {
         "file": "gateware/compiler.py",
+        "old": "top = (planes - 1) * groups",
+        "new": "top = planes - 1",
+        "test": "tests/gateware/test_compiler.py::test_every_pass_reads_what_it_needs",
+        "why": "the highest bit plane of several groups is read where a lower one lies",
+    },
+    {
+        "file": "gateware/compiler.py",
+        "old": "top = (planes - 1) // (row_lanes // lanes)",
+        "new": "top = 0",
+        "test": "tests/gateware/test_compiler.py::test_every_pass_reads_what_it_needs",
+        "why": "the highest bit plane of an input of several rows is read in the first",
+    },
+    {
+        "file": "gateware/compiler.py",
         "old": "pad_right=bool(width % 2)",
         "new": "pad_right=True",
         "test": "tests/gateware/test_compiler.py::test_every_pass_reads_what_it_needs",
