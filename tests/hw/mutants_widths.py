@@ -1,9 +1,80 @@
 # SPDX-FileCopyrightText: 2026 the ds2ta authors
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Sums one bit short in LIF, TASA, score, denoiser, A x V and head, each with the bench that must find it."""
+"""Sums and counters one bit short in engine, zero skipping, gather, store, LIF, TASA, score, denoiser, A x V and
+head, each with the bench that must find it."""
 
 MUTANTS = [
+    {
+        "file": "hw/engine.py",
+        "old": "shape = signed(self.weight_bits + 1)",
+        "new": "shape = signed(self.weight_bits)",
+        "test": "tests/hw/test_engine.py::test_bench[8-4-2-4-4-12-12-4-0-False-2-1]",
+        "why": "the sum of a pair one bit short",
+    },
+    {
+        "file": "hw/engine.py",
+        "old": "shape = signed(self.weight_bits + self.max_shift)",
+        "new": "shape = signed(self.weight_bits + self.max_shift - 1)",
+        "test": "tests/hw/test_engine.py::test_bench[8-4-2-4-4-12-12-4-0-False-1-1]",
+        "why": "the weight of the highest bit plane one bit short",
+    },
+    {
+        "file": "hw/engine.py",
+        "old": "doubled = (acc[k][t] << 1)[: self.acc_width]",
+        "new": "doubled = (acc[k][t] << 1)[: self.acc_width - 1]",
+        "test": "tests/hw/test_engine.py::test_bench[8-4-2-4-4-12-12-4-0-False-2-1]",
+        "why": "the doubled sum one bit short",
+    },
+    {
+        "file": "hw/engine.py",
+        "old": "self.spaced = Signal.like(engine.spacing_last, init=-1)",
+        "new": "self.spaced = Signal(len(engine.spacing_last) - 1, init=-1)",
+        "test": "tests/hw/test_engine.py::test_bench[16-10-8-8-1-16-9-2-0-False-1-1]",
+        "why": "the longest spacing one bit short",
+    },
+    {
+        "file": "hw/engine.py",
+        "old": "at = Signal(range(depth))",
+        "new": "at = Signal(range(depth // 2))",
+        "test": "tests/hw/test_engine.py::test_bench[8-4-2-4-4-12-12-4-0-False-2-1]",
+        "why": "the number of a beat one bit short",
+    },
+    {
+        "file": "hw/engine.py",
+        "old": "counts = Signal(range(3))",
+        "new": "counts = Signal()",
+        "test": "tests/hw/test_engine.py::test_bench[8-4-2-4-4-12-12-4-0-False-2-1]",
+        "why": "a pair of two events counts as none",
+    },
+    {
+        "file": "hw/zero_skip.py",
+        "old": '"turns": range(row_lanes // events)',
+        "new": '"turns": range(row_lanes // events // 2)',
+        "test": "tests/hw/test_zero_skip.py::test_bench[g8-2-pairs]",
+        "why": "the turns of a full row one bit short",
+    },
+    {
+        "file": "hw/zero_skip.py",
+        "old": "left, left_none = Signal.like(served.turns)",
+        "new": "left, left_none = Signal(len(served.turns) - 1)",
+        "test": "tests/hw/test_zero_skip.py::test_bench[g16-16-pairs]",
+        "why": "the turns that are left of a full row one bit short",
+    },
+    {
+        "file": "hw/gather.py",
+        "old": "self.ky, self.kx = Signal(range(gather.max_lines + 2))",
+        "new": "self.ky, self.kx = Signal(range(gather.max_lines + 1))",
+        "test": "tests/hw/test_gather.py::test_bench[g32]",
+        "why": "the last tap line of most lines one bit short",
+    },
+    {
+        "file": "hw/store.py",
+        "old": "number = Signal(range(max(2, len(banks)))",
+        "new": "number = Signal(range(max(2, len(banks) - 1))",
+        "test": "tests/hw/test_store.py::test_ports_bench[rom-12x2100]",
+        "why": "the number of a store's last memory one bit short",
+    },
     {
         "file": "hw/lif.py",
         "old": "max(self.membrane_width, self.param_width + 1) + 1",
