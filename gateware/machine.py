@@ -28,9 +28,6 @@ class Machine(BaseModel):
     lanes: int = Field(8, ge=4, le=512, description="output channels computed at once (P), power of two")
     row_lanes: int = Field(8, ge=4, le=32, description="channels in a row of spike memory (g), power of two")
     drain_lanes: int = Field(2, ge=1, le=32, description="TASA and LIF lanes (R), power of two")
-    events: int = Field(
-        1, ge=1, le=2, description="spike words added at once; 2 take two ports of the weight memory"
-    )
     score_channels: int = Field(8, ge=1, le=32, description="channels popcounted a cycle (B), power of two")
     buffer_rows: int = Field(16, ge=2, le=64, description="rows waiting between scan and engine, power of two")
     weights: Literal["rom", "ram", "spram"] = Field("rom", description="weight store")
@@ -61,7 +58,6 @@ class Machine(BaseModel):
     parameter_rows: int = Field(64, ge=1, le=1 << 20, description="rows in the neuron parameter store")
     denoiser_entries: int = Field(1, ge=1, le=1 << 20, description="entries in the denoiser store")
     instructions: int = Field(16, ge=2, le=256, description="instructions in the program store")
-    max_lines: int = Field(1, ge=1, le=64, description="output lines of a narrow convolution computed at once")
     max_count: int = Field(64, ge=4, le=1 << 16, description="largest loop count (positions, tiles, rows of a tap)")
     max_tokens: int = Field(16, ge=1, le=1024, description="tokens of the attention unit")
     max_heads: int = Field(4, ge=1, le=64, description="heads of the attention unit")
@@ -69,6 +65,11 @@ class Machine(BaseModel):
     max_channels: int = Field(1, ge=1, le=4, description="input channels")
     max_bits: int = Field(8, ge=1, le=8, description="bits of an input value")
     max_classes: int = Field(10, ge=2, le=1024, description="classes")
+    # a need and a choice that came later: the registers of a device list the parameters in this order
+    max_lines: int = Field(1, ge=1, le=64, description="output lines of a narrow convolution computed at once")
+    events: int = Field(
+        1, ge=1, le=2, description="spike words added at once; 2 take two ports of the weight memory"
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> "Machine":

@@ -35,7 +35,7 @@ WORD_BITS = 32
 #: Contents of the register `id`: the bytes D, 2, T, A, least significant first.
 IDENTITY = int.from_bytes(b"D2TA", "little")
 #: (major, minor) of this map. A new major number breaks drivers, a new minor one only adds.
-VERSION = (1, 0)
+VERSION = (1, 1)
 #: Stores in the order of their numbers; registers with one word for each store are indexed by it.
 STORES = ("weights", "program", "parameters", "denoiser")
 

@@ -167,9 +167,9 @@ def test_versions_rise_with_what_they_stand_for(tmp_path):
         ("program word", program.VERSION): short(bits_of_programs()),
         ("model file", modelfile.VERSION): short(bytes_of_a_model(tmp_path)),
     } == {
-        ("register map", (1, 0)): "dda0ef551246",
+        ("register map", (1, 1)): "fd70b77343a2",
         ("frames", 1): "42287fc531ff",
-        ("program word", 1): "2daddd633014",
+        ("program word", 2): "9c2b52b5c190",
         ("model file", 1): "16aeb5f03184",
     }
 

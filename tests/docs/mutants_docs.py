@@ -13,8 +13,8 @@ MUTANTS = [
     },
     {
         "file": "ds2ta/records/figures_page.py",
-        "old": '            key=lambda board: board["images_per_second"],\n',
-        "new": '            key=lambda board: -board["images_per_second"],\n',
+        "old": 'key=lambda board: board["images_per_second"]',
+        "new": 'key=lambda board: -board["images_per_second"]',
         "test": "tests/test_figures.py::test_pages_show_what_is_on_record",
         "why": "the slowest board of a model is shown as its fastest",
     },
