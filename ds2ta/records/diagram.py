@@ -26,7 +26,7 @@ __all__ = ["block_diagram", "connections", "designed", "drawn"]
 #: Ports that carry data, as they begin, where what they are joined with does not steer.
 _DATA = ("o__payload", "i__payload", "data", "read_data", "v_data", "write__", "sample__payload")
 _NAMELESS = "port$"  # Amaranth's name for a part of a payload
-_STEERS = ("addr", "address", "en", "enable", "valid", "ready")
+_STEERS = ("addr", "address", "en", "enable", "valid", "ready", "instruction")
 _NOT_SHOWN = ("scan__data", "trace_score")  # of checks and benches
 
 
@@ -170,7 +170,7 @@ def _arrows() -> list[_Arrow]:
     found += [([edge], [_left(edge[0]), _right(edge[1])], "") for edge in _BACK]
     found += [([edge], [_bottom(edge[0]), _top(edge[1])], "") for edge in _DOWN]
     (into, reads), (_, banks_low) = (60, 210), (60, 356)
-    reader, pool, walker, residual = _bottom("reader"), _left("pool"), _top("walker"), _left("residual")
+    reader, pool, residual = _bottom("reader"), _left("pool"), _left("residual")
     found += [
         ([("sample", "encoder")], [(_top("encoder")[0], 92), _top("encoder")], "sample"),
         ([("head", "result")], [_right("head"), (952, _right("head")[1])], "result"),
@@ -179,9 +179,17 @@ def _arrows() -> list[_Arrow]:
         ([("bank_a", "reader"), ("bank_b", "reader")], [(116, 210), (116, 191), (reader[0], 191), reader], ""),
         ([("bank_a", "attention")], [(_C[0] + _WIDE, 254), (_C[1], 254)], ""),
         ([("bank_b", "attention")], [(_C[0] + _WIDE, 332), (_C[1], 332)], ""),
-        ([("attention", "residual")], [(_C[1] + _SMALL / 2, 354), (_C[1] + _SMALL / 2, _R[4])], ""),
+        (
+            [("attention", "bank_a"), ("attention", "bank_b")],
+            [(_C[1] + _SMALL / 2, 354), (_C[1] + _SMALL / 2, 374), (92, 374), (92, banks_low)],
+            "",
+        ),
         ([("reader", "pool")], [_right("reader"), (463, _right("reader")[1]), (463, pool[1]), pool], ""),
-        ([("pool", "walker")], [_bottom("pool"), (_bottom("pool")[0], 392), (walker[0], 392), walker], ""),
+        (
+            [("pool", "bank_a"), ("pool", "bank_b")],
+            [_bottom("pool"), (_bottom("pool")[0], 392), (76, 392), (76, banks_low)],
+            "",
+        ),
         ([("parameter_store", "head")], [_top("parameter_store"), _bottom("head")], ""),
         (
             [("bank_b", "residual")],

@@ -168,7 +168,9 @@ def _work_table(found: Recorded) -> list[str]:
     items = found.figures["work"]
     boards = [_fastest(found, item["model"]) for item in items]
     per_klut = [
-        f"{1000 * item['per_cycle'] / board['resources']['luts']['used']:.1f}" if board else "-"
+        f"{1000 * item['needed'] / board['cycles_per_image'] / board['resources']['luts']['used']:.1f}"
+        if board
+        else "-"
         for item, board in zip(items, boards, strict=True)
     ]
     rows = [
