@@ -324,8 +324,8 @@ class SynapticEngine(wiring.Component):
             m.d.comb += [product[k].eq(row[k] << amount) for k in range(self.lanes)]
         else:
             m.d.comb += self.stored.eq(self.weight_data[0])
-            row = self._row(self.weight_data[0])
-            m.d.sync += [product[k].eq(row[k] << shift) for k in range(self.lanes)]
+            shown = self._row(self.weight_data[0])
+            m.d.sync += [product[k].eq(shown[k] << shift) for k in range(self.lanes)]
         acc = self._sums("acc")
         for t in range(T):
             with m.If(enable[t]):
@@ -336,7 +336,7 @@ class SynapticEngine(wiring.Component):
                         m.d.sync += acc[k][t].eq(Mux(load, product[k], acc[k][t] + product[k]))
         return acc, fetched | arrived | last.any()
 
-    def _pairs(self, m: Module, now: _Issued, commits: Signal) -> tuple[list[list[Value]], Value]:
+    def _pairs(self, m: Module, now: _Issued, commits: Signal) -> tuple[list[list[Signal]], Value]:
         """Two events at a time: their rows in registers, then the sums of what they add, then the accumulators, or
         the shadow in their place with a token's last pair.
 
@@ -409,7 +409,7 @@ class SynapticEngine(wiring.Component):
                     m.d.sync += chain[q].eq(Mux(commits, parallel, serial))
 
     def _choose_shadow(
-        self, m: Module, total: list[list[Value]], shown: stream.Interface, commits: Signal, shifts: Value
+        self, m: Module, total: list[list[Signal]], shown: stream.Interface, commits: Signal, shifts: Value
     ) -> None:
         """The shadow registers, which take the sums without a multiplexer; a beat is chosen among them by its
         number."""

@@ -8,7 +8,6 @@ encoders then spend exactly one cycle on each non-zero word, or on each two of a
 activity as long as the scan keeps ahead, which `buffer_rows` provides for.
 """
 
-from collections.abc import Sequence
 from functools import reduce
 from operator import or_
 
@@ -24,7 +23,7 @@ from ds2ta.hw.store import DualPortMemory
 __all__ = ["ZeroSkip"]
 
 
-def _count(bits: Sequence[Value]) -> Value:
+def _count(bits: Value) -> Value:
     """How many of the bits are set: full adders first."""
     if len(bits) <= 3:
         return sum(bits[1:], bits[0])
@@ -206,7 +205,7 @@ class ZeroSkip(wiring.Component):
             done.eq(Mux(begun, left_none, ~served.turns.any())),
             lowest.eq(live & ~(live & (live - 1)[:lanes])),
         ]
-        chosen = [lowest]
+        chosen: list[Value] = [lowest]
         if self._events == 2:
             backwards = Cat(reversed(list(live)))
             m.d.comb += highest.eq(
