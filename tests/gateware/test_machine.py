@@ -171,6 +171,12 @@ def test_power_of_two(key):
             "max_head_dim: 28 must be a multiple of row_lanes, 8; max_head_dim=32 mends it",
         ),
         (
+            {"events": 2, "weights": "ram"},
+            {"events": 2, "weights": "spram"},
+            "events: 2 at once need a weight memory of two read ports, single-port RAM has one; "
+            "events=1 or weights=ram mends it",
+        ),
+        (
             {"max_lines": 4, "row_lanes": 8, "lanes": 32},
             {"max_lines": 5, "row_lanes": 8, "lanes": 32},
             "max_lines: 5 lines of at least row_lanes, 8, channels do not fit 32 lanes; max_lines=4 mends it",
