@@ -104,8 +104,8 @@ MUTANTS = [
     },
     {
         "file": "hw/engine.py",
-        "old": "row[k] << shift",
-        "new": "row[k] << shift >> 1 << 1",
+        "old": "shown[k] << shift",
+        "new": "shown[k] << shift >> 1 << 1",
         "test": "tests/hw/test_engine.py::test_bench[8-4-2-4-4-12-12-4-0-False-1-1]",
         "why": "lowest bit plane lost",
     },
