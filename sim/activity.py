@@ -23,8 +23,8 @@ _COUNTED = (Opcode.SYNAPSE, Opcode.ATTENTION, Opcode.HEAD)
 
 @dataclass(frozen=True)
 class Counted:
-    """By pass that takes one pixel and one line at a time: int64 `[n]` counted events. `tiles`: how often a pass reads its input, once for each tile of output
-    channels. `logits` int64 `[n, classes]`, `cycles` int64 `[n]`."""
+    """By pass that takes one pixel and one line at a time: int64 `[n]` counted events. `tiles`: how often it reads
+    its input, once for each tile of output channels. `logits` int64 `[n, classes]`, `cycles` int64 `[n]`."""
 
     events: dict[str, np.ndarray]
     tiles: dict[str, int]
