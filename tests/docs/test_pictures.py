@@ -94,7 +94,7 @@ def test_demo_is_what_the_board_answers():
     ]
     waited = {on_line - found for on_line, found in zip(words["cycles"], cycles, strict=True)}
     assert len(waited) == 1, STALE  # for the bytes of a sample, which come slower than the core takes them
-    assert 0 <= waited.pop() < min(cycles) / 50, STALE
+    assert 0 <= waited.pop() < min(cycles) / 25, STALE
     assert f"{count} of {count}" in shown
 
 

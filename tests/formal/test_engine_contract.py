@@ -485,7 +485,7 @@ def test_a_planted_bug_is_refuted(old, new, more, shape, tmp_path):
         ("(mask | first.replicate(T)) & fetched.replicate(T)", "mask & fetched.replicate(T)"),
         ("(mask | first.replicate(T)) & fetched.replicate(T)", "mask | first.replicate(T)"),
         ("works.eq(fetched & mask.any())", "works.eq(mask.any())"),
-        ("row[k] << shift", "row[k] << (shift ^ 1)"),
+        ("shown[k] << shift", "shown[k] << (shift ^ 1)"),
         ("self.useful.eq(works),\n            commits.eq(last[2])", "self.useful.eq(works), commits.eq(last[1])"),
         ("enable = now.issues if", "enable = self.i.valid if"),
         ("Mux(commits, parallel, serial)", "parallel"),
