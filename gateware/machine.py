@@ -133,11 +133,6 @@ class Machine(BaseModel):
         return 1 << (self.max_channels - 1).bit_length()
 
     @property
-    def input_rows(self) -> int:
-        """Rows of a word of the input, at most."""
-        return -(-self.max_bits * self.interleave // self.row_lanes)
-
-    @property
     def max_spacing(self) -> int:
         """Cycles of the longest drain of a token."""
         return max(8, self.lanes // self.drain_lanes * (self.time_steps**2 + self.max_rest))

@@ -13,14 +13,13 @@ __all__ = ["ECP5", "ICE40", "MACHINES", "machine_choices"]
 #: Model name -> choices of `gateware.machine.Machine`.
 MACHINES: dict[str, dict[str, int | str]] = {
     # fits an iCE40 UP5K with the weights in its single-port RAM (`weights="spram"`): 2 instead of 4 drain lanes
-    # save 290 LUTs for 7 % more cycles, one line at a time 60 for 0.3 %
+    # save 281 LUTs for 9 % more cycles
     "digits-tiny": {
         "lanes": 8,
         "row_lanes": 8,
         "drain_lanes": 2,
         "score_channels": 8,
         "buffer_rows": 8,
-        "max_lines": 1,
     },
     # an ECP5-85F, everything on the chip, its multiplier blocks as TASA shifters
     "digits-small": {
@@ -32,8 +31,8 @@ MACHINES: dict[str, dict[str, int | str]] = {
         "shifters": "multipliers",
         "pipeline": "long",
     },
-    # an ECP5-85F, as many lanes as the layers behind the stem have channels; 16 instead of 32 drain lanes save 14
-    # block RAMs for 0.1 % more cycles; loaded, so that one netlist runs any model that fits
+    # an ECP5-85F, as many lanes as the layers behind the stem have channels; 16 instead of 32 drain lanes save
+    # block RAMs for 2.4 % more cycles; loaded, so that one netlist runs any model that fits
     "cifar-ecp5": {
         "lanes": 128,
         "row_lanes": 32,
@@ -70,7 +69,6 @@ ECP5: dict[str, dict[str, int | str]] = {
         "lanes": 32,
         "drain_lanes": 8,
         "events": 2,
-        "max_lines": 4,
         "shifters": "multipliers",
         "pipeline": "long",
     }

@@ -58,8 +58,7 @@ class _Drain:
         self.step_last, self.pixel_last, self.group_last, self.line_last = (
             Signal(name=f"{loop}_last", reset_less=True) for loop in ("step", "pixel", "group", "line")
         )
-        # a beat is shown; it is accepted; it is the last of its commit
-        self.shows, self.taken, self.freed = Signal(), Signal(), Signal(name="freed")
+        self.taken, self.freed = Signal(), Signal(name="freed")  # a beat is accepted; it is the last of its commit
 
 
 class SynapticEngine(wiring.Component):
@@ -84,7 +83,8 @@ class SynapticEngine(wiring.Component):
     `i.ready` depends combinationally on `i.payload`, not on `o.ready`.
 
     Accumulators do not saturate: `acc_width` must hold every partial sum of a token (the compiler's interval
-    analysis). They have no reset: with one event at a time `first` defines them, with pairs a token's end.
+    analysis). With one event at a time they have no reset, because `first` defines them; with pairs a token's end
+    empties them, and a reset.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ class SynapticEngine(wiring.Component):
     weight_address, weight_enable, weight_data : read ports, one for each event, of a synchronous memory. Its
         output is used in one cycle alone.
     groups, lines : drain groups of an output line and lines of a commit, both at least 1 and their product at most
-        lanes // drain_lanes; `pixels`: the layer is packed; all stable while `busy`.
+        lanes // drain_lanes; `pixels`: the layer is packed; all stable while `busy`, and for `rest` cycles more.
     rest : cycles without a beat behind each group, for a sink that needs them (where `max_rest` is not 0).
     spacing_last : cycles from a token's end to the next, at least, less one: those of a commit's beats and rests.
     waits : a beat may have to wait; `spacing_last` must be at least `latency`.

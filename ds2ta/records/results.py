@@ -170,7 +170,7 @@ def activity_entry(
             "machine": f"{machine.lanes} x {machine.time_steps}",
             "kept": counted.kept(network.depth).sum(axis=0).tolist(),
             "kept_golden": golden.kept.sum(axis=0).tolist(),
-            "events": int(sum(value.sum() for value in counted.events.values())),
+            "events": int(sum(counted.events[name].sum() for name in counted.tiles)),
             "events_golden": int(sum(tiles * golden.events[name].sum() for name, tiles in counted.tiles.items())),
             "right": int((counted.logits.argmax(axis=1) == wanted[chosen]).sum()),
             "cycles": float(counted.cycles.mean()),

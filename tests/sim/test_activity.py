@@ -68,3 +68,19 @@ def test_counters_that_start_over_are_refused(run):
     _, machine, golden, rtl = run
     with pytest.raises(FitError, match=r"beyond the machine's counters of 8 bits; add --set counter_width=32"):
         unequal(golden, rtl, machine.model_copy(update={"counter_width": 8}))
+
+
+def test_packed_passes_are_compared_with_the_cycle_model():
+    """An image's first layer takes several pixels at a time, a narrow one several lines: their events are neither
+    golden's nor left alone."""
+    model = random_model(np.random.default_rng(5), depth=1, time_steps=2, kind="image")
+    machine, program = fit(model, lanes=32, row_lanes=4, drain_lanes=2, score_channels=4)
+    golden = measure(model, model.samples)
+    rtl = count(model, machine, program, model.samples)
+    assert "stem.0" in rtl.modelled
+    assert set(rtl.events) == set(golden.events) == {*rtl.tiles, *rtl.modelled}
+    assert unequal(golden, rtl, machine) is None
+    wrong = rtl.events["stem.0"].copy()
+    wrong[0] += 1
+    said = unequal(golden, replace(rtl, events=rtl.events | {"stem.0": wrong}), machine)
+    assert said == f"sample 0: stem.0: the RTL counts {wrong[0]} events, the cycle model {wrong[0] - 1}"
