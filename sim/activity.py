@@ -76,8 +76,9 @@ def _events(runs: Iterable[RtlResult | Expected], name: str) -> np.ndarray:
 def unequal(golden: Activity, rtl: Counted, machine: Machine) -> str | None:
     """The first pass and sample in which the machine counts other events or answers other logits than the golden
     model, or other events than the cycle model where it packs them; None when all are equal. `FitError` where a
-    count is beyond the machine's counters, which start over.""" by_golden = {name: golden.events[name] * tiles for
-    name, tiles in rtl.tiles.items()} for name, wanted in {**by_golden, **rtl.modelled}.items():
+    count is beyond the machine's counters, which start over."""
+    by_golden = {name: golden.events[name] * tiles for name, tiles in rtl.tiles.items()}
+    for name, wanted in {**by_golden, **rtl.modelled}.items():
         if wanted.max() >> machine.counter_width:
             raise FitError(
                 f"{name}: {wanted.max()} events are beyond the machine's counters of {machine.counter_width} bits; "
