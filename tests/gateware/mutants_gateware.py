@@ -291,4 +291,18 @@ MUTANTS = [
         "test": "tests/gateware/test_memories.py::test_each_word_is_set_once[filled ram]",
         "why": "zeros over the contents",
     },
+    {
+        "file": "gateware/compiler.py",
+        "old": "spacing_last=(drained if target else _HEAD_SPACING) - 1",
+        "new": "spacing_last=(drained if target else _HEAD_SPACING) - 2",
+        "test": "tests/gateware/test_compiler.py::test_every_pass_reads_what_it_needs",
+        "why": "a token's sums reach the shadow a cycle before it is free",
+    },
+    {
+        "file": "gateware/accelerator.py",
+        "old": "part.engine.waits.eq(runs[Opcode.HEAD])",
+        "new": "part.engine.waits.eq(0)",
+        "test": "tests/sim/test_random_networks.py::test_random_networks[serial]",
+        "why": "a token's sums do not wait for the head, which takes its time with each class",
+    },
 ]

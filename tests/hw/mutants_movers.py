@@ -333,4 +333,11 @@ MUTANTS = [
         "test": "tests/hw/test_store.py::test_spram_bench[32-16385]",
         "why": "a chunk goes to every SPRAM of the row",
     },
+    {
+        "file": "hw/pool.py",
+        "old": "pooled = Signal(tap.shape())",
+        "new": "pooled = Signal(tap.shape(), reset_less=True)",
+        "test": "tests/hw/test_pool.py::test_bench[8-4]",
+        "why": "a window that a reset breaks off stays in all rows that are written after it",
+    },
 ]

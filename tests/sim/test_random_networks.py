@@ -6,7 +6,7 @@
 
 A few machines with loadable stores serve all networks: hypothesis draws a network for one of them, loads it at run
 time, and compares. Between them the machines cover every choice (lanes, row width, drain lanes, score channels,
-buffers, leak), and networks of fewer time steps than the machine has.
+buffers, leak, events at once with and without a long pipeline), and networks of fewer time steps than the machine has.
 """
 
 import numpy as np
@@ -65,6 +65,7 @@ _MACHINES = {
         "lanes": 32,
         "row_lanes": 8,
         "drain_lanes": 4,
+        "events": 2,
         "score_channels": 8,
         "buffer_rows": 8,
         "pipeline": "long",
@@ -77,6 +78,7 @@ _MACHINES = {
         "lanes": 16,
         "row_lanes": 16,
         "drain_lanes": 4,
+        "events": 2,
         "score_channels": 4,
         "buffer_rows": 2,
         "time_steps": 4,
