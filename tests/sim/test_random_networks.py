@@ -6,7 +6,8 @@
 
 A few machines with loadable stores serve all networks: hypothesis draws a network for one of them, loads it at run
 time, and compares. Between them the machines cover every choice (lanes, row width, drain lanes, score channels,
-buffers, leak, events at once with and without a long pipeline), and networks of fewer time steps than the machine has.
+buffers, leak, events at once with and without a long pipeline), and networks of fewer time steps than the machine
+has.
 """
 
 import numpy as np
