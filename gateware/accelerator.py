@@ -3,16 +3,17 @@
 
 """The accelerator: one time-multiplexed engine that runs a layer program, built only from the blocks of `hw/`.
 
-    sample -> encoder -.                                      .-> head -> result
+    sample -> encoder -.                                     .-> head -> result
                        v                                     |
-      banks A, B -> reader -> zero skip -> engine -> drain --+-> TASA -> LIF -> packer -+-> walker -> residual -.
-        ^   ^          `----> pool ----------------------------------------------------'       `-> pooled rows -+
-        |   `-- attention (scores, denoiser, A x V) ------------------------------------------------------------+
-        `-------------------------------------------------------------------------------------------------------'
+      banks A, B -> reader -> zero skip -> engine -> drain --+-> TASA -> LIF -> packer -> walker -> residual -.
+        ^   ^                                                                                                 |
+        |   `-- attention (scores, denoiser, A x V) ----------------------------------------------------------+
+        `-----------------------------------------------------------------------------------------------------'
 
-Bank A holds the activations of the layer at hand, bank B the residual stream and V. The compiler keeps to three
-rules that make every port conflict-free: residual passes read bank A and add to bank B; attention reads Q and K in
-bank A and V in bank B; no pass reads a row that it writes.
+Bank A holds the activations of the layer at hand, bank B the residual stream and V; the patch splitter goes to and
+fro between them. The compiler keeps to three rules that make every port conflict-free: a pass that joins words with
+old ones, or pools, reads one bank and joins in the other; attention reads Q and K in bank A and V in bank B; no
+pass reads a row that it writes.
 """
 
 from types import SimpleNamespace
@@ -31,6 +32,7 @@ from ds2ta.gateware.stores import CHUNK, load_layout, scan_signature, store_shap
 from ds2ta.hw.head import logit_layout
 from ds2ta.hw.parameters import parameter_layout
 from ds2ta.hw.payloads import RowWrite, row_layout
+from ds2ta.hw.residual import ResidualMode
 from ds2ta.hw.slices import skid_buffer
 
 __all__ = ["Accelerator"]
@@ -51,7 +53,7 @@ class _Pass:
         """Takes what the instruction says into the registers."""
         opcode = self.instruction.opcode
         m.d.sync += [signal.eq(opcode == code) for code, signal in self.runs.items()]
-        reads = (Opcode.SYNAPSE, Opcode.POOL, Opcode.HEAD)
+        reads = (Opcode.SYNAPSE, Opcode.HEAD)
         m.d.sync += [
             self.gathers.eq(Cat(opcode == code for code in reads).any()),
             self.from_b.eq(Cat(opcode == code for code in reads).any() & self.instruction.source_bank),
@@ -59,14 +61,13 @@ class _Pass:
 
 
 class _Rows:
-    """Rows on their way into the banks, from whatever the pass makes them with; not yet joined with what is there
-    in `fresh`, in the cycle before the write in `next`, in that of the write in `now`, where `banks` has a bit for
-    each."""
+    """Rows on their way into the banks, from whatever the pass makes them with: in the cycle before the write in
+    `next`, in that of the write in `now`, where `banks` has a bit for each."""
 
     def __init__(self, machine: Machine, address_width: int):
         shape = {"row_lanes": machine.row_lanes, "time_steps": machine.time_steps, "slots": machine.slots}
         write = RowWrite(**shape, address_width=address_width)
-        self.fresh, self.next, self.now = (write.create(path=(name,)) for name in ("fresh", "next", "now"))
+        self.next, self.now = (write.create(path=(name,)) for name in ("next", "now"))
         self.banks = Signal(2)
 
 
@@ -89,7 +90,8 @@ class Accelerator(wiring.Component):
     scan: reads the stores back, for a check of the memories; see `scan_signature`.
     trace_X, trace_X_* (only with `trace`): what the passes produce, shown in every cycle with trace_X_valid, for
       benches and `ds2ta diff`; each with trace_X_pass:
-      row: a row, its address, and the slots that are written, before its residual joins;
+      row: a row, its address, and the slots that are written, before its residual joins, or a pool: of its window's
+        four pixels it is that in an odd column (bit 0 of `odd`) and line (bit 1);
       write: the same as written; valid bit 0 is bank A, bit 1 is bank B;
       score: T scores of the next (head, query, key);
       entry: a denoised score that is kept, with its step and key, in the order of the scores;
@@ -116,6 +118,7 @@ class Accelerator(wiring.Component):
                 "trace_row": Out(row),
                 "trace_row_address": Out(address_width),
                 "trace_row_slots": Out(machine.slots),
+                "trace_row_odd": Out(2),
                 "trace_row_valid": Out(1),
                 "trace_write": Out(row),
                 "trace_write_address": Out(address_width),
@@ -184,8 +187,8 @@ class Accelerator(wiring.Component):
             m.d.comb += sequencer.done.eq(part.walker.done & ~part.residual.busy)
         m.d.comb += [
             part.encoder.start.eq(starts[Opcode.INPUT]),
-            part.gather.start.eq(starts[Opcode.SYNAPSE] | starts[Opcode.POOL] | starts[Opcode.HEAD]),
-            part.walker.start.eq(starts[Opcode.SYNAPSE] | starts[Opcode.POOL]),
+            part.gather.start.eq(starts[Opcode.SYNAPSE] | starts[Opcode.HEAD]),
+            part.walker.start.eq(starts[Opcode.SYNAPSE]),
             part.attention.start.eq(starts[Opcode.ATTENTION]),
             part.head.start.eq(starts[Opcode.HEAD]),
             part.parameters.start.eq(sequencer.start),
@@ -196,8 +199,6 @@ class Accelerator(wiring.Component):
         encoder, attention, residual, walker = part.encoder, part.attention, part.residual, part.walker
         m.d.comb += [getattr(part.gather, name).eq(now[name]) for name in _GATHER_FIELDS]
         m.d.comb += [
-            part.gather.tile_rows.eq(runs[Opcode.POOL]),
-            part.gather.stride2.eq(runs[Opcode.POOL]),
             part.reader.pixels.eq(now.pixels),
             part.zero_skip.lane_bits.eq(now.lane_bits),
             part.engine.groups.eq(now.drain_groups),
@@ -215,8 +216,11 @@ class Accelerator(wiring.Component):
             walker.position_pitch.eq(now.target_pitch),
             walker.line_pitch.eq(now.target_line),
             *(getattr(walker, name).eq(now[name]) for name in _WALKER_FIELDS),
-            walker.tile_pitch.eq(Mux(runs[Opcode.POOL], 1, self.machine.lanes // self.machine.row_lanes)),
+            walker.tile_pitch.eq(self.machine.lanes // self.machine.row_lanes),
+            walker.pool.eq(now.residual == ResidualMode.POOL),
             residual.mode.eq(now.residual),
+            residual.position_pitch.eq(now.target_pitch),
+            residual.line_pitch.eq(now.target_line),
             residual.planes_in.eq(now.planes_in),
             residual.planes_out.eq(now.planes_out),
             residual.plane_pitch.eq(now.plane_pitch),
@@ -249,7 +253,7 @@ class Accelerator(wiring.Component):
     def _connect_streams(self, m: Module, part: SimpleNamespace, runs: dict[Opcode, Signal]) -> None:
         """The way of the data from block to block.
 
-        Words never wait at the residual unit: what is not added is written in one cycle, and an addition takes no
+        Words never wait at the residual unit: most are written in one cycle, and an addition, or a pool, takes no
         more cycles than the drain takes to the next group (`rest` sees to it). So nothing behind the engine ever
         waits, and no ready runs back through it; `trace_overrun` would tell."""
         wiring.connect(m, wiring.flipped(self.sample), part.encoder.i)
@@ -260,19 +264,16 @@ class Accelerator(wiring.Component):
         _join(m, part.tasa.o, part.parameters.i)
         _join(m, part.parameters.o, part.lif.i)
         _join(m, part.lif.o, part.packer.i)
-        _fork(m, runs[Opcode.POOL], part.reader.o, part.pool.i, part.zero_skip.i)
+        _join(m, part.reader.o, part.zero_skip.i)
         _fork(m, runs[Opcode.HEAD], part.engine.o, part.head.i, part.tasa.i)
         # only the head ever says no, and only in its own pass
         m.d.comb += part.engine.o.ready.eq(part.head.i.ready)
-        # pooled rows go past the walker, which counts them as what it places
-        pools, packer, walker = runs[Opcode.POOL], part.packer, part.walker
         m.d.comb += [
-            walker.i.valid.eq(Mux(pools, part.pool.o.valid, packer.o.valid)),
-            walker.i.payload.words.eq(packer.o.payload.words),
-            walker.i.payload.last.eq(pools | packer.o.payload.last),
-            part.residual.i.valid.eq(walker.o.valid & ~pools),
-            part.residual.i.payload.eq(walker.o.payload),
-            *(stream.ready.eq(1) for stream in (packer.o, part.pool.o, walker.o, part.attention.o)),
+            part.walker.i.valid.eq(part.packer.o.valid),
+            part.walker.i.payload.eq(part.packer.o.payload),
+            part.residual.i.valid.eq(part.walker.o.valid),
+            part.residual.i.payload.eq(part.walker.o.payload),
+            *(stream.ready.eq(1) for stream in (part.packer.o, part.walker.o, part.attention.o)),
         ]
         wiring.connect(m, part.head.o, wiring.flipped(self.result))
 
@@ -335,19 +336,26 @@ class Accelerator(wiring.Component):
         return scans
 
     def _read_banks(self, m: Module, part: SimpleNamespace, work: _Pass) -> None:
-        """Read ports of the banks. A: the reader, or Q and K; B: the reader, or V, or what the residual adds to."""
+        """Read ports of the banks. A: the reader, or Q and K; B: the reader, or V; what the residual unit joins
+        lies in the bank that the reader does not read."""
         reader, attention, residual = part.reader, part.attention, part.residual
         bank_a, bank_b, slots = part.bank_a, part.bank_b, self.machine.slots
         m.d.comb += [
-            bank_a.read_enable.eq(
-                Mux(work.gathers, reader.read_enable & ~work.from_b, attention.qk_enable).replicate(slots)
-            ),
-            bank_a.read_address.eq(Mux(work.gathers, reader.read_address, attention.qk_address)),
             reader.read_data.eq(Mux(work.from_b, bank_b.read_data, bank_a.read_data)),
             attention.qk_data.eq(bank_a.read_data),
             attention.v_data.eq(bank_b.read_data),
-            residual.read_data.eq(bank_b.read_data),
+            residual.read_data.eq(Mux(work.from_b, bank_a.read_data, bank_b.read_data)),
         ]
+        with m.If(work.from_b):
+            m.d.comb += [
+                bank_a.read_enable.eq(residual.read_enable),
+                bank_a.read_address.eq(residual.read_address),
+            ]
+        with m.Else():
+            m.d.comb += [
+                bank_a.read_enable.eq(Mux(work.gathers, reader.read_enable, attention.qk_enable).replicate(slots)),
+                bank_a.read_address.eq(Mux(work.gathers, reader.read_address, attention.qk_address)),
+            ]
         with m.If(work.from_b):
             m.d.comb += [
                 bank_b.read_enable.eq(reader.read_enable.replicate(slots)),
@@ -365,18 +373,12 @@ class Accelerator(wiring.Component):
             ]
 
     def _collect_rows(self, m: Module, part: SimpleNamespace, runs: dict[Opcode, Signal], rows: _Rows) -> None:
-        """Rows that the pass makes: pooled and attended ones as they come, words through the residual unit."""
-        encoder, residual = part.encoder, part.residual
-        pooled, attended, placed = part.pool.o, part.attention.o, part.walker.o
-        # pooled rows are zero in other passes, so that they need no selector
-        m.d.comb += [
-            rows.fresh.row.eq(attended.payload.row),
-            rows.fresh.address.eq(Mux(runs[Opcode.POOL], placed.payload.address, attended.payload.address)),
-            rows.fresh.enable.eq(Mux(runs[Opcode.POOL], placed.valid, attended.valid)),
-            rows.next.slots.eq(Mux(runs[Opcode.SYNAPSE], residual.write.slots, ~Const(0, self.machine.slots))),
-        ]
-        row = Signal.like(rows.next.row)
-        m.d.comb += rows.next.row.eq(row | pooled.payload.row.as_value())
+        """Rows that the pass makes: attended ones as they come, words through the residual unit."""
+        encoder, residual, attended = part.encoder, part.residual, part.attention.o
+        m.d.comb += rows.next.slots.eq(
+            Mux(runs[Opcode.SYNAPSE], residual.write.slots, ~Const(0, self.machine.slots))
+        )
+        row = rows.next.row
         with m.If(runs[Opcode.INPUT]):
             m.d.comb += [
                 row.eq(encoder.write.data),
@@ -391,9 +393,9 @@ class Accelerator(wiring.Component):
             ]
         with m.Else():
             m.d.comb += [
-                row.eq(Mux(runs[Opcode.POOL], 0, rows.fresh.row)),
-                rows.next.address.eq(rows.fresh.address),
-                rows.next.enable.eq(rows.fresh.enable),
+                row.eq(attended.payload.row),
+                rows.next.address.eq(attended.payload.address),
+                rows.next.enable.eq(attended.valid),
             ]
 
     def _write_banks(self, m: Module, part: SimpleNamespace, work: _Pass, rows: _Rows) -> None:
@@ -439,14 +441,15 @@ class Accelerator(wiring.Component):
 
     def _show_traces(self, m: Module, part: SimpleNamespace, runs: dict[Opcode, Signal], rows: _Rows) -> None:
         """What the passes produce, for benches."""
-        attention, placed = part.attention, part.walker.o
-        fresh, joins = rows.fresh, runs[Opcode.SYNAPSE]
+        attention, placed, joins = part.attention, part.walker.o, runs[Opcode.SYNAPSE]
+        attended = attention.o
         words = placed.payload.words.as_value().replicate(self.machine.slots)
         m.d.comb += [
-            self.trace_row.eq(Mux(joins, words, Mux(runs[Opcode.POOL], part.pool.o.payload.row, fresh.row))),
-            self.trace_row_address.eq(Mux(joins, placed.payload.address, fresh.address)),
+            self.trace_row.eq(Mux(joins, words, rows.next.row)),
+            self.trace_row_address.eq(Mux(joins, placed.payload.address, rows.next.address)),
+            self.trace_row_odd.eq(Mux(joins, part.walker.trace_odd, 0)),
             self.trace_row_slots.eq(Mux(joins, placed.payload.slot, ~Const(0, self.machine.slots))),
-            self.trace_row_valid.eq(Mux(joins, placed.valid, fresh.enable)),
+            self.trace_row_valid.eq(Mux(joins, placed.valid, attended.valid)),
             self.trace_write.eq(rows.now.row),
             self.trace_write_valid.eq(rows.banks),
             self.trace_write_address.eq(rows.now.address),
@@ -472,12 +475,22 @@ class Accelerator(wiring.Component):
 
 
 _WRITE_FIELDS = ("row", "address", "slots", "enable")
-_WALKER_FIELDS = ("width_last", "height_last", "tiles_last", "lines", "live_lines", "live_pixels_last", "pixels")
+_WALKER_FIELDS = (
+    "width_last",
+    "height_last",
+    "tiles_last",
+    "lines",
+    "live_lines",
+    "live_pixels_last",
+    "live_rows_last",
+    "pixels",
+)
 _TRACES = ("row", "write", "score", "entry", "collision", "overrun")
 _GATHER_FIELDS = (
     "source",
     "source_pitch",
     "source_line",
+    "source_plane",
     "kernel3",
     "pixels",
     "pad_right",

@@ -19,7 +19,6 @@ from ds2ta.hw.head import ClassifierHead
 from ds2ta.hw.lif import LifArray
 from ds2ta.hw.packer import WordPacker
 from ds2ta.hw.parameters import ParameterFetch, parameter_layout
-from ds2ta.hw.pool import OrPool
 from ds2ta.hw.residual import Residual
 from ds2ta.hw.row_reader import RowReader
 from ds2ta.hw.store import DualPortMemory, Store
@@ -38,7 +37,6 @@ def blocks(machine: Machine, program: Program | None = None) -> dict[str, wiring
         **parts.encoder(),
         **parts.synapses(),
         **parts.neurons(),
-        "pool": OrPool(**parts.row_shape),
         **parts.attention(),
         **parts.writers(),
         **parts.head(),
@@ -168,7 +166,12 @@ class _Parts:
         machine = self._machine
         shape = {"lanes": machine.drain_lanes, **self.row_shape, "address_width": self._address_width}
         return {
-            "walker": RowWalker(**shape, count_width=self._count_width, max_lines=machine.max_lines),
+            "walker": RowWalker(
+                **shape,
+                count_width=self._count_width,
+                max_lines=machine.max_lines,
+                tile_rows=machine.lanes // machine.row_lanes,
+            ),
             "residual": Residual(**shape, max_planes=machine.max_planes),
         }
 

@@ -17,17 +17,18 @@ from ds2ta.gateware.layout import Allocator, Region
 from ds2ta.gateware.machine import Machine, highest, machine_from_dict
 from ds2ta.gateware.needs import cure, needs, refuse, refuse_lacks, refuse_what_none_has
 from ds2ta.gateware.program import Instruction, Opcode, program_words
-from ds2ta.hw.residual import ResidualMode
+from ds2ta.hw.residual import POOL_WINDOWS, ResidualMode
 from ds2ta.model import IntegerModel
 from ds2ta.network import LayerSpec
 
 __all__ = ["Program", "compile_model", "fit"]
 
 _COUNTS = ("width_last", "height_last", "tiles_last", "rows_last", "groups_last", "positions_last")
-_WRAPPING = ("source", "source_line", "target_line")  # addresses and distances that stand modulo the address space
+# addresses and distances that stand modulo the address space
+_WRAPPING = ("source", "source_line", "source_plane", "target_line", "plane_pitch")
 _HEAD_SPACING = 8  # the head says itself when it is done with a token; the engine sees that this much later
 _FOREVER = 10**9  # a pass behind all others
-ADDRESS_A, ADDRESS_B = 0, 1  # bank A: activations of the layer at hand; bank B: residual stream and V
+ADDRESS_A, ADDRESS_B = 0, 1  # bank A: activations of the layer at hand; bank B: residual stream and V; stem: both
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,8 @@ class _Compiler:
     # sizes
 
     def groups(self, channels: int) -> int:
-        """Rows of one plane of a layer's output: whole tiles where there are several."""
-        machine = self.machine
-        if channels <= machine.lanes:
-            return -(-channels // machine.row_lanes)
-        return -(-channels // machine.lanes) * (machine.lanes // machine.row_lanes)
+        """Rows of one plane of a position."""
+        return -(-channels // self.machine.row_lanes)
 
     def input_region(self) -> Region:
         spec, lanes = self.network.input, self.machine.row_lanes
@@ -112,7 +110,8 @@ class _Compiler:
         planes_in: int = 1,
         planes_out: int = 1,
     ) -> None:
-        """One synaptic layer. `planes`: bit planes of the source that may be non-zero by now."""
+        """One synaptic layer. `planes`: bit planes of the source that may be non-zero by now. With POOL `target` is
+        the pooled tensor."""
         machine, layer = self.machine, self.model.synapses[name]
         spec = layer.spec
         kernel3 = spec.kernel == 3
@@ -125,8 +124,10 @@ class _Compiler:
             drain_groups = -(-outputs // machine.drain_lanes)
         else:  # whole rows, so that no slot keeps what was there
             drain_groups = -(-outputs // machine.row_lanes) * machine.slots
-        rest = max(0, planes_out - machine.time_steps) if residual == ResidualMode.ADD else 0
-        drained = lines * drain_groups * (machine.time_steps * (machine.time_steps if pixels > 1 else 1) + rest)
+        joins = {ResidualMode.ADD: planes_out, ResidualMode.POOL: POOL_WINDOWS}.get(residual, 1)
+        rest = max(0, joins - machine.time_steps)
+        drained = lines * drain_groups * (machine.time_steps if pixels > 1 else 1) * (machine.time_steps + rest)
+        last_rows = self.groups(spec.outputs) - (tiles - 1) * (machine.lanes // machine.row_lanes)
         reading = self.reading(source, width, planes, kernel3)
         tap_weights = reading["tap_weights"]
         self.emit(
@@ -137,6 +138,7 @@ class _Compiler:
             lines=lines,
             live_lines=height - (visits - 1) * lines,
             live_pixels_last=width - (columns - 1) * pixels - 1,
+            live_rows_last=last_rows - 1 if target else 0,
             width_last=columns - 1,
             height_last=visits - 1,
             tiles_last=tiles - 1,
@@ -153,7 +155,7 @@ class _Compiler:
             planes_out=planes_out,
             classes_last=self.network.classes - 1,
             **reading,
-            **(self.writing(target, width) if target else {}),
+            **(self.writing(target, width, pools=residual == ResidualMode.POOL) if target else {}),
         )
 
     def reading(self, source: Region, width: int, planes: int, kernel3: bool) -> dict[str, int]:
@@ -166,12 +168,13 @@ class _Compiler:
             top = (planes - 1) // (row_lanes // lanes)  # row of the highest bit plane
         else:
             groups, channels, lanes = source.groups, source.groups * row_lanes, row_lanes
-            top = (planes - 1) * groups
+            top = (planes - 1) * source.plane_pitch
         return {
             "source": source.base + top - (line + before if kernel3 else 0),
             "source_bank": source.banks[0],
             "source_pitch": source.pitch,
             "source_line": line,
+            "source_plane": -1 if source.interleave else -source.plane_pitch,
             "kernel3": kernel3,
             "pixels": bool(source.pixels),
             "pad_right": width % source.pixels != 0 if source.pixels else True,
@@ -181,43 +184,17 @@ class _Compiler:
             "tap_weights": channels,
         }
 
-    def writing(self, target: Region, width: int) -> dict[str, int]:
+    def writing(self, target: Region, width: int, *, pools: bool) -> dict[str, int]:
         """The fields that say where a layer of lines of `width` positions writes."""
+        line = ((width + 1) // 2 if pools else width) * target.pitch
         return {
             "target": target.base,
             "target_bank": target.banks[-1],
             "mirror": len(target.banks) > 1,
             "target_pitch": target.pitch,
-            "target_line": width * target.pitch,
-            "plane_pitch": target.groups,
+            "target_line": line,
+            "plane_pitch": line + target.pitch if pools else target.plane_pitch,
         }
-
-    def pool(self, name: str, source: Region, target: Region, height: int, width: int) -> None:
-        """3x3 stride 2 max-pool with padding 1 of spikes."""
-        out_height, out_width = (height + 1) // 2, (width + 1) // 2
-        line = width * source.pitch
-        self.emit(
-            name=name,
-            reads=source.name,
-            writes=target.name,
-            opcode=Opcode.POOL,
-            source=source.base - line - source.pitch,
-            source_bank=source.banks[0],
-            source_pitch=source.pitch,
-            source_line=line,
-            kernel3=True,
-            pad_right=bool(width % 2),
-            live_lines=2 - height % 2,
-            width_last=out_width - 1,
-            height_last=out_height - 1,
-            tiles_last=source.groups - 1,
-            target=target.base,
-            target_bank=target.banks[-1],
-            mirror=len(target.banks) > 1,
-            target_pitch=target.pitch,
-            target_line=out_width * target.pitch,
-            positions_last=out_height * out_width - 1,
-        )
 
     def region(self, name: str, positions: int, channels: int, birth: int, death: int, bank: int) -> Region:
         """A tensor of spikes."""
@@ -242,9 +219,11 @@ class _Compiler:
         return region
 
     def place_stream(self) -> Region:
-        """The residual stream, in the same rows of both banks while rpe reads a copy of x0 and adds to x."""
+        """The residual stream: x0 in the same rows of both banks, as rpe reads a copy of x0 and adds to x; its
+        higher planes behind it in bank B from rpe on."""
         network = self.network
         planes, groups = self.planes(1 + 2 * network.depth), self.groups(network.embed_dim)
+        plane = network.tokens * groups
         stream = Region(
             name="embed",
             banks=(ADDRESS_A, ADDRESS_B),
@@ -253,17 +232,19 @@ class _Compiler:
             channels=network.embed_dim,
             planes=planes,
             groups=groups,
-            pitch=planes * groups,
+            pitch=groups,
+            plane_pitch=plane,
         )
-        self.allocator.place((ADDRESS_A,), stream.rows, self.rpe - 1, self.rpe, base=0)
-        self.allocator.place((ADDRESS_B,), stream.rows, self.rpe - 1, _FOREVER, base=0)
+        self.allocator.place((ADDRESS_A,), plane, self.rpe - 1, self.rpe, base=0)
+        self.allocator.place((ADDRESS_B,), plane, self.rpe - 1, _FOREVER, base=0)
+        if planes > 1:
+            self.allocator.place((ADDRESS_B,), (planes - 1) * plane, self.rpe, _FOREVER, base=plane)
         return stream
 
     @property
     def rpe(self) -> int:
         """Number of the pass rpe, which reads x0: behind the input and the stem."""
-        stem = self.network.stem
-        return 1 + len(stem) + sum(conv.pool for conv in stem)
+        return 1 + len(self.network.stem)
 
     def planes(self, additions: int) -> int:
         """Bit planes of the residual stream after that many additions."""
@@ -288,29 +269,23 @@ class _Compiler:
         return here
 
     def stem(self, here: Region, stream: Region) -> Region:
-        """Convolutions and pools of the patch embedding; the last of them writes x0 to both banks."""
+        """Convolutions of the patch embedding, pooled on their way into the bank that they do not read; the last of
+        them writes x0 to both banks."""
         network = self.network
-        height, width = network.input.height, network.input.width
-        bits = network.input.bits
+        height, width, bits = network.input.height, network.input.width, network.input.bits
         for index, conv in enumerate(network.stem):
-            turn = len(self.instructions)
-            last = index == len(network.stem) - 1
-            if last and not conv.pool:
-                target = self.keep(replace(stream, name=f"stem.{index}", planes=1))
-            else:
-                target = self.region(f"stem.{index}", height * width, conv.channels, turn, turn + 1, ADDRESS_A)
-            self.synapse(f"stem.{index}", here, bits, target)
-            here, bits = target, 1
+            name, mode = f"stem.{index}", ResidualMode.STORE
             if conv.pool:
-                turn = len(self.instructions)
-                tokens = ((height + 1) // 2) * ((width + 1) // 2)
-                name = f"stem.{index}.pool"
-                if last:
-                    target = self.keep(replace(stream, name=name, planes=1))
-                else:
-                    target = self.region(name, tokens, conv.channels, turn, turn + 1, ADDRESS_A)
-                self.pool(name, here, target, height, width)
-                height, width, here = (height + 1) // 2, (width + 1) // 2, target
+                name, mode = f"stem.{index}.pool", ResidualMode.POOL
+                height, width = (height + 1) // 2, (width + 1) // 2
+            turn = len(self.instructions)
+            if index == len(network.stem) - 1:
+                target = self.keep(replace(stream, name=name, planes=1))
+            else:
+                other = ADDRESS_B if here.banks[0] == ADDRESS_A else ADDRESS_A
+                target = self.region(name, height * width, conv.channels, turn, turn + 1, other)
+            self.synapse(f"stem.{index}", here, bits, target, residual=mode)
+            here, bits = target, 1
         return here
 
     def join(self, name: str, source: Region, stream: Region, after: int, result: str) -> Region:

@@ -62,9 +62,6 @@ def _pass(
             fast=machine.pipeline == "long",
         )
         events, rows = int(np.count_nonzero(trace[f"{instruction.reads}.denoised"])), 0
-    elif instruction.opcode == Opcode.POOL:
-        beats = sum(1 for _ in _beats(instruction))
-        cycles, events, rows = beats * (instruction.tiles_last + 1) + _POOL_TAIL, 0, 0
     else:
         cycles, events, rows = _synapse(instruction, program.regions[instruction.reads], machine, trace)
     return PassCounters(instruction.name, instruction.opcode, instruction_words(machine) + cycles, events, rows)
@@ -98,9 +95,9 @@ class _Beat:
     last: bool  # of its output position
 
 
-def _beats(instruction: Instruction, live: np.ndarray | None = None) -> Iterator[_Beat]:
+def _beats(instruction: Instruction, live: np.ndarray) -> Iterator[_Beat]:
     """Beats of the gather in one tile; every tile is alike. `live`: non-zero words of each row, [tap of a packed
-    layer or 0, position of the source, bit plane, group]; without it all rows count as empty."""
+    layer or 0, position of the source, bit plane, group]."""
     for y in range(instruction.height_last + 1):
         for x in range(instruction.width_last + 1):
             for plane in reversed(range(instruction.planes_last + 1)):
@@ -110,25 +107,23 @@ def _beats(instruction: Instruction, live: np.ndarray | None = None) -> Iterator
                     yield _Beat(words, plane_last, plane_last and plane == 0)
 
 
-def _taps(instruction: Instruction, live: np.ndarray | None, y: int, x: int, plane: int) -> Iterator[int]:
+def _taps(instruction: Instruction, live: np.ndarray, y: int, x: int, plane: int) -> Iterator[int]:
     """Non-zero words of the rows that a bit plane of a position reads."""
     groups = range(instruction.groups_last + 1)
 
     def count(tap: int, position: int, group: int) -> int:
-        return 0 if live is None else int(live[tap, position, plane, group])
+        return int(live[tap, position, plane, group])
 
     columns, lines = instruction.width_last + 1, instruction.height_last + 1
     if not instruction.kernel3:
         yield from (count(0, y * columns + x, group) for group in groups)
         return
-    pools = instruction.opcode == Opcode.POOL
-    stride = 2 if pools else instruction.lines
     source_columns = instruction.source_line // instruction.source_pitch
     for ky in range(instruction.lines + 2):
-        line = y * stride + ky - 1
+        line = y * instruction.lines + ky - 1
         outside = line < 0 or (y == lines - 1 and ky > instruction.live_lines)
         for kx in range(3):
-            column = x * (2 if pools else 1) + kx - 1
+            column = x + kx - 1
             right = x == columns - 1 and kx == 2 and instruction.pad_right
             if instruction.pixels:
                 yield 0 if outside else count(kx, line * source_columns + x, 0)
@@ -248,16 +243,17 @@ def _synapse(
 
 
 class _NeuronDrain:
-    """The neurons take a beat a cycle; behind each group the drain may rest. `dropped`: cycles at the end of a pass
-    in which only what lies beyond the picture leaves."""
+    """The neurons take a beat a cycle; behind each group's steps the drain may rest. `dropped`: cycles at the end
+    of a pass in which only what lies beyond the picture, or beyond the layer's last channel, leaves."""
 
     def __init__(self, instruction: Instruction, machine: Machine) -> None:
         pixels = machine.time_steps if instruction.pixels else 1
-        self._groups = instruction.drain_groups * instruction.lines
-        self._beats, self._rest = pixels * machine.time_steps, instruction.rest
+        self._groups = instruction.drain_groups * instruction.lines * pixels
+        self._beats, self._rest = machine.time_steps, instruction.rest
         self._rested = 0
         beyond = (instruction.lines - instruction.live_lines) * instruction.drain_groups * pixels
         beyond += (pixels - 1 - instruction.live_pixels_last) if instruction.pixels else 0
+        beyond += (instruction.drain_groups - (instruction.live_rows_last + 1) * machine.slots) * pixels
         self.dropped = beyond * (machine.time_steps + instruction.rest)
 
     def drain(self, cycle: int, commit: int) -> int:
@@ -289,6 +285,5 @@ class _HeadDrain:
 
 
 _START = 3  # the first row is at the zero skip's door
-_POOL_TAIL = 5
 _EPILOGUE_TAIL = 3
 _HEAD_TAIL = 3

@@ -4,11 +4,11 @@
 """Where tensors lie in the spike banks, and the way between tensors and rows.
 
 A row holds the spike words of `row_lanes` channels of one position; word bit t is time step t. Positions follow
-each other every `pitch` rows. Inside a position come the bit planes of integer activations, `plane_pitch` rows
-apart, and inside a plane the channel groups. The input tensor alone, with fewer channels than a row has lanes,
-interleaves channels and bit planes in one row (`interleave` channels a plane); and a word of an image, which is the
-same at all steps, holds neighbouring pixels of a line instead, beginning with the one in front of it (`pixels` of
-them, in lines of `width`).
+each other every `pitch` rows, inside of a position the channel groups. Bit planes of integer activations are like
+tensors of their own, `plane_pitch` rows apart, so that no rows are kept for planes that are still empty. The input
+tensor alone, with fewer channels than a row has lanes, interleaves channels and bit planes in one row (`interleave`
+channels a plane); and a word of an image, which is the same at all steps, holds neighbouring pixels of a line
+instead, beginning with the one in front of it (`pixels` of them, in lines of `width`).
 """
 
 from collections.abc import Sequence
@@ -30,8 +30,9 @@ class Region:
     positions: int
     channels: int
     planes: int
-    groups: int  # rows of one plane, padding included
+    groups: int  # rows of one plane of a position
     pitch: int  # rows from one position to the next
+    plane_pitch: int = 0  # rows from one plane to the next (where planes do not share rows)
     interleave: int = 0  # channels a plane when planes share a row (input tensor), else 0
     pixels: int = 0  # pixels a word (input tensor of an image), else 0
     width: int = 0  # pixels of a line where words hold pixels
@@ -50,7 +51,7 @@ class Region:
 
     @property
     def rows(self) -> int:
-        return self.words * self.pitch
+        return self.words * self.pitch + (0 if self.interleave else (self.planes - 1) * self.plane_pitch)
 
     def place(self, position: int, channel: int, plane: int, row_lanes: int) -> tuple[int, int]:
         """Row and lane of the spike word of one position; where words hold pixels, of the word that holds it."""
@@ -61,7 +62,7 @@ class Region:
         if self.interleave:
             slot = plane * self.interleave + channel
             return start + slot // row_lanes, slot % row_lanes
-        return start + plane * self.groups + channel // row_lanes, channel % row_lanes
+        return start + plane * self.plane_pitch + channel // row_lanes, channel % row_lanes
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ds2ta.errors import FitError
+from ds2ta.hw.residual import POOL_WINDOWS
 
 __all__ = ["Machine", "highest", "machine_from_dict"]
 
@@ -25,7 +26,7 @@ class Machine(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     # choices
-    lanes: int = Field(8, ge=4, le=512, description="output channels computed at once (P), power of two")
+    lanes: int = Field(8, ge=4, le=512, description="output channels computed at once (P), multiple of row_lanes")
     row_lanes: int = Field(8, ge=4, le=32, description="channels in a row of spike memory (g), power of two")
     drain_lanes: int = Field(2, ge=1, le=32, description="TASA and LIF lanes (R), power of two")
     score_channels: int = Field(8, ge=1, le=32, description="channels popcounted a cycle (B), power of two")
@@ -73,16 +74,19 @@ class Machine(BaseModel):
 
     @model_validator(mode="after")
     def _whole(self) -> "Machine":
-        for key in ("lanes", "row_lanes", "drain_lanes", "score_channels", "buffer_rows"):
+        for key in ("row_lanes", "drain_lanes", "score_channels", "buffer_rows"):
             if (value := getattr(self, key)) not in _POWERS:
                 below = 1 << value.bit_length() - 1
                 raise ValueError(
                     f"{key}: {value} must be a power of two; {key}={below} or {key}={2 * below} is one"
                 )
-        if self.lanes < self.row_lanes:
+        if self.lanes % self.row_lanes:
+            whole = -(-self.lanes // self.row_lanes) * self.row_lanes
+            least = self.lanes & -self.lanes
             raise ValueError(
-                f"lanes: {self.lanes} must be at least row_lanes, {self.row_lanes}; "
-                f"lanes={self.row_lanes} or row_lanes={self.lanes} mends it"
+                f"lanes: {self.lanes} must be a multiple of row_lanes, {self.row_lanes}; "
+                + " or ".join([f"lanes={whole}"] + [f"row_lanes={least}"] * (4 <= least < self.row_lanes))
+                + " mends it"
             )
         for key in ("drain_lanes", "score_channels"):
             if (value := getattr(self, key)) > self.row_lanes:
@@ -135,13 +139,13 @@ class Machine(BaseModel):
     @property
     def max_spacing(self) -> int:
         """Cycles of the longest drain of a token."""
-        return max(8, self.lanes // self.drain_lanes * (self.time_steps**2 + self.max_rest))
+        return max(8, self.lanes // self.drain_lanes * self.time_steps * (self.time_steps + self.max_rest))
 
     @property
     def max_rest(self) -> int:
-        """Cycles that the drain may have to wait behind a group: joining the residual stream takes one for each of
-        its planes, and a group comes every `time_steps`."""
-        return max(0, self.max_planes - self.time_steps)
+        """Cycles that the drain may have to wait behind the steps of a group: joining the residual stream takes one
+        for each of its planes, and pooling four, while a group comes every `time_steps`."""
+        return max(0, max(self.max_planes, POOL_WINDOWS) - self.time_steps)
 
 
 def highest(key: str) -> int:

@@ -88,7 +88,7 @@ def row_lanes_for(head_dim: int) -> list[int]:
 
 
 def _refuse_shape(model: IntegerModel, machine: Machine) -> None:
-    """Heads and embeddings that are no whole rows and tiles."""
+    """Heads that are no whole rows."""
     network = model.network
     if network.head_dim % machine.row_lanes:
         refusal = (
@@ -99,14 +99,6 @@ def _refuse_shape(model: IntegerModel, machine: Machine) -> None:
         if not fitting:
             raise FitError(f"{refusal}, and of 4 on any machine: fewer heads, or another embed_dim, make it one")
         raise FitError(refusal + cure(machine, {"row_lanes": fitting[0]}))
-    if network.embed_dim > machine.lanes and network.embed_dim % machine.lanes:
-        refusal = (
-            f"model {network.name}: embed_dim {network.embed_dim} must be a multiple of the machine's lanes, "
-            f"{machine.lanes}, or not more than them"
-        )
-        # a divisor is never less than row_lanes, which divide each head
-        ways = [network.embed_dim & -network.embed_dim, 1 << (network.embed_dim - 1).bit_length()]
-        raise FitError(refusal + cure(machine, *({"lanes": way} for way in ways if way <= highest("lanes"))))
 
 
 def refuse(model: IntegerModel, machine: Machine) -> None:

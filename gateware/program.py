@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 #: Of the instruction's bits: a new number when a program of an older compiler would do something else.
-VERSION = 2
+VERSION = 3
 #: Bits of a word of the program store. An instruction takes several: a store as wide as one would take a block RAM
 #: for every 16 bits (iCE40) of a few rows each, and its output would begin every control path of the machine.
 PROGRAM_WORD = 64
@@ -41,10 +41,9 @@ class Opcode(IntEnum):
     """What a pass does."""
 
     INPUT = 0  # sample stream -> encoder -> bank
-    SYNAPSE = 1  # convolution or linear layer -> TASA -> LIF -> (residual) -> bank
-    POOL = 2  # 3x3 stride 2 OR -> bank
-    ATTENTION = 3  # Q, K, V -> scores -> denoiser -> A x V -> LIF -> bank
-    HEAD = 4  # linear layer -> class sums -> result stream
+    SYNAPSE = 1  # convolution or linear layer -> TASA -> LIF -> (pool or residual) -> bank
+    ATTENTION = 2  # Q, K, V -> scores -> denoiser -> A x V -> LIF -> bank
+    HEAD = 3  # linear layer -> class sums -> result stream
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +60,14 @@ class Instruction:
     source_bank: int = 0
     source_pitch: int = 0
     source_line: int = 0
+    source_plane: int = 0
     kernel3: bool = False
     pixels: bool = False
     pad_right: bool = False
     lines: int = 1
     live_lines: int = 1
     live_pixels_last: int = 0
+    live_rows_last: int = 0
     width_last: int = 0
     height_last: int = 0
     tiles_last: int = 0
@@ -119,9 +120,11 @@ def _widths(machine: Machine) -> dict[str, int]:
         "source": address,
         "source_pitch": address,
         "source_line": address,
+        "source_plane": address,
         "lines": bits_for(machine.max_lines),
         "live_lines": bits_for(max(2, machine.max_lines)),
         "live_pixels_last": max(1, bits_for(machine.time_steps - 1)),
+        "live_rows_last": max(1, bits_for(machine.lanes // machine.row_lanes - 1)),
         "planes_last": max(1, bits_for(machine.max_shift)),
         "lane_bits": lane,
         "weights": weight,

@@ -24,15 +24,12 @@ def reasons(model: IntegerModel, machine: Machine, program: Program) -> list[Rea
 def _choices(model: IntegerModel, machine: Machine, program: Program) -> dict[str, str]:
     network = model.network
     fitting = row_lanes_for(network.head_dim)
-    whole = [1 << n for n in range(10) if machine.row_lanes <= 1 << n and network.embed_dim % (1 << n) == 0]
-    enough = max(machine.row_lanes, 1 << (network.embed_dim - 1).bit_length())
-    fits = [str(lanes) for lanes in sorted({*whole, enough}) if lanes < enough]
-    fits += [f"{enough} and more"] if enough <= highest("lanes") else []
+    most = max(layer.outputs for layer in network.layers())
     lines = max(item.lines for item in program.instructions)
     kind = network.input.kind
     return {
         "row_lanes": f"divides a head of {network.head_dim} channels: {_either(fitting)}",
-        "lanes": f"divide embed_dim {network.embed_dim}, or are no fewer: {_either(fits)}",
+        "lanes": f"a multiple of row_lanes, {machine.row_lanes}; no layer has more than {most} outputs",
         "drain_lanes": f"at most row_lanes, {machine.row_lanes}",
         "score_channels": f"at most row_lanes, {machine.row_lanes}",
         "max_lines": f"{lines} used; max_lines * row_lanes is at most lanes, {machine.lanes}",

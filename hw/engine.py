@@ -106,7 +106,8 @@ class SynapticEngine(wiring.Component):
         output is used in one cycle alone.
     groups, lines : drain groups of an output line and lines of a commit, both at least 1 and their product at most
         lanes // drain_lanes; `pixels`: the layer is packed; all stable while `busy`, and for `rest` cycles more.
-    rest : cycles without a beat behind each group, for a sink that needs them (where `max_rest` is not 0).
+    rest : cycles without a beat behind the T beats of a group (packed: of each of its pixels), for a sink that
+        needs them (where `max_rest` is not 0).
     spacing_last : cycles from a token's end to the next, at least, less one: those of a commit's beats and rests.
     waits : a beat may have to wait; `spacing_last` must be at least `latency`.
     o : stream of `hw.payloads.drain_layout`.
@@ -263,7 +264,7 @@ class SynapticEngine(wiring.Component):
         if self.max_rest:
             left = Signal.like(self.rest)
             m.d.comb += rests.eq(left.any())
-            m.d.sync += left.eq(Mux(group_ends, self.rest, left - rests))
+            m.d.sync += left.eq(Mux(now.taken & now.step_last, self.rest, left - rests))
 
         first_group = [now.groups_left.eq(self.groups), now.group_last.eq(self.groups == 1)]
         with m.If(now.taken):

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the ds2ta authors
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Gather address generator: walks a tensor in a spike bank as the taps of a convolution, linear layer or pool.
+"""Gather address generator: walks a tensor in a spike bank as the taps of a convolution or linear layer.
 
 One beat names one row to read. The loops, outermost first: tile of output channels, output position (y, x), bit
 plane, highest first, tap (ky, kx), row of the tap (channel group). Planes that share a row read it one after the
@@ -69,11 +69,11 @@ class _Loops:
         self.tile_last = Signal()
         self.ky_last, self.kx_last, self.rows_done = (Signal() for _ in range(3))
         self.planes_done, self.position_last = Signal(name="planes_done"), Signal(name="position_last")
-        # running pointers: first tap of the tile, of the next lines, of the position, of the plane, tap line, tap;
+        # running pointers: first tap of the next lines, of the position, of the plane, tap line, tap;
         # the weights of the tile, of the tap, of its row
-        self.at_tile, self.next_line, self.at_position, self.at_plane, self.at_tap_line, self.at_tap = (
+        self.next_line, self.at_position, self.at_plane, self.at_tap_line, self.at_tap = (
             Signal.like(gather.source, name=name)
-            for name in ("at_tile", "next_line", "at_position", "at_plane", "at_tap_line", "at_tap")
+            for name in ("next_line", "at_position", "at_plane", "at_tap_line", "at_tap")
         )
         self.tile_weights, self.tap_weights, self.row_weights = (
             Signal.like(gather.weights, name=name) for name in ("tile_weights", "tap_weights_at", "row_weights")
@@ -139,14 +139,13 @@ class Gather(wiring.Component):
     -------
     source: row of tap (0, 0) of position 0 and its highest bit plane, modulo the address space.
     source_pitch, source_line: rows from one position to the next in x and in y.
-    kernel3: 3x3 taps with padding 1, else one tap. stride2: positions advance by two. pixels: the layer is packed
-    (with kernel3, one group and no stride2).
+    source_plane: from a bit plane to the one below, modulo the address space (where planes do not share a row).
+    kernel3: 3x3 taps with padding 1, else one tap. pixels: the layer is packed (with kernel3 and one group).
     pad_right: tap 2 of the last column lies outside; of a packed layer, the last word has no right neighbour.
-    lines: output lines at once, at least 1 (1 with stride2 and without kernel3). live_lines: source lines that
+    lines: output lines at once, at least 1 (1 without kernel3). live_lines: source lines that
     exist from the last y on: taps ky > live_lines of the last y lie outside.
     width_last, height_last, tiles_last, planes_last, groups_last: loop counts less one (`groups`: rows of one bit
     plane).
-    tile_rows: source rows to advance for each tile (pool: 1, else 0).
     lane_bits: log2 of the channels interleaved in a row; `g >> lane_bits` bit planes share a row, of one group.
     weights: weight row of the first tile; tap_weights: weight rows of a tap.
     """
@@ -180,8 +179,8 @@ class Gather(wiring.Component):
                 "source": In(address_width),
                 "source_pitch": In(address_width),
                 "source_line": In(address_width),
+                "source_plane": In(address_width),
                 "kernel3": In(1),
-                "stride2": In(1),
                 "pad_right": In(1),
                 "pixels": In(1),
                 "lines": In(range(max_lines + 1)),
@@ -191,7 +190,6 @@ class Gather(wiring.Component):
                 "tiles_last": count,
                 "planes_last": In(plane_width),
                 "groups_last": count,
-                "tile_rows": In(1),
                 "lane_bits": In(range(ceil_log2(row_lanes) + 1)),
                 "weights": In(weight_width),
                 "tap_weights": In(weight_width),
@@ -243,18 +241,17 @@ class Gather(wiring.Component):
             with m.Elif(~now.position_last):
                 self._next_position(m, now)
             with m.Elif(~now.tile_last):
-                m.d.comb += now.next_tap.eq(now.at_tile + self.tile_rows)
                 m.d.sync += [now.tile.eq(now.tile + 1), now.tile_weights.eq(now.next_weights)]
-                self._enter_tile(m, now, now.next_tap, now.next_weights)
+                self._enter_tile(m, now, now.next_weights)
             with m.Else():
                 m.d.sync += running.eq(0)
         # where the next lines begin, some taps of their predecessors have begun
-        with m.If(now.x_first & now.plane_first & (now.ky == self._lines << self.stride2)):
+        with m.If(now.x_first & now.plane_first & (now.ky == self._lines)):
             m.d.sync += now.next_line.eq(now.at_tap_line)
 
         with m.If(self.start):
             m.d.sync += [running.eq(1), now.tile.eq(0), now.tile_weights.eq(self.weights)]
-            self._enter_tile(m, now, self.source, self.weights)
+            self._enter_tile(m, now, self.weights)
         return m
 
     def _show(self, m: Module, now: _Loops) -> None:
@@ -281,10 +278,8 @@ class Gather(wiring.Component):
         ]
 
     def _next_plane(self, m: Module, now: _Loops) -> None:
-        """First tap of the next lower bit plane, in the same row or in the groups before."""
-        m.d.comb += now.next_tap.eq(
-            now.at_plane + Mux(now.part.any(), 0, ~(Const(0, len(now.at_plane)) | self.groups_last))
-        )
+        """First tap of the next lower bit plane, in the same row or in that of the plane below."""
+        m.d.comb += now.next_tap.eq(now.at_plane + Mux(now.part.any(), 0, self.source_plane))
         m.d.sync += [now.plane.eq(now.plane - 1), now.plane_first.eq(0), now.at_plane.eq(now.next_tap)]
         m.d.sync += now.part.eq(Mux(now.part.any(), now.part - 1, self.parts_last))
         m.d.sync += [now.ky.eq(0), *now.enter_line_of_taps(now.next_tap, now.tile_weights)]
@@ -300,12 +295,12 @@ class Gather(wiring.Component):
             m.d.sync += [*now.enter_column(0, True), *now.enter_line(now.y + 1)]
             m.d.sync += [now.pad_x.eq(self.kernel3 & ~self.pixels), now.pad_y.eq(0)]
         with m.Else():
-            m.d.comb += now.next_tap.eq(now.at_position + (self.source_pitch << self.stride2))
+            m.d.comb += now.next_tap.eq(now.at_position + self.source_pitch)
             m.d.sync += [*now.enter_column(now.x + 1), now.pad_x.eq(0), now.pad_y.eq(self.kernel3 & now.y_first)]
 
-    def _enter_tile(self, m: Module, now: _Loops, address, weights) -> None:
-        """First position, with the weights of a tile; a pool goes on to the next rows."""
+    def _enter_tile(self, m: Module, now: _Loops, weights) -> None:
+        """First position, with the weights of a tile."""
         m.d.sync += [*now.enter_column(0, True), *now.enter_line(0, True), now.ky.eq(0)]
         m.d.sync += [now.pad_x.eq(self.kernel3 & ~self.pixels), now.pad_y.eq(self.kernel3)]
-        m.d.sync += [now.at_tile.eq(address), now.at_position.eq(address), *now.enter_planes(address)]
-        m.d.sync += now.enter_line_of_taps(address, weights)
+        m.d.sync += [now.at_position.eq(self.source), *now.enter_planes(self.source)]
+        m.d.sync += now.enter_line_of_taps(self.source, weights)

@@ -87,9 +87,13 @@ def words_layout(lanes: int, time_steps: int) -> data.StructLayout:
 
 
 def placed_words_layout(lanes: int, time_steps: int, slots: int, address_width: int) -> data.StructLayout:
-    """The spike words of a group, and where they go: bit j of `slot` is set for slot j of row `address`."""
+    """The spike words of a group, and where they go: bit j of `slot` is set for slot j of row `address`. In a
+    pooled layer that row is the window's up and left of the words; `across`, `down`: the next window of the line,
+    and that of the next line, have them too; `first_column`, `first_line`: no words came before them in a window
+    that begins here, since they are of the picture's first column or line."""
     words = words_layout(lanes, time_steps)["words"].shape
-    return data.StructLayout({"words": words, "address": address_width, "slot": slots})
+    flags = dict.fromkeys(("across", "down", "first_column", "first_line"), 1)
+    return data.StructLayout({"words": words, "address": address_width, "slot": slots, **flags})
 
 
 def addressed_row_layout(row_lanes: int, time_steps: int, address_width: int) -> data.StructLayout:

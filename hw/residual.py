@@ -1,23 +1,50 @@
 # SPDX-FileCopyrightText: 2026 the ds2ta authors
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Residual connection: adds new spikes to a tensor of a spike bank, in place and bit-sliced."""
+"""Residual connection and max-pool: joins new spikes with a tensor of a spike bank, in place and bit-sliced."""
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ds2ta.hw.payloads import RowWrite, check_power_of_two, check_range, placed_words_layout, row_layout
 
-__all__ = ["Residual", "ResidualMode"]
+__all__ = ["POOL_WINDOWS", "Residual", "ResidualMode"]
+
+#: Windows that a pixel may belong to, of a 3x3 pool with stride 2.
+POOL_WINDOWS = 4
 
 
 class ResidualMode(enum.IntEnum, shape=2):
-    """How words join what is at their place: as they are, OR-ed into the old ones, added to the old bit planes."""
+    """How words join what is at their place: as they are, OR-ed into the old ones, added to the old bit planes, or
+    OR-ed into each of the pool's windows that they belong to."""
 
     STORE = 0
     OR = 1
     ADD = 2
+    POOL = 3
+
+
+class _Joining:
+    """The words at hand, where they are written now, and where they go next."""
+
+    def __init__(self, residual: "Residual"):
+        place = residual.i.payload
+        self.carry = Signal(residual.bits, reset_less=True)  # the words, then what is left of them to add
+        self.address = Signal.like(place.address, name="address", reset_less=True)  # of the write
+        # of the plane that is written, or of the window that `address` named
+        self.home = Signal.like(place.address, name="home", reset_less=True)
+        self.slot = Signal.like(place.slot, name="slot", reset_less=True)
+        self.across, self.down, self.first_column, self.first_line = (
+            Signal(name=name, reset_less=True) for name in ("across", "down", "first_column", "first_line")
+        )
+        self.plane = Signal.like(residual.planes_out, name="plane")  # number of the plane being written, from 1
+        self.window = Signal(range(POOL_WINDOWS))  # of the window, from 0
+        self.present = Signal()  # what is being written has an old value, now at the memory's output
+        self.adding, self.pooling = Signal(name="adding"), Signal(name="pooling")
+        self.last = Signal()  # nothing comes behind it
+        self.goes_on = Signal()  # what comes next has an old value
+        self.step = Signal.like(place.address, name="step")  # to where it goes
 
 
 class Residual(wiring.Component):
@@ -29,22 +56,31 @@ class Residual(wiring.Component):
     `x'_p = x_p ^ c_p`, `c_{p+1} = x_p & c_p`, `c_0 = s`, for p in `0 .. planes_out - 1`, `x_p = 0` for
     p >= `planes_in`. `planes_out` must hold the sum (the compiler's interval analysis): no carry leaves.
 
-    Latency: words accepted in cycle c, plane p written in cycle c+1+p. Throughput: one group each cycle with STORE
-    and OR, one every `planes_out` cycles with ADD; no bubbles. The memory takes its writes at once, so only the
-    length of an addition holds the input.
+    With POOL the words go to their windows w, `x'_w = x_w | s`: spikes are 0 or 1, so their maximum is the OR.
+    Words that are the first of a window are stored instead: those of the `first_column`, or whose window is
+    `across`, and of the `first_line`, or whose window is `down`. One window is that at `address`; two are that and
+    the other; of four, that at `address` comes last, behind that across, down, and across and down.
 
-    The read of a group's plane 0 shares its cycle with the last write of the group before: groups that follow each
-    other directly must have different places (all of a layer have). Then no cycle reads and writes one slot of a
-    row.
+    Latency: words accepted in cycle c, plane p, or the p-th window, written in cycle c+1+p. Throughput: one group
+    each cycle with STORE and OR, one every `planes_out` cycles with ADD, one every `POOL_WINDOWS` with POOL; no
+    bubbles. Only the length of an addition, or the windows, hold the input.
+
+    The memory takes its writes at once, or a cycle late. So the last writes of a group share their cycles with the
+    first reads of the next one, and groups that follow each other directly must have different places: all of a
+    layer have. The groups of a pool must come `POOL_WINDOWS` cycles apart, or more: then the next pixel, or that
+    below, which have windows in common with four, find them written, which is why these come in that order. So no
+    cycle reads and writes one slot of a row.
 
     Parameters: `lanes` R, `row_lanes` g, `time_steps` T, `address_width`, `max_planes` (bit planes of the largest
     sum).
 
-    Members: `i` {words, address, slot}; `mode`, `planes_in`, `planes_out` (1 .. max_planes, planes_in <=
-    planes_out), `plane_pitch`: stable while `busy` or `i.valid`; `read_address`, `read_enable`, `read_data`: read
+    Members: `i`: `hw.payloads.placed_words_layout`; `mode`, `planes_in`, `planes_out` (1 .. max_planes, planes_in
+    <= planes_out), `plane_pitch`, `position_pitch`, `line_pitch` (with POOL: rows from a window to that across and
+    down, across, down): stable while `busy` or `i.valid`; `read_address`, `read_enable`, `read_data`: read
     port of a synchronous memory of rows, latency 1; `write` {address, row, slots, enable}: the words,
     in their slot alone; `busy`: words are being written.
-    Paper: residual connections of the encoder block; `or` is the binary variant.
+    Paper: residual connections of the encoder block; `or` is the binary variant; max-pool layers of the patch
+    splitter.
     """
 
     def __init__(self, *, lanes: int, row_lanes: int, time_steps: int, address_width: int, max_planes: int):
@@ -52,7 +88,7 @@ class Residual(wiring.Component):
         check_power_of_two("Lanes", lanes, 1, row_lanes)
         check_range("Address width", address_width, 1, 24)
         check_range("Planes", max_planes, 1, 8)
-        self._max_planes, self._slots, self._bits = max_planes, row_lanes // lanes, lanes * time_steps
+        self._slots, self.bits = row_lanes // lanes, lanes * time_steps
         shape = {"row_lanes": row_lanes, "time_steps": time_steps, "slots": self._slots}
         words = placed_words_layout(lanes, time_steps, self._slots, address_width)
         super().__init__(
@@ -62,6 +98,8 @@ class Residual(wiring.Component):
                 "planes_in": In(range(max_planes + 1)),
                 "planes_out": In(range(max_planes + 1)),
                 "plane_pitch": In(address_width),
+                "position_pitch": In(address_width),
+                "line_pitch": In(address_width),
                 "read_address": Out(address_width),
                 "read_enable": Out(self._slots),
                 "read_data": In(row.size),
@@ -72,72 +110,82 @@ class Residual(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        new = self.i.payload.words.as_value()
-        carry = Signal(self._bits, reset_less=True)  # the words, then what is left of them to add
-        address = Signal.like(self.read_address, reset_less=True)  # of the write
-        slot = Signal(self._slots, reset_less=True)
-        old: Value = self.read_data[: self._bits]
+        now = _Joining(self)
+        place = self.i.payload
+        old: Value = self.read_data[: self.bits]
         for index in range(1, self._slots):
-            old = Mux(slot[index], self.read_data.word_select(index, self._bits), old)
-        written = Signal(self._bits)
-        present = Signal()  # the plane being written has an old value, now at the memory's output
-        merging, accept, reads = Signal(), Signal(), Signal()
+            old = Mux(now.slot[index], self.read_data.word_select(index, self.bits), old)
+        reads, starts, written = Signal(), Signal(), Signal(self.bits)
+        base = Signal.like(now.home, name="base")
         m.d.comb += [
-            merging.eq((self.mode == ResidualMode.OR) | ((self.mode == ResidualMode.ADD) & (self.planes_in != 0))),
-            accept.eq(self.i.valid & self.i.ready),
-            self.write.address.eq(address),
+            now.adding.eq(self.mode == ResidualMode.ADD),
+            now.pooling.eq(self.mode == ResidualMode.POOL),
+            self.i.ready.eq(~self.busy | now.last),
+            starts.eq(self.i.valid & self.i.ready),
+            self.write.address.eq(now.address),
             self.write.enable.eq(self.busy),
-            self.write.slots.eq(slot),
+            self.write.slots.eq(now.slot),
             self.write.row.eq(written.replicate(self._slots)),
+            self.read_enable.eq(Mux(self.i.ready, place.slot, now.slot) & reads.replicate(self._slots)),
         ]
+        m.d.comb += self.read_address.eq(base + now.step)
+        m.d.sync += [now.present.eq(reads), now.address.eq(self.read_address)]
+        self._next_place(m, now)
+        # an old value is read while the one before it is written
         with m.If(self.i.ready):
-            m.d.sync += slot.eq(self.i.payload.slot)
-        m.d.sync += present.eq(reads)
-
-        if self._max_planes == 1:
-            # a sum that fits one plane is an OR, and a group is one write
-            m.d.comb += [
-                self.i.ready.eq(1),
-                self.read_address.eq(self.i.payload.address),
-                reads.eq(accept & merging),
-                self.read_enable.eq(self.i.payload.slot & reads.replicate(self._slots)),
-                written.eq(carry | Mux(present, old, 0)),
+            m.d.comb += [base.eq(place.address), reads.eq(starts & self._merges(now))]
+            m.d.sync += [self.busy.eq(self.i.valid), now.plane.eq(1), now.window.eq(0), now.home.eq(place.address)]
+            m.d.sync += [
+                getattr(now, name).eq(place[name])
+                for name in ("slot", "across", "down", "first_column", "first_line")
             ]
-            m.d.sync += [self.busy.eq(self.i.valid), address.eq(self.i.payload.address), carry.eq(new)]
-            return m
-
-        adding = Signal()
-        last = Signal()
-        plane = Signal.like(self.planes_out)  # number of the plane being written, from 1
-        m.d.comb += [
-            adding.eq(self.mode == ResidualMode.ADD),
-            last.eq(~adding | (plane == self.planes_out)),
-            self.i.ready.eq(~self.busy | last),
-            self.read_address.eq(Mux(self.i.ready, self.i.payload.address, address + self.plane_pitch)),
-        ]
-        m.d.sync += address.eq(self.read_address)
-        # a plane's old value is read while the plane before it is written
-        with m.If(self.i.ready):
-            m.d.comb += [
-                reads.eq(accept & merging),
-                self.read_enable.eq(self.i.payload.slot & reads.replicate(self._slots)),
-            ]
-            m.d.sync += [self.busy.eq(self.i.valid), plane.eq(1)]
         with m.Else():
-            m.d.comb += [
-                reads.eq(present & (plane != self.planes_in)),
-                self.read_enable.eq(slot & reads.replicate(self._slots)),
-            ]
-            m.d.sync += plane.eq(plane + 1)
+            m.d.comb += [base.eq(now.home), reads.eq(now.goes_on)]
+            m.d.sync += [now.plane.eq(now.plane + 1), now.window.eq(now.window + 1)]
+            with m.If(now.adding):
+                m.d.sync += now.home.eq(self.read_address)
 
         # two LUTs a bit: what is written, and the carry with its load (its clear is the flip-flop's reset)
-        with m.If(~present):
-            m.d.comb += written.eq(carry)
-        with m.Elif(adding):
-            m.d.comb += written.eq(carry ^ old)
+        with m.If(~now.present):
+            m.d.comb += written.eq(now.carry)
+        with m.Elif(now.adding):
+            m.d.comb += written.eq(now.carry ^ old)
         with m.Else():
-            m.d.comb += written.eq(carry | old)
-        m.d.sync += carry.eq(Mux(self.i.ready, new, carry & old))
-        with m.If(~self.i.ready & ~present):
-            m.d.sync += carry.eq(0)
+            m.d.comb += written.eq(now.carry | old)
+        with m.If(self.i.ready):
+            m.d.sync += now.carry.eq(place.words)
+        with m.Elif(now.adding):
+            m.d.sync += now.carry.eq(now.carry & old)
+            with m.If(~now.present):
+                m.d.sync += now.carry.eq(0)
         return m
+
+    def _merges(self, now: "_Joining") -> Value:
+        """There is an old value where the words go first."""
+        place = self.i.payload
+        return (
+            (self.mode == ResidualMode.OR)
+            | (now.adding & (self.planes_in != 0))
+            | (now.pooling & ~(place.first_column & place.first_line))
+        )
+
+    def _next_place(self, m: Module, now: "_Joining") -> None:
+        """What comes first, and what behind the place that is written: the next plane, or the next window."""
+        place, four = self.i.payload, now.across & now.down
+        windows_last = Cat(now.across | now.down, four)
+        m.d.comb += now.last.eq(
+            Mux(now.pooling, now.window == windows_last, ~now.adding | (now.plane == self.planes_out))
+        )
+        with m.If(self.i.ready):
+            m.d.comb += now.step.eq(Mux(now.pooling & place.across & place.down, self.position_pitch, 0))
+        with m.Elif(now.adding):
+            m.d.comb += [now.step.eq(self.plane_pitch), now.goes_on.eq(now.present & (now.plane != self.planes_in))]
+        with m.Elif(~four):
+            m.d.comb += now.step.eq(Mux(now.across, self.position_pitch, self.line_pitch))
+            m.d.comb += now.goes_on.eq(Mux(now.across, ~now.first_line, ~now.first_column))
+        with m.Elif(now.window == 0):
+            m.d.comb += [now.step.eq(self.line_pitch), now.goes_on.eq(1)]
+        with m.Elif(now.window == 1):
+            m.d.comb += now.step.eq(self.plane_pitch)  # nothing has been there
+        with m.Else():
+            m.d.comb += now.goes_on.eq(1)

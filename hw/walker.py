@@ -1,9 +1,14 @@
 # SPDX-FileCopyrightText: 2026 the ds2ta authors
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Row walker: gives the spike words of a layer's output their row and slot in the spike bank."""
+"""Row walker: gives the spike words of a layer's output their row and slot in the spike bank.
 
-from amaranth.hdl import Const, Module, Mux, Signal
+A 3x3 max-pool with stride 2 and padding 1 behind a layer costs no pass of its own: the words of pixel (y, x) belong
+to window (y // 2, x // 2), where x is odd also to the one to its right, where y is odd to those a line below. The
+walker counts in windows, and says which of them there are; the residual unit ORs the words into each.
+"""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -34,6 +39,18 @@ class _Walk:
         self.line, self.pixel = Signal.like(walker.lines), Signal.like(walker.live_pixels_last)
         self.slot, self.first_group = Signal(walker.slots, init=1), Signal()
         self.x_first, self.x_last, self.y_last = Signal(), Signal(), Signal(name="y_last")
+        self.row = Signal.like(walker.live_rows_last, name="row")  # of the line's groups
+        # of the picture: the words' pixel is in an odd column or line, its first, its last
+        self.column_odd, self.column_first, self.column_last = (
+            Signal(name=f"column_{what}") for what in ("odd", "first", "last")
+        )
+        self.line_odd, self.line_first, self.line_ends = (
+            Signal(name=f"picture_line_{what}") for what in ("odd", "first", "last")
+        )
+        # rows to the next column and line
+        self.column_step, self.line_step = (
+            Signal.like(walker.base, name=name) for name in ("column_step", "line_step")
+        )
         # which loops end with these words
         self.pixel_last, self.line_last = Signal(), Signal(name="line_last")
         self.group_ends, self.commit_ends, self.row_of_commits_ends, self.tile_ends = (
@@ -51,31 +68,46 @@ class RowWalker(wiring.Component):
         base + tile tile_pitch + (y lines + l) line_pitch + (x n + i) position_pitch + j // S,
 
     n = T in a packed layer, else 1; S = slots of a row. `i.last` marks an output line's last group, which is
-    the last of its row: groups come in whole rows. Words of lines and pixels beyond the picture are dropped:
-    those from l = `live_lines` of the last y on, and behind `live_pixels_last` of the last x in a packed layer.
-    Where `max_lines` is 1, lines follow each other without a gap, and `line_pitch` and `lines` mean nothing. All
-    arithmetic is modulo the address space. `start` loads the walk; it is only allowed while `done` is high.
+    the last of its row: groups come in whole rows. Words beyond the picture are dropped: those from l =
+    `live_lines` of the last y on, and behind `live_pixels_last` of the last x in a packed layer; so are those
+    beyond the layer's last channel: behind j // S = `live_rows_last` of the last tile. All arithmetic is modulo the
+    address space. `start` loads the walk; it is only allowed while `done` is high.
+
+    With `pool` the pitches are those of the pooled tensor, and half of line and column counts, rounded down: words
+    of line Y = y lines + l and column X = x n + i go to line_pitch (Y // 2) + position_pitch (X // 2). They belong
+    to the window `across` too if X is odd and not the last column, and `down` if Y is odd and not the last line.
 
     Latency: 0 (the words pass through beside their address). Throughput: one group each cycle. Back-pressure:
     `o.ready` goes straight to `i.ready`; without a walk in progress both sides stand still.
 
     Parameters: `lanes` R, `row_lanes` g, `time_steps` T, `address_width`, `count_width` (bits of the loop counts),
-    `max_lines` (1: no loop over l).
+    `max_lines` (1: no loop over l), `tile_rows` (P / g, rows of a tile).
 
     Members: `i` {words, last}; `start`; `base`, `position_pitch`, `line_pitch`, `tile_pitch`; `width_last`,
-    `height_last`, `tiles_last`: counts less one; `lines`, at least 1; `live_lines`, `live_pixels_last`, `pixels`;
-    all stable from `start` until `done`. `o` {words, address, slot: one-hot}. `done` is high
-    from the cycle after the final words were taken (and before the first `start`).
+    `height_last`, `tiles_last`: counts less one; `lines`, at least 1; `live_lines`, `live_pixels_last`,
+    `live_rows_last`, `pixels`, `pool`; all stable from `start` until `done`. `o`:
+    `hw.payloads.placed_words_layout`. `done` is high from the cycle after the final words were taken (and before
+    the first `start`). `trace_odd`, for benches: with `pool`, bit 0: the words' column is odd, bit 1: their line
+    is. Paper: max-pool layers of the spiking patch splitter.
     """
 
     def __init__(
-        self, *, lanes: int, row_lanes: int, time_steps: int, address_width: int, count_width: int, max_lines: int
+        self,
+        *,
+        lanes: int,
+        row_lanes: int,
+        time_steps: int,
+        address_width: int,
+        count_width: int,
+        max_lines: int,
+        tile_rows: int,
     ):
         check_power_of_two("Lanes", lanes, 1, row_lanes)
         check_power_of_two("Row lanes", row_lanes, 4, 32)
         check_range("Address width", address_width, 1, 24)
         check_range("Count width", count_width, 1, 16)
         check_range("Most lines", max_lines, 1, 64)
+        check_range("Rows of a tile", tile_rows, 1, 128)
         self.slots, self._steps, self._max_lines = row_lanes // lanes, time_steps, max_lines
         count, pixel = In(count_width), In(range(max(2, time_steps)))
         super().__init__(
@@ -92,9 +124,12 @@ class RowWalker(wiring.Component):
                 "lines": In(range(max_lines + 1)),
                 "live_lines": In(range(max(2, max_lines) + 1)),
                 "live_pixels_last": pixel,
+                "live_rows_last": In(range(max(2, tile_rows))),
                 "pixels": In(1),
+                "pool": In(1),
                 "o": Out(stream.Signature(placed_words_layout(lanes, time_steps, self.slots, address_width))),
                 "done": Out(1, init=1),
+                "trace_odd": Out(2),
             }
         )
 
@@ -102,9 +137,13 @@ class RowWalker(wiring.Component):
         m = Module()
         now = _Walk(self)
         self._loops(m, now)
+        self._picture(m, now)
         self._addresses(m, now)
-        beyond_line = now.x_last & self.pixels & (now.pixel > self.live_pixels_last)
-        outside = beyond_line | (now.y_last & (now.line >= self.live_lines if self._max_lines > 1 else Const(0)))
+        outside = (
+            (now.x_last & self.pixels & (now.pixel > self.live_pixels_last))
+            | (now.y_last & (now.line >= self.live_lines if self._max_lines > 1 else Const(0)))
+            | ((now.tile == self.tiles_last) & (now.row > self.live_rows_last))
+        )
         place = self.o.payload
         m.d.comb += [
             self.o.valid.eq(self.i.valid & ~self.done & ~outside),
@@ -113,8 +152,29 @@ class RowWalker(wiring.Component):
             place.words.eq(self.i.payload.words),
             place.address.eq(now.address),
             place.slot.eq(now.slot),
+            place.across.eq(now.column_odd & ~now.column_last),
+            place.down.eq(now.line_odd & ~now.line_ends),
+            place.first_column.eq(now.column_first),
+            place.first_line.eq(now.line_first),
+            self.trace_odd.eq(Cat(now.column_odd, now.line_odd) & self.pool.replicate(2)),
         ]
         return m
+
+    def _picture(self, m: Module, now: _Walk) -> None:
+        """Where the words are in the picture, and so in the windows of a pool: what lies between."""
+        several, odd_steps = self._max_lines > 1, self._steps % 2
+        packed_odd = now.pixel[0] ^ (now.x[0] if odd_steps else 0)
+        line: Value = now.line[0] if several else Const(0)
+        m.d.comb += [
+            now.column_odd.eq(Mux(self.pixels, packed_odd, now.x[0])),
+            now.column_first.eq(now.x_first & (now.pixel == 0)),
+            now.column_last.eq(now.x_last & (~self.pixels | (now.pixel == self.live_pixels_last))),
+            now.line_odd.eq(line ^ (now.y[0] & (self.lines[0] if several else 1))),
+            now.line_first.eq((now.y == 0) & (now.line == 0 if several else 1)),
+            now.line_ends.eq(now.y_last & (now.line + 1 == self.live_lines if several else 1)),
+            now.column_step.eq(Mux(self.pool & ~now.column_odd, 0, self.position_pitch)),
+            now.line_step.eq(Mux(self.pool & ~now.line_odd, 0, self.line_pitch)),
+        ]
 
     def _loops(self, m: Module, now: _Walk) -> None:
         """Counters, innermost loop first, each stepping when those inside of it end."""
@@ -134,6 +194,7 @@ class RowWalker(wiring.Component):
             m.d.sync += now.pixel.eq(Mux(now.pixel_last, 0, now.pixel + 1))
         with m.If(now.group_ends):
             m.d.sync += [now.slot.eq(now.slot.rotate_left(1)), now.first_group.eq(now.commit_ends)]
+            m.d.sync += now.row.eq(Mux(last, 0, now.row + now.slot[-1]))
             if self._max_lines > 1:
                 with m.If(last):
                     m.d.sync += now.line.eq(Mux(now.line_last, 0, now.line + 1))
@@ -148,47 +209,45 @@ class RowWalker(wiring.Component):
         with m.If(self.start | now.tile_ends):
             m.d.sync += now.y.eq(0)
         with m.If(self.start):
-            m.d.sync += [now.tile.eq(0), self.done.eq(0), now.first_group.eq(1), now.slot.eq(1)]
+            m.d.sync += [now.tile.eq(0), self.done.eq(0), now.first_group.eq(1), now.slot.eq(1), now.row.eq(0)]
 
     def _addresses(self, m: Module, now: _Walk) -> None:
-        """Running pointers. A pixel behind the first group's last one is where the next column begins, or, behind
-        the last column, the next line."""
-        last, several = self.i.payload.last, self._max_lines > 1
+        """Running pointers. A pixel behind the first group's last one is where the next column begins; a line below
+        the first commit's last one, the next lines."""
+        last = self.i.payload.last
         origin, stride, row_full = Signal.like(now.address), Signal.like(now.address), Signal()
         at_end, ends_tile = (
             Signal(),
             Signal(),
-        )  # the picture's last commit; ... of a tile, where a line's group ends
+        )  # in the picture's last commit; ... a line's last group, which ends it
         m.d.comb += [
             row_full.eq(now.slot[-1]),
             at_end.eq(now.x_last & now.y_last),
             ends_tile.eq(now.line_last & at_end),
-            now.pixel_on.eq(now.address + self.position_pitch),
-            origin.eq(Mux(~last, now.group_at, Mux(ends_tile, now.tile_at, now.line_at if several else 0))),
-            stride.eq(Mux(~last, row_full, Mux(ends_tile, self.tile_pitch, self.line_pitch if several else 0))),
+            now.pixel_on.eq(now.address + now.column_step),
+            origin.eq(Mux(~last, now.group_at, Mux(ends_tile, now.tile_at, now.line_at))),
+            stride.eq(Mux(~last, row_full, Mux(ends_tile, self.tile_pitch, now.line_step))),
             now.beyond.eq(origin + stride),
         ]
         column, saves = Signal.like(now.address), Signal()
-        live = now.pixel == self.live_pixels_last
         m.d.comb += [
-            saves.eq(now.first_group & Mux(now.x_last & self.pixels, live, now.pixel_last)),
+            saves.eq(now.first_group & now.pixel_last),
             column.eq(Mux(saves, now.pixel_on, now.next_column)),
         ]
         with m.If(now.taken & saves):
             m.d.sync += now.next_column.eq(now.pixel_on)
+        with m.If(now.commit_ends & now.x_first):
+            m.d.sync += now.next_line.eq(now.beyond)
 
         following = Signal.like(now.address)
         with m.If(self.start):
             m.d.comb += following.eq(self.base)
         with m.Elif(~last | ~now.line_last | at_end):
             m.d.comb += following.eq(now.beyond)
+        with m.Elif(now.x_last):
+            m.d.comb += following.eq(Mux(now.x_first, now.beyond, now.next_line))
         with m.Else():
             m.d.comb += following.eq(column)
-            if several:  # the line below the last of a commit is where the next lines begin
-                with m.If(now.x_last):
-                    m.d.comb += following.eq(Mux(now.x_first, now.beyond, now.next_line))
-                with m.If(now.commit_ends & now.x_first):
-                    m.d.sync += now.next_line.eq(now.beyond)
 
         # no words are taken in the cycle of `start`
         with m.If(self.start | now.taken):

@@ -208,8 +208,9 @@ class Decoder:
             class_index = word >> (machine.logit_width + index_bits) & ((1 << index_bits) - 1)
         return np.array(logits, dtype=np.int64), class_index
 
-    def _rows(self, beats: dict[str, Beats], channel: str) -> dict[int, dict[int, int]]:
-        """Pass -> address -> row, put together from the slots that were written."""
+    def _rows(self, beats: dict[str, Beats], channel: str, odd: int = 0) -> dict[int, dict[int, int]]:
+        """Pass -> address -> row, put together from the slots that were written. `odd`: of the pixels of a pool's
+        windows, which."""
         values, machine = beats[channel].values, self.machine
         bits = machine.drain_lanes * machine.time_steps
         masks = [
@@ -218,42 +219,61 @@ class Decoder:
         ]
         found: dict[int, dict[int, int]] = {}
         columns = (f"{channel}_pass", f"{channel}_address", f"{channel}_slots", channel)
-        for number, address, slots, row in zip(*(values[column] for column in columns), strict=True):
+        which = values.get(f"{channel}_odd", [0] * len(values[channel]))
+        for number, address, slots, row, pixel in zip(*(values[column] for column in columns), which, strict=True):
+            if pixel != odd:
+                continue
             rows = found.setdefault(number, {})
             rows[address] = (rows.get(address, 0) & ~masks[slots]) | (row & masks[slots])
         return found
 
     def trace(self, beats: dict[str, Beats]) -> dict[str, np.ndarray]:
-        network, machine = self.model.network, self.machine
-        before, after = self._rows(beats, "trace_row"), self._rows(beats, "trace_write")
-        shapes = {
-            f"stem.{i}": (spec.height, spec.width)
-            for i, spec in enumerate(network.layers())
-            if i < len(network.stem)
-        }
+        before = [self._rows(beats, "trace_row", odd) for odd in range(4)]
+        after = self._rows(beats, "trace_write")
         found = {}
         for number, instruction in enumerate(self.program.instructions):
             if instruction.opcode in (Opcode.INPUT, Opcode.HEAD):
                 continue
-            region = self.program.regions[instruction.writes]
-            joins = instruction.residual != ResidualMode.STORE
-            wanted = [(instruction.name, before, replace(region, planes=1))]
-            if joins:
-                wanted.append((instruction.writes, after, region))
-            for name, rows, place in wanted:
-                tensor = tensor_from_rows(
-                    place, rows.get(number, {}), machine.row_lanes, machine.time_steps, network.time_steps
-                )
-                layer = name.removesuffix(".pool")
-                if layer in shapes:
-                    height, width = shapes[layer]
-                    if name != layer:
-                        height, width = (height + 1) // 2, (width + 1) // 2
-                    tensor = tensor.transpose(0, 2, 1).reshape(network.time_steps, -1, height, width)
-                found[name] = tensor
+            name, writes, mode = instruction.name, instruction.writes, instruction.residual
+            spikes = [self._tensor(writes, rows.get(number, {}), planes=1) for rows in before]
+            found[name] = self._unpooled(name, spikes) if mode == ResidualMode.POOL else spikes[0]
+            if mode != ResidualMode.STORE:
+                found[writes] = self._tensor(writes, after.get(number, {}))
             if instruction.opcode == Opcode.ATTENTION:
                 found[f"{instruction.reads}.score"] = self._scores(beats["trace_score"], number)
-        return found
+        return {name: self._as_image(name, tensor) for name, tensor in found.items()}
+
+    def _tensor(self, name: str, rows: dict[int, int], **changes: int) -> np.ndarray:
+        """The tensor of a region, [T, positions, channels]."""
+        region = replace(self.program.regions[name], **changes)
+        lanes, steps = self.machine.row_lanes, self.machine.time_steps
+        return tensor_from_rows(region, rows, lanes, steps, self.model.network.time_steps)
+
+    def _shape(self, layer: str) -> tuple[int, int]:
+        """Height and width of what a convolution of the stem makes."""
+        return next((spec.height, spec.width) for spec in self.model.network.layers() if spec.name == layer)
+
+    def _unpooled(self, layer: str, quarters: list[np.ndarray]) -> np.ndarray:
+        """A picture of the four pixels of each window, which come as the windows do."""
+        height, width = self._shape(layer)
+        high, wide = (height + 1) // 2, (width + 1) // 2
+        steps, _, channels = quarters[0].shape
+        whole = np.zeros((steps, 2 * high, 2 * wide, channels), quarters[0].dtype)
+        for odd, quarter in enumerate(quarters):
+            whole[:, odd >> 1 :: 2, odd & 1 :: 2] = quarter.reshape(steps, high, wide, channels)
+        if whole[:, height:].any() or whole[:, :, width:].any():
+            raise RtlError(f"{layer}: a pixel beyond its picture")
+        return whole[:, :height, :width].reshape(steps, height * width, channels)
+
+    def _as_image(self, name: str, tensor: np.ndarray) -> np.ndarray:
+        """[T, C, H, W] for what the stem makes."""
+        if not name.startswith("stem."):
+            return tensor
+        layer = name.removesuffix(".pool")
+        height, width = self._shape(layer)
+        if name != layer:
+            height, width = (height + 1) // 2, (width + 1) // 2
+        return tensor.transpose(0, 2, 1).reshape(len(tensor), -1, height, width)
 
     def _scores(self, beats: Beats, number: int) -> np.ndarray:
         network, machine = self.model.network, self.machine

@@ -126,8 +126,7 @@ _BLOCKS = {
     "lif": (_C[4], _R[4], "LIF array", "eq. 2, 3"),
     "packer": (_C[3], _R[4], "word packer", "bits to words"),
     "walker": (_C[2], _R[4], "row walker", "where rows go"),
-    "residual": (_C[1], _R[4], "residual", "store, OR, add"),
-    "pool": (_C[3], 266, "OR pool", "3x3, stride 2"),
+    "residual": (_C[1], _R[4], "residual, pool", "store, OR, add"),
     "bank_a": (_C[0], 232, "spike bank A", "layer, Q, K"),
     "bank_b": (_C[0], 300, "spike bank B", "stream, V"),
 }
@@ -170,7 +169,7 @@ def _arrows() -> list[_Arrow]:
     found += [([edge], [_left(edge[0]), _right(edge[1])], "") for edge in _BACK]
     found += [([edge], [_bottom(edge[0]), _top(edge[1])], "") for edge in _DOWN]
     (into, reads), (_, banks_low) = (60, 210), (60, 356)
-    reader, pool, residual = _bottom("reader"), _left("pool"), _left("residual")
+    reader, residual = _bottom("reader"), _left("residual")
     found += [
         ([("sample", "encoder")], [(_top("encoder")[0], 92), _top("encoder")], "sample"),
         ([("head", "result")], [_right("head"), (952, _right("head")[1])], "result"),
@@ -184,15 +183,9 @@ def _arrows() -> list[_Arrow]:
             [(_C[1] + _SMALL / 2, 354), (_C[1] + _SMALL / 2, 374), (92, 374), (92, banks_low)],
             "",
         ),
-        ([("reader", "pool")], [_right("reader"), (463, _right("reader")[1]), (463, pool[1]), pool], ""),
-        (
-            [("pool", "bank_a"), ("pool", "bank_b")],
-            [_bottom("pool"), (_bottom("pool")[0], 392), (76, 392), (76, banks_low)],
-            "",
-        ),
         ([("parameter_store", "head")], [_top("parameter_store"), _bottom("head")], ""),
         (
-            [("bank_b", "residual")],
+            [("bank_a", "residual"), ("bank_b", "residual")],
             [(116, banks_low), (116, residual[1] - 10), (residual[0], residual[1] - 10)],
             "",
         ),

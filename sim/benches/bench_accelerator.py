@@ -24,7 +24,7 @@ from ds2ta.sim.rtl import Beats
 from ds2ta.sim.stream import StreamSink, StreamSource, cycle, reset
 
 _CHANNELS = {
-    "trace_row": ("trace_row", "trace_row_address", "trace_row_slots", "trace_row_pass"),
+    "trace_row": ("trace_row", "trace_row_address", "trace_row_odd", "trace_row_slots", "trace_row_pass"),
     "trace_write": ("trace_write", "trace_write_address", "trace_write_slots", "trace_write_pass"),
     "trace_score": ("trace_score", "trace_score_pass"),
     "trace_entry": ("trace_entry", "trace_entry_step", "trace_entry_key", "trace_entry_pass"),

@@ -71,7 +71,7 @@ class _Machine:
         behind a group."""
         self.groups, self.lines = groups or self.lanes // self.drain, lines
         self.pixels, self.rest = pixels, rest
-        self.spacing = self.beats + self.lines * self.groups * rest
+        self.spacing = self.beats + self.beats // self.steps * rest
         if self.waits:
             self.spacing = self.latency + 1
         ports = {"groups": self.groups, "lines": lines, "pixels": int(pixels), "rest": rest}
@@ -241,12 +241,11 @@ async def every_shape(dut):
                 short = [event for _ in range(4) for event in machine.token(generator, 3)]
                 await machine.compare([*short, FLUSH])
                 gaps = np.diff(machine.sink.cycles[begin:])
-                each = machine.steps * (machine.steps if pixels else 1)  # beats of a group
-                group_ends = np.arange(1, len(gaps) + 1) % each == 0
+                steps_end = np.arange(1, len(gaps) + 1) % machine.steps == 0
                 commit_ends = np.arange(1, len(gaps) + 1) % machine.beats == 0
                 # behind a commit the next one may not have come yet
-                assert (gaps == 1 + rest * group_ends)[~commit_ends].all()
-                assert (gaps >= 1 + rest * group_ends).all()
+                assert (gaps == 1 + rest * steps_end)[~commit_ends].all()
+                assert (gaps >= 1 + rest * steps_end).all()
                 for _ in range(1 + rest):
                     await RisingEdge(dut.clk)
                 assert not dut.busy.value

@@ -3,7 +3,7 @@
 
 """Bench of Gather: every beat of a layer against the convolution equation, written here as plain nested loops.
 
-A layer reads `x[c](stride y + ky - 1, stride x + kx - 1)` for its taps; where a row of that tensor lies in a bank,
+A layer reads `x[c](y + ky - 1, x + kx - 1)` for its taps; where a row of that tensor lies in a bank,
 and which weight row belongs to it, is what the layouts of `docs/layer-program.md` say. A layer of several `lines`
 at once reads for each of its positions the source lines that any of its output lines has a tap in. Of a packed
 layer (`pixels`), width counts words of outputs; with `neighbour`, a line of the source has one more.
@@ -20,7 +20,6 @@ from ds2ta.sim.stream import StreamSink, cycle, reset
 
 CONV = {
     "kernel": 3,
-    "stride": 1,
     "planes": 1,
     "groups": 1,
     "tiles": 1,
@@ -30,7 +29,6 @@ CONV = {
     "neighbour": False,
 }
 LINEAR = {**CONV, "kernel": 1}
-POOL = {**CONV, "stride": 2}
 IMAGE = {**CONV, "pixels": True, "interleave": 4, "planes": 8}
 FULL = {**IMAGE, "neighbour": True}
 DIRECTED = [
@@ -46,10 +44,6 @@ DIRECTED = [
     {**LINEAR, "height": 1, "width": 1},
     {**LINEAR, "height": 1, "width": 7, "planes": 3, "groups": 2, "tiles": 3},
     {**LINEAR, "height": 1, "width": 4, "groups": 4},
-    *(
-        {**POOL, "height": height, "width": width, "groups": groups}
-        for height, width, groups in [(1, 1, 1), (2, 2, 1), (3, 3, 2), (4, 5, 3), (5, 4, 1), (1, 6, 2), (7, 1, 1)]
-    ),
     # lines at once: whole heights, heights that leave any number of lines over, fewer lines than at once
     *({**CONV, "height": height, "width": 2, "lines": lines} for height in range(1, 8) for lines in (2, 3)),
     {**CONV, "height": 5, "width": 1, "lines": 2, "planes": 2, "groups": 2, "tiles": 2},
@@ -76,44 +70,45 @@ def _held(layer: dict) -> bool:
     return layer["lines"] <= p["max_lines"] and layer["interleave"] <= p["row_lanes"]
 
 
-def _configuration(layer: dict, base: int, weights: int, slack: int) -> dict:
-    """The ports for a layer whose tensor begins at row `base`, `slack` unused rows behind each position."""
+def _configuration(layer: dict, base: int, weights: int, slack: int, plane_pitch: int) -> dict:
+    """The ports for a layer whose tensor begins at row `base`, `slack` unused rows behind each position, bit planes
+    `plane_pitch` rows apart."""
     g = bench_parameters()["row_lanes"]
-    rows = layer["planes"] * layer["groups"]
+    rows = layer["groups"]
     channels, tap_weights, lane_bits = layer["groups"], layer["groups"] * g, g.bit_length() - 1
     if layer["interleave"]:
         rows = max(1, -(-layer["planes"] * layer["interleave"] // g))
         channels, tap_weights, lane_bits = 1, layer["interleave"], layer["interleave"].bit_length() - 1
     pitch = rows + slack
-    height, width, stride, lines = layer["height"], layer["width"], layer["stride"], layer["lines"]
-    out_height, out_width = -(-height // (stride * lines)), -(-width // stride)
-    pool = stride == 2
+    height, width, lines = layer["height"], layer["width"], layer["lines"]
+    out_height = -(-height // lines)
     line = (width + layer["neighbour"]) * pitch
     before = 0 if layer["pixels"] else pitch
-    top = (layer["planes"] - 1) // (g // layer["interleave"]) if layer["interleave"] else rows - channels
+    top = (layer["planes"] - 1) * plane_pitch
+    if layer["interleave"]:
+        top, plane_pitch = (layer["planes"] - 1) // (g // layer["interleave"]), 1
     return {
-        "source": base + (0 if pool else top) - (line + before if layer["kernel"] == 3 else 0),
+        "source": base + top - (line + before if layer["kernel"] == 3 else 0),
         "source_pitch": pitch,
         "source_line": line,
+        "source_plane": -plane_pitch,
         "kernel3": layer["kernel"] == 3,
-        "stride2": pool,
         "pixels": layer["pixels"],
-        "pad_right": not layer["neighbour"] if layer["pixels"] else stride * (out_width - 1) + 1 >= width,
+        "pad_right": not layer["neighbour"] if layer["pixels"] else True,
         "lines": lines,
-        "live_lines": height - (out_height - 1) * stride * lines,
-        "width_last": out_width - 1,
+        "live_lines": height - (out_height - 1) * lines,
+        "width_last": width - 1,
         "height_last": out_height - 1,
-        "tiles_last": (channels if pool else layer["tiles"]) - 1,
-        "planes_last": 0 if pool else layer["planes"] - 1,
-        "groups_last": 0 if pool else channels - 1,
-        "tile_rows": pool,
+        "tiles_last": layer["tiles"] - 1,
+        "planes_last": layer["planes"] - 1,
+        "groups_last": channels - 1,
         "lane_bits": lane_bits,
-        "weights": 0 if pool else weights,
-        "tap_weights": 0 if pool else tap_weights,
+        "weights": weights,
+        "tap_weights": tap_weights,
     }
 
 
-def _expected(layer: dict, base: int, weights: int, slack: int) -> list[dict]:
+def _expected(layer: dict, base: int, weights: int, slack: int, plane_pitch: int) -> list[dict]:
     """The beats, from the equation."""
     p = bench_parameters()
     g = p["row_lanes"]
@@ -124,20 +119,19 @@ def _expected(layer: dict, base: int, weights: int, slack: int) -> list[dict]:
         rows = {plane: [(plane // share, plane % share, 0)] for plane in range(planes)}
         inputs, pitch = interleave, -(-planes // share) + slack
     else:
-        rows = {plane: [(plane * groups + group, 0, group) for group in range(groups)] for plane in range(planes)}
-        inputs, pitch = groups * g, planes * groups + slack
+        rows = {
+            plane: [(plane * plane_pitch + group, 0, group) for group in range(groups)] for plane in range(planes)
+        }
+        inputs, pitch = groups * g, groups + slack
     space, weight_space = 1 << p["address_width"], 1 << p["weight_width"]
-    height, width, kernel, stride, lines = (layer[key] for key in ("height", "width", "kernel", "stride", "lines"))
+    height, width, kernel, lines = (layer[key] for key in ("height", "width", "kernel", "lines"))
     high = lines + 2 if kernel == 3 else 1  # source lines of a position
-    pool = stride == 2
 
     def beat(sy: int, sx: int, plane: int, row: tuple, tile: int, ky: int, kx: int) -> dict:
         """The beat that reads a row of a position."""
         if not (0 <= sy < height and 0 <= sx < width):
             return {"pad": 1}
         at = base + (sy * (width + layer["neighbour"]) + sx) * pitch
-        if pool:  # one row of the tile's channel group
-            return {"pad": 0, "address": (at + tile) % space, "weight": 0, "plane": 0}
         number, part, group = row
         weight = weights + (tile * high * kernel + ky * kernel + kx) * inputs + group * g
         places = {"address": (at + number) % space, "weight": weight % weight_space}
@@ -145,7 +139,7 @@ def _expected(layer: dict, base: int, weights: int, slack: int) -> list[dict]:
 
     def taps(tile: int, y: int, x: int, plane: int, ky: int, kx: int) -> list[dict]:
         """The beats of a tap: one for each group, or one that reads nothing."""
-        sy = stride * lines * y + ky - (kernel == 3)
+        sy = lines * y + ky - (kernel == 3)
         if layer["pixels"]:  # the word, its right neighbour or what stands in its place, nothing
             one = beat(sy, x, plane, rows[plane][0], tile, ky, kx)
             if not one["pad"] and kx:
@@ -154,18 +148,18 @@ def _expected(layer: dict, base: int, weights: int, slack: int) -> list[dict]:
                 if kx == 2 or edge:
                     del one["address"]
             return [{**one, "kx": kx}]
-        sx = stride * x + kx - (kernel == 3)
+        sx = x + kx - (kernel == 3)
         inside = 0 <= sy < height and 0 <= sx < width
-        some = rows[plane] if inside and not pool else rows[plane][:1]
+        some = rows[plane] if inside else rows[plane][:1]
         return [{**beat(sy, sx, plane, row, tile, ky, kx), "kx": kx} for row in some]
 
     beats = []
-    for tile in range(groups if pool else layer["tiles"]):
-        for y in range(-(-height // (stride * lines))):
-            for x in range(-(-width // stride)):
+    for tile in range(layer["tiles"]):
+        for y in range(-(-height // lines)):
+            for x in range(width):
                 position = [
                     [one for ky in range(high) for kx in range(kernel) for one in taps(tile, y, x, plane, ky, kx)]
-                    for plane in ([0] if pool else reversed(range(planes)))
+                    for plane in reversed(range(planes))
                 ]
                 for number, plane_beats in enumerate(position):
                     for at, one in enumerate(plane_beats):
@@ -185,11 +179,9 @@ def _compare(found: list[dict], expected: list[dict], layer: dict) -> None:
 
 def _random_layer(generator: random.Random) -> dict:
     shape = {"height": generator.randint(1, 5), "width": generator.randint(1, 5)}
-    kind = generator.choice(["conv", "linear", "pool", "input", "image"])
+    kind = generator.choice(["conv", "linear", "input", "image"])
     groups, tiles = generator.randint(1, 3), generator.randint(1, 3)
     lines = generator.randint(1, bench_parameters()["max_lines"])
-    if kind == "pool":
-        return {**POOL, **shape, "groups": groups}
     if kind == "linear":
         return {**LINEAR, **shape, "height": 1, "groups": groups, "tiles": tiles, "planes": generator.randint(1, 4)}
     shape |= {"tiles": tiles, "lines": lines}
@@ -236,8 +228,9 @@ async def addresses(dut, stall):
     for layer in layers:
         base, weights = generator.randrange(1 << p["address_width"]), generator.randrange(1 << p["weight_width"])
         slack = generator.choice([0, 0, 1, 5])
-        expected = _expected(layer, base, weights, slack)
-        begins.append(await _begin(dut, _configuration(layer, base, weights, slack)))
+        place = base, weights, slack, generator.randrange(1 << p["address_width"])
+        expected = _expected(layer, *place)
+        begins.append(await _begin(dut, _configuration(layer, *place)))
         lengths.append(len(expected))
         if stall == "never":
             for _ in expected:
@@ -264,14 +257,14 @@ async def rests(dut):
         await RisingEdge(dut.clk)
     assert not sink.received
     layer = {**CONV, "height": 2, "width": 2}
-    await _begin(dut, _configuration(layer, 3, 5, 0))
+    await _begin(dut, _configuration(layer, 3, 5, 0, 0))
     for value in range(50):
         await RisingEdge(dut.clk)
         if value > 36:
             dut.source.value, dut.kernel3.value = value % 32, value & 1
-    _compare(await sink.take(36), _expected(layer, 3, 5, 0), layer)
+    _compare(await sink.take(36), _expected(layer, 3, 5, 0, 0), layer)
     assert not sink.received
-    await _begin(dut, _configuration(layer, 7, 1, 0))
+    await _begin(dut, _configuration(layer, 7, 1, 0, 0))
     for _ in range(5):
         await RisingEdge(dut.clk)
     dut.rst.value = 1
@@ -282,5 +275,5 @@ async def rests(dut):
     for _ in range(5):
         await RisingEdge(dut.clk)
     assert not sink.received
-    await _begin(dut, _configuration(layer, 9, 2, 1))
-    _compare(await sink.take(36), _expected(layer, 9, 2, 1), layer)
+    await _begin(dut, _configuration(layer, 9, 2, 1, 0))
+    _compare(await sink.take(36), _expected(layer, 9, 2, 1, 0), layer)

@@ -1,24 +1,25 @@
 # SPDX-FileCopyrightText: 2026 the ds2ta authors
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Bench of Residual: tensors of integers in a bank of bit planes, joined with spikes slot by slot, as the slow
-model does."""
+"""Bench of Residual: tensors of integers in a bank of bit planes, joined with spikes slot by slot, and pictures
+pooled into one quarter, as the slow model does."""
 
 import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge
 
-from ds2ta.golden.slow import residual
+from ds2ta.golden.slow import max_pool, residual
 from ds2ta.hw.payloads import placed_words_layout
-from ds2ta.hw.residual import ResidualMode
+from ds2ta.hw.residual import POOL_WINDOWS, ResidualMode
 from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.spike_rows import plane_rows
 from ds2ta.sim.stream import StreamSource, cycle, in_background, next_cycle, reset
 
 
 class _Bank:
-    """Rows of spike words that are read and written slot by slot: `rows[address][lane]`. Slots that are not read
-    show noise; a slot that is read and written at one row in one cycle fails the test."""
+    """Rows of spike words that are read and written slot by slot: `rows[address][lane]`. A write comes a cycle
+    late, as in the machine. Slots that are not read show noise; a slot that is read and written at one row in one
+    cycle fails the test."""
 
     def __init__(self, dut, lanes: int, slots: int, steps: int, size: int):
         self.lanes, self.slots, self.steps = lanes, slots, steps
@@ -33,6 +34,7 @@ class _Bank:
         return self.generator.integers(0, 1 << self.steps, self.lanes * self.slots).tolist()
 
     async def _serve(self, dut) -> None:
+        sink = slots = row = 0  # of the write that comes late
         while True:
             await next_cycle
             source, reads = int(dut.read_address.value), int(dut.read_enable.value)
@@ -44,14 +46,15 @@ class _Bank:
                         shown[here] = self.rows[source][here]
                 dut.read_data.value = sum(word << at * self.steps for at, word in enumerate(shown))
                 self.reads.append((source, reads))
+            assert sink != source or not reads & slots, f"row {sink}: {slots:b} is written, {reads:b} read"
+            for lane in range(self.lanes * self.slots):
+                if slots >> lane // self.lanes & 1:
+                    self.rows[sink][lane] = row >> lane * self.steps & (1 << self.steps) - 1
+            slots = 0
             if dut.write__enable.value:
                 sink, slots, row = (
                     int(getattr(dut, f"write__{name}").value) for name in ("address", "slots", "row")
                 )
-                assert sink != source or not reads & slots, f"row {sink}: {slots:b} is written, {reads:b} read"
-                for lane in range(self.lanes * self.slots):
-                    if slots >> lane // self.lanes & 1:
-                        self.rows[sink][lane] = row >> lane * self.steps & (1 << self.steps) - 1
                 self.writes.append((sink, slots))
                 self.write_cycles.append(cycle())
 
@@ -59,7 +62,7 @@ class _Bank:
 class _Bench:
     def __init__(self, dut, stall: str):
         parameters = bench_parameters()
-        self.dut = dut
+        self.dut, self.stall = dut, stall
         self.lanes, self.row_lanes, self.steps = (parameters[key] for key in ("lanes", "row_lanes", "time_steps"))
         self.slots, self.max_planes = self.row_lanes // self.lanes, parameters["max_planes"]
         self.size = 1 << parameters["address_width"]
@@ -106,7 +109,7 @@ class _Bench:
                 row = expected[n + plane * stride]
                 row[here] = words
             (words,) = plane_rows(new, 1, self.lanes)
-            beats.append({"words": words, "address": n, "slot": 1 << slot})
+            beats.append({"words": words, "address": n, "slot": 1 << slot, **self.noise()})
             reads += [(n + plane * stride, 1 << slot) for plane in range(merged)]
             writes += [(n + plane * stride, 1 << slot) for plane in range(planes)]
         self.dut.mode.value = ResidualMode[mode.upper()].value
@@ -119,12 +122,78 @@ class _Bench:
         assert self.dut.busy.value == 1
         while self.dut.busy.value:
             await RisingEdge(self.dut.clk)
+        await RisingEdge(self.dut.clk)
         assert bank.reads == reads
         assert bank.writes == writes
         assert bank.rows == expected
         accepted = self.source.cycles[:]
         assert bank.write_cycles == [at + 1 + plane for at in accepted for plane in range(planes)]
         return accepted
+
+    def noise(self) -> dict:
+        """What only a pool looks at."""
+        names = ("across", "down", "first_column", "first_line")
+        return dict(zip(names, self.generator.integers(0, 2, len(names)).tolist(), strict=True))
+
+    async def pool(self, spikes: np.ndarray, lines: int = 1) -> None:
+        """`spikes` [H, W, T, g], in the order of output lines `lines` at once: send them slot by slot, compare the
+        bank, all of whose rows are noise before, with the pooled picture. Groups are offered every 4 cycles."""
+        height, width = spikes.shape[:2]
+        bank, high, wide = self.bank, (height + 1) // 2, (width + 1) // 2
+        assert high * wide <= self.size
+        bank.rows[:] = [bank.noise() for _ in range(self.size)]
+        pooled = max_pool(spikes.transpose(2, 3, 0, 1))  # [T, g, H, W]
+        expected = [list(row) for row in bank.rows]
+        for y, x in np.ndindex(high, wide):
+            (expected[y * wide + x],) = plane_rows(pooled[:, :, y, x], 1, self.row_lanes)
+        order = [
+            (y, x, slot)
+            for first in range(0, height, lines)
+            for x in range(width)
+            for y in range(first, min(first + lines, height))
+            for slot in range(self.slots)
+        ]
+        beats, writes, reads, seen = [], [], [], set()
+        for y, x, slot in order:
+            (words,) = plane_rows(spikes[y, x][:, slot * self.lanes : (slot + 1) * self.lanes], 1, self.lanes)
+            flags = {
+                "across": x % 2 == 1 and x + 1 < width,
+                "down": y % 2 == 1 and y + 1 < height,
+                "first_column": x == 0,
+                "first_line": y == 0,
+            }
+            flags = {name: int(flag) for name, flag in flags.items()}
+            beats.append({"words": words, "address": y // 2 * wide + x // 2, "slot": 1 << slot, **flags})
+            # the windows whose 3 x 3 pixels have (y, x) among them
+            windows = [(v, u) for v, u in np.ndindex(high, wide) if abs(2 * v - y) <= 1 and abs(2 * u - x) <= 1]
+            if len(windows) == 4:  # the one that `address` names comes last
+                windows.append(windows.pop(0))
+            writes.append([(v * wide + u, 1 << slot) for v, u in windows])
+            reads += [(v * wide + u, 1 << slot) for v, u in windows if (v, u, slot) in seen]
+            seen |= {(*window, slot) for window in windows}
+        dut = self.dut
+        dut.mode.value = ResidualMode.POOL.value
+        dut.planes_in.value, dut.planes_out.value = (int(value) for value in self.generator.integers(0, 2, 2))
+        dut.position_pitch.value, dut.line_pitch.value = 1 % self.size, wide % self.size
+        dut.plane_pitch.value = (wide + 1) % self.size
+        for log in (self.source.cycles, bank.reads, bank.writes, bank.write_cycles):
+            log.clear()
+        for beat in beats:
+            await self.source.send([beat])
+            for _ in range(POOL_WINDOWS - 1):
+                await RisingEdge(dut.clk)
+        await RisingEdge(dut.clk)
+        while dut.busy.value:
+            await RisingEdge(dut.clk)
+        await RisingEdge(dut.clk)
+        assert bank.writes == [one for some in writes for one in some]
+        assert bank.reads == reads
+        assert bank.rows == expected
+        accepted = self.source.cycles[:]
+        at = [first + 1 + n for first, some in zip(accepted, writes, strict=True) for n in range(len(some))]
+        assert bank.write_cycles == at
+        if self.stall == "never":
+            assert set(np.diff(accepted).tolist()) <= {POOL_WINDOWS}
 
     def spikes(self, positions: int, chance: float) -> np.ndarray:
         return (self.generator.random((positions, self.steps, self.row_lanes)) < chance).astype(np.int64)
@@ -150,6 +219,20 @@ async def modes(dut, stall):
             if stall == "never":
                 period = planes_out if mode == "add" else 1
                 assert np.diff(accepted).tolist() == [period] * (len(accepted) - 1)
+
+
+@cocotb.test()
+@cocotb.parametrize(stall=["never", "random:0.5", "bursts"])
+async def pools(dut, stall):
+    """Pictures of all parities, lines one by one or several at once: each word is OR-ed into its windows, the first
+    of a window is stored; a group every 4 cycles, though the longest take all of them."""
+    bench = _Bench(dut, stall)
+    await reset(dut)
+    shapes = [(y, x) for y in range(1, 6) for x in range(1, 6) if (y + 1) // 2 * ((x + 1) // 2) <= bench.size]
+    for height, width in shapes:
+        for lines in {1, 2, 3, height}:
+            picture = bench.spikes(height * width, bench.generator.choice([0.1, 0.3]))
+            await bench.pool(picture.reshape(height, width, *picture.shape[1:]), lines)
 
 
 @cocotb.test()

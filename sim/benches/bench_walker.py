@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the ds2ta authors
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Bench of RowWalker: every row, slot and mask against the formula, modulo the address space; what lies beyond the
-picture; start and done."""
+"""Bench of RowWalker: every row, slot and mask against the formula, modulo the address space; the windows of a
+pool; what lies beyond the picture and the last channel; start and done."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cocotb
 import numpy as np
@@ -28,6 +28,8 @@ class _Layer:
     groups: int = 0
     pixels: bool = False
     live_pixels: int = 0  # 0: all
+    live_rows: int = 0  # of the last tile, 0: all
+    pool: bool = False
 
 
 class _Bench:
@@ -36,18 +38,22 @@ class _Bench:
         self.dut = dut
         self.lanes, self.slots, self.steps = p["lanes"], p["row_lanes"] // p["lanes"], p["time_steps"]
         self.size, self.most, self.max_lines = 1 << p["address_width"], 1 << p["count_width"], p["max_lines"]
+        self.tile_rows = p["tile_rows"]
         placed = placed_words_layout(self.lanes, self.steps, self.slots, p["address_width"])
         self.source = StreamSource(dut, "i", words_layout(self.lanes, self.steps), stall=stall, seed=1)
         self.sink = StreamSink(dut, "o", placed, stall=stall, seed=2)
         self.generator = random.Random(3)
         self.done: dict[int, bool] = {}
+        self.odd: dict[int, int] = {}
         in_background(dut, self._watch())
 
     async def _watch(self):
-        """Keep the level of `done` in each cycle."""
+        """Keep the levels of `done` and `trace_odd` in each cycle."""
         while True:
             await next_cycle
             self.done[cycle()] = bool(self.dut.done.value)
+            if self.dut.o__valid.value:
+                self.odd[cycle()] = int(self.dut.trace_odd.value)
 
     async def start(self, **configuration):
         for name, value in configuration.items():
@@ -58,26 +64,37 @@ class _Bench:
 
     def _beats(self, layer: _Layer, pitches: dict[str, int]) -> tuple[list[dict], list[dict | None]]:
         """The words of a layer in drain order, and where each must go (None: nowhere)."""
-        n = self.steps if layer.pixels else 1
+        n, halves = self.steps if layer.pixels else 1, 2 if layer.pool else 1
+        high = (layer.height - 1) * layer.lines + (layer.live_lines or layer.lines)
+        wide = (layer.width - 1) * n + ((layer.live_pixels or n) if layer.pixels else 1)
         beats: list[dict] = []
         expected: list[dict | None] = []
         for at in np.ndindex(layer.tiles, layer.height, layer.width, layer.lines):
             tile, y, x, line = (int(i) for i in at)
-            groups = layer.groups or self.slots * self.generator.randint(1, 3)
-            beyond = y == layer.height - 1 and line >= (layer.live_lines or layer.lines)
+            groups = layer.groups or self.slots * self.generator.randint(1, self.tile_rows)
+            Y = y * layer.lines + line
             for j in range(groups):
                 for i in range(n):
                     words = [self.generator.randrange(1 << self.steps) for _ in range(self.lanes)]
                     last = j == groups - 1
                     beats.append({"words": words, "last": last})
-                    if beyond or (x == layer.width - 1 and i >= (layer.live_pixels or n)):
+                    X = x * n + i
+                    exists = tile < layer.tiles - 1 or j // self.slots < (layer.live_rows or groups)
+                    if high <= Y or wide <= X or not exists:
                         expected.append(None)
                         continue
                     row = pitches["base"] + tile * pitches["tile_pitch"]
-                    row += (y * layer.lines + line) * pitches["line_pitch"]
-                    row += (x * n + i) * pitches["position_pitch"] + j // self.slots
-                    slot = j % self.slots
-                    expected.append({"words": words, "address": row % self.size, "slot": 1 << slot})
+                    row += Y // halves * pitches["line_pitch"]
+                    row += X // halves * pitches["position_pitch"] + j // self.slots
+                    windows = {
+                        "across": X % 2 == 1 and wide > X + 1,
+                        "down": Y % 2 == 1 and high > Y + 1,
+                        "first_column": X == 0,
+                        "first_line": Y == 0,
+                    }
+                    placed = {"words": words, "address": row % self.size, "slot": 1 << j % self.slots}
+                    odd = (X % 2 | Y % 2 << 1) if layer.pool else 0
+                    expected.append({**placed, **{name: int(flag) for name, flag in windows.items()}, "odd": odd})
         return beats, expected
 
     async def walk(self, layer: _Layer, *, full_speed: bool) -> None:
@@ -85,10 +102,6 @@ class _Bench:
         do not; `done` is high from the cycle after the final words on, and at no time earlier."""
         names = ("base", "position_pitch", "line_pitch", "tile_pitch")
         pitches = {name: self.generator.randrange(self.size) for name in names}
-        if self.max_lines == 1:  # lines follow each other
-            n = self.steps if layer.pixels else 1
-            across = (layer.width - 1) * n + ((layer.live_pixels or n) if layer.pixels else 1)
-            pitches["line_pitch"] = across * pitches["position_pitch"] % self.size
         beats, expected = self._beats(layer, pitches)
         spare = range(self.steps)  # what a layer without pixels has in the field means nothing
         assert self.dut.done.value == 1
@@ -100,6 +113,8 @@ class _Bench:
             lines=layer.lines,
             live_lines=layer.live_lines or layer.lines,
             pixels=layer.pixels,
+            pool=layer.pool,
+            live_rows_last=(layer.live_rows or self.tile_rows) - 1,
             live_pixels_last=(layer.live_pixels or self.steps) - 1
             if layer.pixels
             else self.generator.choice(spare),
@@ -107,10 +122,11 @@ class _Bench:
         begin = cycle()
         self.source.cycles.clear()
         self.sink.cycles.clear()
+        self.odd.clear()
         await self.source.send(beats)
         await RisingEdge(self.dut.clk)
         wanted = [one for one in expected if one is not None]
-        found = self.sink.received[:]
+        found = [{**one, "odd": self.odd[at]} for one, at in zip(self.sink.received, self.sink.cycles, strict=True)]
         self.sink.received.clear()
         assert len(found) == len(wanted), layer
         for number, (one, right) in enumerate(zip(found, wanted, strict=True)):
@@ -133,22 +149,34 @@ class _Bench:
             _Layer(height=4),
             _Layer(tiles=4),
             _Layer(tiles=3, height=3, width=3),
-            _Layer(tiles=2, height=2, width=2, groups=2 * self.slots),
+            _Layer(tiles=2, height=2, width=2, groups=self.tile_rows * self.slots),
             _Layer(tiles=most, height=1, width=2, groups=self.slots),
             _Layer(tiles=1, height=most, width=2, groups=self.slots),
             _Layer(tiles=2, height=1, width=most, groups=self.slots),
             _Layer(tiles=1, height=most - 1, width=most - 1, groups=self.slots),
-            # a pool has a line at once, of which two may exist
-            _Layer(tiles=2, height=2, width=3, live_lines=2, groups=self.slots),
+            # fewer channels than the tiles have
+            *(_Layer(tiles=3, height=2, width=2, live_rows=live) for live in range(1, self.tile_rows + 1)),
+            # pools of all parities
+            *(_Layer(tiles=2, height=y, width=x, pool=True) for y in (1, 2, 3, 4) for x in (1, 2, 3, 4)),
+            _Layer(height=most, width=most, groups=self.slots, pool=True),
+            _Layer(tiles=2, height=2, width=3, live_rows=1, pool=True),
         ]
         for some in range(2, lines + 1):
             found += [_Layer(width=2, height=2, lines=some, live_lines=live) for live in range(1, some + 1)]
             found += [_Layer(height=1, width=1, tiles=2, lines=some, live_lines=live) for live in (1, some)]
+            found += [
+                _Layer(width=3, height=high, lines=some, live_lines=live, pool=True)
+                for live in range(1, some + 1)
+                for high in (1, 2, 3)
+                if high <= most
+            ]
         for live in range(1, self.steps + 1):
             found += [_Layer(width=2, height=2, pixels=True, live_pixels=live)]
             found += [_Layer(width=1, height=1, tiles=2, pixels=True, live_pixels=live)]
             found += [_Layer(width=3, height=2, lines=lines, live_lines=1, pixels=True, live_pixels=live)]
-        for _ in range(30):
+            packed = _Layer(width=3, height=3, pixels=True, live_pixels=live, pool=True)
+            found += [packed, replace(packed, width=2, height=2, lines=lines), replace(packed, width=1, tiles=2)]
+        for _ in range(60):
             some = pick(1, lines)
             found.append(
                 _Layer(
@@ -159,6 +187,8 @@ class _Bench:
                     live_lines=pick(1, some),
                     pixels=bool(pick(0, 1)),
                     live_pixels=pick(1, self.steps),
+                    live_rows=pick(0, self.tile_rows),
+                    pool=bool(pick(0, 1)),
                 )
             )
         return found
@@ -177,7 +207,8 @@ async def walks(dut, stall):
 def _placed(bench: _Bench, **more) -> dict:
     """A start of two positions, one below the other."""
     plain = {"base": 3, "position_pitch": 1, "line_pitch": 1, "tile_pitch": 0, "width_last": 0, "height_last": 1}
-    return {**plain, "tiles_last": 0, "lines": 1, "live_lines": 1, "pixels": 0, "live_pixels_last": 0, **more}
+    plain |= {"tiles_last": 0, "lines": 1, "live_lines": 1, "pixels": 0, "live_pixels_last": 0}
+    return {**plain, "live_rows_last": 0, "pool": 0, **more}
 
 
 @cocotb.test()

@@ -25,7 +25,7 @@ PAGES = [
 PAGES += sorted((TOP / "docs").rglob("*.md"))
 DEVICE = "/dev/ttyUSB1"
 #: Page -> the test that its snippet is taken from.
-TAKEN = {"docs/adding-a-block.md": "tests/hw/test_pool.py"}
+TAKEN = {"docs/adding-a-block.md": "tests/hw/test_packer.py"}
 
 
 def blocks() -> list[tuple[str, str]]:

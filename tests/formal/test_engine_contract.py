@@ -74,7 +74,7 @@ class _Engine(Elaboratable):
         cells = block.groups * block.lines
         spacing = drain.spacing + self.short
         m.d.comb += [
-            drain.length.eq(cells * Mux(block.pixels, T * T, T) + cells * block.rest),
+            drain.length.eq(cells * Mux(block.pixels, T, 1) * (T + block.rest)),
             drain.spacing.eq(block.spacing_last + 1),
             Assume((block.groups > 0) & (block.lines > 0) & (cells <= block.lanes // block.drain_lanes)),
             Assume(block.rest <= block.max_rest),
@@ -260,7 +260,7 @@ class _Engine(Elaboratable):
         )
 
     def _drain(self, m: Module, now: SimpleNamespace, sums: list[list[Value]]) -> None:
-        """The shadow: a snapshot, and the beat that is shown; behind each group it may rest."""
+        """The shadow: a snapshot, and the beat that is shown; behind the steps of each group it may rest."""
         block, lanes, T, R = self.block, self.block.lanes, self.block.time_steps, self.block.drain_lanes
         cell, pixels_last = Signal(8), Signal(range(T))  # what the beat shows of the shadow
         names = ("taken", "group_ends", "final", "commits")
@@ -280,7 +280,7 @@ class _Engine(Elaboratable):
             Assert(~commits | ~now.draining | final),
         ]
         m.d.sync += now.elapsed.eq(Mux(commits, 0, now.elapsed + (now.draining | now.rested.any())))
-        with m.If(group_ends):
+        with m.If(taken & (now.step == T - 1)):
             m.d.sync += now.rested.eq(block.rest)
         with m.Elif(now.rested != 0):
             m.d.sync += now.rested.eq(now.rested - 1)
@@ -372,8 +372,9 @@ class _Engine(Elaboratable):
         block, T = self.block, self.block.time_steps
         ages = len(self.last)
         age = ages + 1 + now.elapsed  # of the end that is being drained
-        each = Mux(block.pixels, T * T, T) + block.rest
-        done = (now.line * block.groups + now.group) * each + now.pixel * T + now.step
+        each = T + block.rest  # of a group's steps, for each of its pixels
+        groups = now.line * block.groups + now.group
+        done = (groups * Mux(block.pixels, T, 1) + now.pixel) * each + now.step
         busy = Cat(self.last).any() | ~now.empty | now.rested.any()
         m.d.comb += Assert((now.since >= 1) & (now.since <= 1 << len(block.spacing_last)))
         m.d.comb += Assert(~busy | (now.apart == now.spacing))

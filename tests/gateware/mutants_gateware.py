@@ -76,7 +76,7 @@ MUTANTS = [
     },
     {
         "file": "gateware/compiler.py",
-        "old": "top = (planes - 1) * groups",
+        "old": "top = (planes - 1) * source.plane_pitch",
         "new": "top = planes - 1",
         "test": "tests/gateware/test_compiler.py::test_every_pass_reads_what_it_needs",
         "why": "the highest bit plane of several groups is read where a lower one lies",
@@ -87,13 +87,6 @@ MUTANTS = [
         "new": "top = 0",
         "test": "tests/gateware/test_compiler.py::test_every_pass_reads_what_it_needs",
         "why": "the highest bit plane of an input of several rows is read in the first",
-    },
-    {
-        "file": "gateware/compiler.py",
-        "old": "pad_right=bool(width % 2)",
-        "new": "pad_right=True",
-        "test": "tests/gateware/test_compiler.py::test_every_pass_reads_what_it_needs",
-        "why": "the last column of an even pool is taken for padding",
     },
     {
         "file": "gateware/compiler.py",
@@ -111,7 +104,7 @@ MUTANTS = [
     },
     {
         "file": "gateware/layout.py",
-        "old": "start + plane * self.groups + channel // row_lanes",
+        "old": "start + plane * self.plane_pitch + channel // row_lanes",
         "new": "start + plane + channel // row_lanes",
         "test": "tests/gateware/test_layout_rows.py::test_bits_lie_where_the_layout_says",
         "why": "bit planes of wide tensors lie over each other; a round trip of narrow ones does not see it",
@@ -195,13 +188,6 @@ MUTANTS = [
     },
     {
         "file": "gateware/compiler.py",
-        "old": "live_lines=2 - height % 2,",
-        "new": "live_lines=2,",
-        "test": "tests/gateware/test_compiler.py::test_every_pass_reads_what_it_needs",
-        "why": "a pool reads the line below an odd picture",
-    },
-    {
-        "file": "gateware/compiler.py",
         "old": "live_pixels_last=width - (columns - 1) * pixels - 1,",
         "new": "live_pixels_last=width - (columns - 1) * pixels,",
         "test": "tests/gateware/test_compiler.py::test_every_pass_reads_what_it_needs",
@@ -209,10 +195,10 @@ MUTANTS = [
     },
     {
         "file": "gateware/compiler.py",
-        "old": '"target_line": width * target.pitch',
-        "new": '"target_line": columns * target.pitch',
+        "old": "line = ((width + 1) // 2 if pools else width) * target.pitch",
+        "new": "line = width * target.pitch",
         "test": "tests/gateware/test_compiler.py::test_every_pass_reads_what_it_needs",
-        "why": "lines of a packed layer lie over each other",
+        "why": "a pooled tensor has gaps, and ends beyond its rows",
     },
     {
         "file": "gateware/compiler.py",
@@ -223,8 +209,8 @@ MUTANTS = [
     },
     {
         "file": "gateware/compiler.py",
-        "old": "rest = max(0, planes_out - machine.time_steps) if",
-        "new": "rest = 0 if",
+        "old": "rest = max(0, joins - machine.time_steps)",
+        "new": "rest = 0",
         "test": "tests/gateware/test_compiler.py::test_every_pass_reads_what_it_needs",
         "why": "words come faster than they are added",
     },
@@ -255,13 +241,6 @@ MUTANTS = [
         "new": "pass",
         "test": "tests/gateware/test_needs.py::test_refusal_and_mend[embedding and what must follow]",
         "why": "a mend that the machine refuses",
-    },
-    {
-        "file": "gateware/needs.py",
-        "old": "network.embed_dim & -network.embed_dim",
-        "new": "machine.lanes // 2",
-        "test": "tests/gateware/test_needs.py::test_refusal_and_mend[embedding beyond all lanes]",
-        "why": "fewer lanes, but none that divide the embedding",
     },
     {
         "file": "gateware/memories.py",
@@ -304,5 +283,26 @@ MUTANTS = [
         "new": "part.engine.waits.eq(0)",
         "test": "tests/sim/test_random_networks.py::test_random_networks[serial]",
         "why": "a token's sums do not wait for the head, which takes its time with each class",
+    },
+    {
+        "file": "gateware/compiler.py",
+        "old": "line + target.pitch if pools",
+        "new": "line if pools",
+        "test": "tests/gateware/test_compiler.py::test_every_pass_reads_what_it_needs",
+        "why": "a pool's window across and down is the one down",
+    },
+    {
+        "file": "gateware/compiler.py",
+        "old": "other = ADDRESS_B if here.banks[0] == ADDRESS_A else ADDRESS_A",
+        "new": "other = ADDRESS_A",
+        "test": "tests/gateware/test_compiler.py::test_every_pass_reads_what_it_needs",
+        "why": "a pool joins in the bank that it reads",
+    },
+    {
+        "file": "gateware/compiler.py",
+        "old": "live_rows_last=last_rows - 1 if target else 0",
+        "new": "live_rows_last=machine.lanes // machine.row_lanes - 1 if target else 0",
+        "test": "tests/gateware/test_compiler.py::test_every_pass_reads_what_it_needs",
+        "why": "rows beyond the last channel are written",
     },
 ]

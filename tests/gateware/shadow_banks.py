@@ -35,11 +35,11 @@ class Pass:
     height: int = 1
     width: int = 1
     kernel: int = 1
-    stride: int = 1
     planes: int = 1  # bit planes of what it reads
     inputs: int = 0
     outputs: int = 0
     joins: str = ""  # the stream tensor that its spikes join
+    pools: bool = False
     planes_in: int = 1
     planes_out: int = 1
 
@@ -72,25 +72,9 @@ def expected_passes(network: Network) -> list[Pass]:
 
     here, planes = "input", network.input.bits
     for index, conv in enumerate(network.stem):
-        name = f"stem.{index}"
-        layer(name, here, name, planes)
-        here, planes = name, 1
-        if conv.pool:
-            here = f"{name}.pool"
-            found.append(
-                Pass(
-                    name=here,
-                    opcode=Opcode.POOL,
-                    reads=name,
-                    writes=here,
-                    height=specs[name].height,
-                    width=specs[name].width,
-                    kernel=3,
-                    stride=2,
-                    inputs=conv.channels,
-                    outputs=conv.channels,
-                )
-            )
+        writes = f"stem.{index}.pool" if conv.pool else f"stem.{index}"
+        layer(f"stem.{index}", here, writes, planes, pools=conv.pool)
+        here, planes = writes, 1
     additions = 0
 
     def join(name: str, reads: str, writes: str) -> None:
@@ -183,36 +167,26 @@ class ShadowBanks:
 
     def _groups_of(self, wanted: Pass) -> int:
         """Rows of one bit plane of a position."""
-        machine = self.machine
-        if wanted.reads == "input":
-            return 1
-        if wanted.inputs > machine.lanes:  # whole tiles of their producer
-            return -(-wanted.inputs // machine.lanes) * (machine.lanes // machine.row_lanes)
-        return -(-wanted.inputs // machine.row_lanes)
+        return 1 if wanted.reads == "input" else -(-wanted.inputs // self.machine.row_lanes)
 
     def _gather(self, i: Instruction, wanted: Pass) -> Iterator[tuple[int, int]]:
         """The address generator's loops on the instruction's fields; the tags on the network's geometry."""
-        pool = wanted.opcode == Opcode.POOL
         height, width = wanted.height, wanted.width
         if wanted.kernel == 1:
             height, width = 1, height * width
         packed = wanted.reads == "input" and self._packs
         columns = self._columns(width) if packed else width  # of the tensor
-        stride = 2 if pool else 1
-        assert (bool(i.kernel3), stride, bool(i.pixels)) == (wanted.kernel == 3, wanted.stride, packed)
+        assert (bool(i.kernel3), bool(i.pixels)) == (wanted.kernel == 3, packed)
         self._check_lines(i, wanted, height)
-        assert i.width_last + 1 == -(-width // (self.machine.time_steps if packed else stride))
-        assert i.height_last + 1 == -(-height // (stride * i.lines))
+        assert i.width_last + 1 == -(-width // (self.machine.time_steps if packed else 1))
+        assert i.height_last + 1 == -(-height // i.lines)
         assert i.positions_last + 1 == (i.width_last + 1) * (i.height_last + 1) * i.lines
         groups = self._groups_of(wanted)
-        if pool:
-            assert (i.tiles_last + 1, i.planes_last, i.groups_last) == (groups, 0, 0)
-        else:
-            assert i.tiles_last + 1 == -(-wanted.outputs // self.machine.lanes)
-            assert (i.planes_last + 1, i.groups_last + 1) == (wanted.planes, groups)
+        assert i.tiles_last + 1 == -(-wanted.outputs // self.machine.lanes)
+        assert (i.planes_last + 1, i.groups_last + 1) == (wanted.planes, groups)
         share = self.machine.row_lanes // self.interleave if wanted.reads == "input" else 1  # planes in a row
-        assert pool or self.machine.row_lanes >> i.lane_bits == share
-        for tile in range(i.tiles_last + 1):
+        assert self.machine.row_lanes >> i.lane_bits == share
+        for _ in range(i.tiles_last + 1):
             for y in range(i.height_last + 1):
                 for x in range(i.width_last + 1):
                     for plane, ky, kx in product(
@@ -227,23 +201,20 @@ class ShadowBanks:
                             beyond |= kx == 1 and x == i.width_last and i.pad_right
                         else:
                             beyond |= (kx == 0 and x == 0) or (kx == 2 and x == i.width_last and i.pad_right)
-                        sy = stride * i.lines * y + ky - (wanted.kernel == 3)
-                        sx = stride * x + kx - (wanted.kernel == 3 and not packed)
+                        sy = i.lines * y + ky - (wanted.kernel == 3)
+                        sx = x + kx - (wanted.kernel == 3 and not packed)
                         outside = i.kernel3 and beyond
                         assert outside == (not (0 <= sy < height and 0 <= sx < columns))
                         if outside:
                             continue
-                        at = i.source + (stride * i.lines * y + ky) * i.source_line
-                        at += (stride * x + kx) * i.source_pitch
+                        at = i.source + (i.lines * y + ky) * i.source_line + (x + kx) * i.source_pitch
                         # down from the highest plane's rows
-                        at -= (i.planes_last // share - plane // share) * (i.groups_last + 1)
+                        at += (i.planes_last // share - plane // share) * i.source_plane
                         for group in range(i.groups_last + 1):
                             row = (0, plane // share) if share > 1 or wanted.reads == "input" else (plane, group)
-                            if pool:
-                                row = (0, tile)
                             yield self._read(
                                 i.source_bank,
-                                (at + group + tile * pool) % self.space,
+                                (at + group) % self.space,
                                 (wanted.reads, sy * columns + sx, *row),
                                 wanted.name,
                             )
@@ -251,7 +222,7 @@ class ShadowBanks:
     def _check_lines(self, i: Instruction, wanted: Pass, height: int) -> None:
         """As many output lines at once as lanes, machine and picture have, each of whole drain groups."""
         machine = self.machine
-        if wanted.kernel == 1 or wanted.opcode == Opcode.POOL:
+        if wanted.kernel == 1:
             assert i.lines == 1
             return
         each = -(-wanted.outputs // machine.row_lanes) * machine.row_lanes
@@ -260,48 +231,85 @@ class ShadowBanks:
 
     def _walk(self, i: Instruction, wanted: Pass) -> Iterator[tuple[Slot, Tag]]:
         """The row walker and the residual unit; the tags on the geometry of the output."""
-        machine, pool = self.machine, wanted.opcode == Opcode.POOL
-        mode = ResidualMode.STORE if not wanted.joins else ResidualMode[self.network.residual.upper()]
+        machine = self.machine
+        joined = ResidualMode[self.network.residual.upper()] if wanted.joins else ResidualMode.STORE
+        mode = ResidualMode.POOL if wanted.pools else joined
         assert i.residual == mode
-        if wanted.joins:  # the residual unit has the read port of bank B, so the pass itself reads bank A
+        banks = self._banks_written(i)
+        if wanted.joins or wanted.pools:  # the residual unit has the read port that the pass itself does not need
+            assert 1 - i.source_bank in banks
+        if wanted.joins:
             assert (i.source_bank, i.target_bank, i.mirror) == (0, 1, False)
             assert (i.planes_in, i.planes_out) == (wanted.planes_in, wanted.planes_out)
         planes = i.planes_out if mode == ResidualMode.ADD else 1
         # a group comes when the one before it is joined, and no later
-        assert i.rest == max(0, planes - machine.time_steps)
-        height, width = -(-wanted.height // wanted.stride), -(-wanted.width // wanted.stride)
-        if wanted.kernel == 1:
-            height, width = 1, height * width
+        assert i.rest == max(0, (4 if wanted.pools else planes) - machine.time_steps)
+        height, width = (wanted.height, wanted.width) if wanted.kernel == 3 else (1, wanted.height * wanted.width)
         pixels = machine.time_steps if i.pixels else 1
-        groups = 1 if pool else -(-min(wanted.outputs, machine.lanes) // machine.row_lanes) * self.slots
-        assert pool or i.drain_groups == groups
+        groups = -(-min(wanted.outputs, machine.lanes) // machine.row_lanes) * self.slots
+        assert i.drain_groups == groups
         # a token's sums come when those of the token before have been given out, and no later
-        beats = i.lines * groups * (machine.time_steps * pixels + i.rest)
-        assert pool or i.spacing_last + 1 == beats
-        tile_rows = 1 if pool else machine.lanes // machine.row_lanes
-        seen = 0
+        assert i.spacing_last + 1 == i.lines * groups * pixels * (machine.time_steps + i.rest)
+        tile_rows = machine.lanes // machine.row_lanes
+        halves = 2 if wanted.pools else 1
+        wide = -(-width // halves)
+        seen: dict[tuple[int, Slot], set[tuple[int, int]]] = {}  # group of channels, slot -> pixels of the output
         for tile, y, x, line, j, pixel in product(
             *map(range, (i.tiles_last + 1, i.height_last + 1, i.width_last + 1, i.lines, groups, pixels))
         ):
             out_y, out_x = y * i.lines + line, x * pixels + pixel
+            row, slot = divmod(j, self.slots)
+            group = tile * tile_rows + row
             beyond = y == i.height_last and line >= i.live_lines
             beyond |= bool(i.pixels) and x == i.width_last and pixel > i.live_pixels_last
-            assert beyond == (out_y >= height or out_x >= width)
+            beyond |= tile == i.tiles_last and row > i.live_rows_last
+            assert beyond == (out_y >= height or out_x >= width or group * machine.row_lanes >= wanted.outputs)
             if beyond:
                 continue
-            seen += j == 0
-            row, slot = divmod(j, self.slots)
-            slots = range(self.slots) if pool else [slot]
-            at = i.target + tile * tile_rows + out_y * i.target_line + out_x * i.target_pitch + row
-            position, group = out_y * width + out_x, tile * tile_rows + row
+            at = i.target + tile * tile_rows + row
+            at += out_y // halves * i.target_line + out_x // halves * i.target_pitch
+            position = out_y // halves * wide + out_x // halves
+            if wanted.pools:
+                self._pool(i, seen, (out_y, out_x), (height, width), at, (group, slot))
+                continue
             for plane in range(planes):
                 address = (at + plane * i.plane_pitch) % self.space
                 if wanted.joins and plane < i.planes_in:
                     self._read(i.target_bank, address, (wanted.joins, position, plane, group), wanted.name, [slot])
-                for bank in self._banks_written(i):
-                    for written in slots:
-                        yield (bank, address, written), (wanted.writes, position, plane, group)
-        assert seen == (i.tiles_last + 1) * height * width
+                for bank in banks:
+                    yield (bank, address, slot), (wanted.writes, position, plane, group)
+        for (group, place), pixels_seen in seen.items():
+            # the window is the one that is named by any of its pixels: all that are there, and no others
+            v, u = -(-min(pixels_seen)[0] // 2), -(-min(pixels_seen)[1] // 2)
+            window = {(2 * v + dy, 2 * u + dx) for dy, dx in product((-1, 0, 1), repeat=2)}
+            assert pixels_seen == {(y, x) for y, x in window if 0 <= y < height and 0 <= x < width}
+            assert place[1] == (i.target + v * i.target_line + u * i.target_pitch + group) % self.space
+            yield place, (wanted.writes, v * wide + u, 0, group)
+        if wanted.pools:
+            rows = -(-wanted.outputs // machine.row_lanes)
+            assert len(seen) == len(banks) * -(-height // 2) * wide * rows * self.slots
+
+    def _pool(
+        self,
+        i: Instruction,
+        seen: dict[tuple[int, Slot], set[tuple[int, int]]],
+        pixel: tuple[int, int],
+        picture: tuple[int, int],
+        at: int,
+        words: tuple[int, int],
+    ) -> None:
+        """A pixel's words, of a group of channels and a slot, go to the windows that it belongs to."""
+        (y, x), (height, width), (group, slot) = pixel, picture, words
+        across, down = x % 2 == 1 and x + 1 < width, y % 2 == 1 and y + 1 < height
+        pitches = {(0, 0): 0, (0, 1): i.target_pitch, (1, 0): i.target_line, (1, 1): i.plane_pitch}
+        for (dy, dx), pitch in pitches.items():
+            if (dy and not down) or (dx and not across):
+                continue
+            stores = (dy or y == 0) and (dx or x == 0)
+            for bank in self._banks_written(i):
+                place = group, (bank, (at + pitch) % self.space, slot)
+                assert stores == (place not in seen), f"pixel {pixel} is not the first of its window"
+                seen.setdefault(place, set()).add(pixel)
 
     def _attention(self, i: Instruction, wanted: Pass) -> tuple[set[tuple[int, int]], list[tuple[Slot, Tag]]]:
         network, lanes = self.network, self.machine.row_lanes

@@ -30,7 +30,7 @@ def regions(draw, images: bool = True) -> tuple[Region, int, int, np.ndarray]:
     else:
         channels, planes, interleave = draw(st.integers(1, 70)), draw(st.integers(1, 3)), 0
         groups = -(-channels // lanes) + draw(st.integers(0, 2))
-        pitch = planes * groups + draw(st.integers(0, 3))
+        pitch = groups + draw(st.integers(0, 3))
     region = Region(
         name="x",
         banks=(0,),
@@ -40,6 +40,7 @@ def regions(draw, images: bool = True) -> tuple[Region, int, int, np.ndarray]:
         planes=planes,
         groups=groups,
         pitch=pitch,
+        plane_pitch=0 if interleave else positions * pitch + draw(st.integers(0, 3)),
         interleave=interleave,
         pixels=pixels,
         width=width,
@@ -68,7 +69,7 @@ def test_bits_lie_where_the_layout_says(case):
                 row = region.base + word * region.pitch + plane // in_a_row
                 lane = plane % in_a_row * region.interleave + channel
             else:
-                row = region.base + position * region.pitch + plane * region.groups + channel // lanes
+                row = region.base + position * region.pitch + plane * region.plane_pitch + channel // lanes
                 lane = channel % lanes
             bit = int(value) >> plane & 1
             expected[row] = expected.get(row, 0) | bit << (lane * machine_steps + bit_of)

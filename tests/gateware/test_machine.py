@@ -14,7 +14,7 @@ from ds2ta.errors import FitError
 from ds2ta.gateware.blocks import blocks
 from ds2ta.gateware.machine import Machine, highest, machine_from_dict
 
-POWERS = ("lanes", "row_lanes", "drain_lanes", "score_channels")
+POWERS = ("row_lanes", "drain_lanes", "score_channels")
 
 #: What the other keys must be for a key to reach a limit by itself.
 COMPANY = {
@@ -121,9 +121,8 @@ WIDE = {"lanes": 512, "row_lanes": 32, "drain_lanes": 32, "score_channels": 32}
 def test_power_of_two(key):
     """Every whole number in the range of the key is accepted if, and only if, it is a power of two."""
     low, high = (limit for name, _, limit in LIMITS if name == key)
-    small = {"row_lanes": 4, "drain_lanes": 1, "score_channels": 1}
     for value in sorted({*range(low, min(high, 70) + 1), high - 1, high}):
-        company = {name: most for name, most in (small if key == "lanes" else WIDE).items() if name != key}
+        company = {name: most for name, most in WIDE.items() if name != key}
         if key == "row_lanes":
             company |= {"drain_lanes": 1, "score_channels": 1}
         if value in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512):
@@ -143,7 +142,17 @@ def test_power_of_two(key):
         (
             {"lanes": 16, "row_lanes": 16},
             {"lanes": 8, "row_lanes": 16},
-            "lanes: 8 must be at least row_lanes, 16; lanes=16 or row_lanes=8 mends it",
+            "lanes: 8 must be a multiple of row_lanes, 16; lanes=16 or row_lanes=8 mends it",
+        ),
+        (
+            {"lanes": 96, "row_lanes": 32},
+            {"lanes": 100, "row_lanes": 32, "score_channels": 4},
+            "lanes: 100 must be a multiple of row_lanes, 32; lanes=128 or row_lanes=4 mends it",
+        ),
+        (
+            {"lanes": 24, "row_lanes": 8},
+            {"lanes": 22, "row_lanes": 8},
+            "lanes: 22 must be a multiple of row_lanes, 8; lanes=24 mends it",
         ),
         (
             {"row_lanes": 8, "drain_lanes": 8},
@@ -196,9 +205,10 @@ def test_rules_over_several_keys(held, refused, message):
 @pytest.mark.parametrize("drain_lanes", [1, 8])
 def test_rest(planes, steps, drain_lanes):
     """Any number of planes goes with any number of steps and drain lanes: between two groups of neurons lie as many
-    cycles as joining the residual stream takes, `time_steps` or some more, and no more than those."""
+    cycles as joining the residual stream takes, or the four windows of a pool, `time_steps` or some more, and no
+    more than those."""
     machine = machine_from_dict({"max_planes": planes, "time_steps": steps, "drain_lanes": drain_lanes})
-    assert steps + machine.max_rest == max(steps, planes)
+    assert steps + machine.max_rest == max(steps, planes, 4)
 
 
 def test_slots():

@@ -167,7 +167,7 @@ MUTANTS = [
     },
     {
         "file": "hw/engine.py",
-        "old": "left.eq(Mux(group_ends, self.rest, left - rests))",
+        "old": "left.eq(Mux(now.taken & now.step_last, self.rest, left - rests))",
         "new": "left.eq(0)",
         "test": "tests/hw/test_engine.py::test_bench[8-1-1-2-0-8-6-3-2-True-1-2]",
         "why": "a sink that needs more cycles for a group is not given them",

@@ -6,10 +6,10 @@
 MUTANTS = [
     {
         "file": "hw/gather.py",
-        "old": "now.ky == self._lines << self.stride2",
-        "new": "now.ky == self._lines",
+        "old": "(now.ky == self._lines))",
+        "new": "(now.ky == 1))",
         "test": "tests/hw/test_gather.py::test_bench[g8]",
-        "why": "a pool's addresses are off by a line",
+        "why": "of several lines at once, the next begin one below the first",
     },
     {
         "file": "hw/gather.py",
@@ -30,7 +30,7 @@ MUTANTS = [
         "old": "(now.kx[0] | self.pixels) & now.x_last & self.pad_right",
         "new": "(now.kx[0] | self.pixels) & now.x_last",
         "test": "tests/hw/test_gather.py::test_bench[g8]",
-        "why": "the last column of an even pool is taken for padding",
+        "why": "the right neighbour of a line's last word is taken for padding",
     },
     {
         "file": "hw/gather.py",
@@ -55,8 +55,8 @@ MUTANTS = [
     },
     {
         "file": "hw/gather.py",
-        "old": "~(Const(0, len(now.at_plane)) | self.groups_last)",
-        "new": "~Const(0, len(now.at_plane))",
+        "old": "Mux(now.part.any(), 0, self.source_plane)",
+        "new": "self.source_plane",
         "test": "tests/hw/test_gather.py::test_bench[g8]",
         "why": "a bit plane of several groups begins inside the one above it",
     },

@@ -63,7 +63,7 @@ _MACHINES = {
         "leak_shift": 1,
     },
     "wide": {
-        "lanes": 32,
+        "lanes": 24,
         "row_lanes": 8,
         "drain_lanes": 4,
         "events": 2,
@@ -73,7 +73,7 @@ _MACHINES = {
         "shifters": "multipliers",
         "time_steps": 5,
         "leak_shift": 2,
-        "max_lines": 4,
+        "max_lines": 3,
     },
     "broad rows": {
         "lanes": 16,
@@ -85,9 +85,9 @@ _MACHINES = {
         "time_steps": 4,
         "leak_shift": 3,
     },
-    # fewer steps than the residual stream has planes, so the drain rests
+    # fewer steps than the residual stream has planes and a pool windows, so the drain rests
     "few steps": {
-        "lanes": 16,
+        "lanes": 20,
         "row_lanes": 4,
         "drain_lanes": 4,
         "score_channels": 4,
@@ -95,7 +95,7 @@ _MACHINES = {
         "pipeline": "long",
         "time_steps": 2,
         "leak_shift": 1,
-        "max_lines": 4,
+        "max_lines": 5,
     },
 }
 
