@@ -45,13 +45,13 @@ MACHINES: dict[str, dict[str, int | str]] = {
         "pipeline": "long",
     },
     # an ECP5-85F, for its memories: banks and weights together need more than the 56 block RAMs of a 25F; as many
-    # lanes as most layers have channels, and short rows, which the encoder fills sooner
+    # lanes as most layers have channels
     "nmnist-tiny": {
         "lanes": 64,
-        "row_lanes": 16,
-        "drain_lanes": 16,
+        "row_lanes": 32,
+        "drain_lanes": 32,
         "events": 2,
-        "score_channels": 16,
+        "score_channels": 32,
         "weights": "ram",
         "tables": "ram",
         "samples": "any",

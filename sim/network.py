@@ -243,9 +243,10 @@ class Decoder:
                 found[f"{instruction.reads}.score"] = self._scores(beats["trace_score"], number)
         return {name: self._as_image(name, tensor) for name, tensor in found.items()}
 
-    def _tensor(self, name: str, rows: dict[int, int], **changes: int) -> np.ndarray:
-        """The tensor of a region, [T, positions, channels]."""
-        region = replace(self.program.regions[name], **changes)
+    def _tensor(self, name: str, rows: dict[int, int], planes: int | None = None) -> np.ndarray:
+        """The tensor of a region, [T, positions, channels], or its lowest bit planes."""
+        region = self.program.regions[name]
+        region = replace(region, planes=planes or region.planes)
         lanes, steps = self.machine.row_lanes, self.machine.time_steps
         return tensor_from_rows(region, rows, lanes, steps, self.model.network.time_steps)
 
