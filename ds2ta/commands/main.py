@@ -24,6 +24,7 @@ from ds2ta.commands.options import (
     golden_or_slow,
     model_option,
 )
+from ds2ta.commands.planning import OptimizeOption, demand_board, planned
 from ds2ta.errors import EXIT_USAGE, Ds2taError, FitError, ModelFileError
 from ds2ta.extras import missing_message, require, version
 from ds2ta.files import BUILD, DIGITS, demand_checkout, model_path
@@ -102,8 +103,11 @@ def verilog(
     settings: SetOption = None,
     shell: Annotated[str | None, typer.Option(help="axi: registers and streams by AXI around it.")] = None,
     clock_hz: Annotated[int, typer.Option(help="Frequency of the shell's clock, for its register.")] = 100_000_000,
+    optimize: OptimizeOption = None,
+    board_name: Annotated[str | None, typer.Option("--board", help="With --optimize: the board to fit.")] = None,
 ) -> None:
     """Write the Verilog of accelerators, of their blocks, a FuseSoC core file and a JSON sidecar for each."""
+    demand_board(optimize, board_name)
     from ds2ta.gateware.compiler import fit
     from ds2ta.gateware.export import export
     from ds2ta.gateware.machines import machine_choices
@@ -121,7 +125,13 @@ def verilog(
         raise FitError(
             f"--model {twice[-1]}: two models of one name would go into one folder; export one at a time"
         )
-    fitted = [fit(loaded, **machine_choices(loaded.network.name, settings)) for _, loaded in models]
+    if optimize and board_name:
+        from ds2ta.fpga.boards import find_board
+
+        plans = [planned(loaded, find_board(board_name), optimize, settings) for _, loaded in models]
+        fitted = [(one.machine, one.program) for one in plans]
+    else:
+        fitted = [fit(loaded, **machine_choices(loaded.network.name, settings)) for _, loaded in models]
     for (_, loaded), (machine, program) in zip(models, fitted, strict=True):
         name = loaded.network.name
         predicted = predicted_cycles(loaded, machine, program, loaded.samples[:_PREDICTED_SAMPLES])
@@ -306,6 +316,7 @@ def build(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of place and route; default: the board's.")] = None,
     tries: Annotated[int, typer.Option(min=1, help="Seeds to try, one after another, until timing is met.")] = 1,
+    optimize: OptimizeOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder; default: build/fpga/BOARD.")] = None,
     record: Annotated[
         bool, typer.Option("--record", help="Renew docs/boards.json and the tables made from it.")
@@ -319,17 +330,22 @@ def build(
     from ds2ta.gateware.machines import machine_choices
 
     boards = list(BOARDS.values()) if board == "all" else [find_board(board)]
-    if record and (model, settings, clock, seed, out) != (None, None, None, None, None):
+    if record and (model, settings, clock, seed, optimize, out) != (None,) * 6:
         raise FitError("--record: boards are recorded as they are by default, give --board alone")
     if out is not None and len(boards) > 1:
         raise FitError(f"--out {out}: takes one board, not all")
     for item in boards:
         folder = out or BUILD / "fpga" / item.name
+        choices = machine_choices(None, settings)
+        if optimize:
+            from ds2ta.modelfile import load_model
+
+            choices = planned(load_model(model or item.model_path), item, optimize, settings).choices
         report = _built(
             item,
             folder=folder,
             model=model,
-            choices=machine_choices(None, settings),
+            choices=choices,
             clock_hz=None if clock is None else clock * 1e6,
             seed=seed,
             tries=tries,

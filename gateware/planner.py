@@ -1,0 +1,184 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""The planner: chooses the machine that runs a model on a device in the fewest cycles, or in the fewest LUTs.
+
+Cycles come from the exact cycle model, on samples of the model; the area from the estimate of `gateware.area`. The
+search is a climb: from a small machine that fits, one choice at a time is changed to the next larger or smaller
+value, whichever change gains most, until none gains. It is quick and exact about what it has tried; what it has not
+tried may be better.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from amaranth.lib import wiring
+
+from ds2ta.errors import FitError
+from ds2ta.gateware.area import AROUND, Estimate, estimate
+from ds2ta.gateware.compiler import Program, fit
+from ds2ta.gateware.cycles import predict, total_cycles
+from ds2ta.gateware.machine import Machine
+from ds2ta.gateware.needs import row_lanes_for
+from ds2ta.model import IntegerModel
+
+__all__ = ["FILL", "GOALS", "Plan", "plan"]
+
+#: What may be wanted least of.
+GOALS = ("cycles", "area")
+#: Share of a device's LUTs that place and route can still use, by family.
+FILL = {"ice40": 0.97, "ecp5": 0.8}
+_LANES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64)  # rows of a tile
+
+Choices = dict[str, int | str]
+#: Samples' traces, from a golden model, for the cycle model.
+Trace = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A machine, with the program of the model that it was planned for. cycles: mean of the samples; tried:
+    machines that were compared."""
+
+    choices: Choices
+    machine: Machine
+    program: Program
+    cycles: float
+    area: Estimate
+    tried: int
+
+
+class _Search:
+    def __init__(
+        self,
+        model: IntegerModel,
+        samples: Sequence[tuple[np.ndarray, Trace]],
+        design: Callable[[Machine], wiring.Component],
+        family: str,
+        limits: Mapping[str, int],
+        fixed: Choices,
+        goal: str,
+        progress: Callable[[int, str], None],
+    ):
+        self._model, self._samples, self._design = model, samples, design
+        self._family, self._limits, self._fixed, self._goal = family, limits, fixed, goal
+        self._progress = progress
+        self._known: dict[tuple, Plan | None] = {}
+        self.refusals: list[str] = []  # why machines did not fit
+        rows = row_lanes_for(model.network.head_dim)
+        powers = (1, 2, 4, 8, 16, 32)
+        scales: dict[str, Sequence[int | str]] = {
+            "row_lanes": sorted(rows),
+            "tile_rows": _LANES,
+            "drain_lanes": powers,
+            "score_channels": powers,
+            "buffer_rows": (4, 8, 16, 32),
+            "events": (1, 2),
+            "shifters": ("logic", "multipliers") if limits.get("multipliers") and family == "ecp5" else ("logic",),
+            "weights": ("ram", "spram") if limits.get("single_port_rams") else ("ram",),
+        }
+        # a lane count that is given is not a number of rows
+        self.scales = {key: values for key, values in scales.items() if key not in fixed}
+        if "lanes" in fixed:
+            del self.scales["tile_rows"]
+
+    def choices(self, place: Mapping[str, int]) -> Choices:
+        """The machine's choices at a place: an index into the scale of each."""
+        found = self._fixed | {key: values[place[key]] for key, values in self.scales.items()}
+        if "tile_rows" in found:
+            found["lanes"] = int(found.pop("tile_rows")) * int(found["row_lanes"])
+        return found
+
+    def _tried(self, place: Mapping[str, int], below: float) -> Plan | None:
+        choices = self.choices(place)
+        try:
+            machine, program = fit(self._model, **choices)
+        except FitError as error:
+            self.refusals.append(str(error))
+            return None
+        cycles = sum(total_cycles(predict(program, machine, *sample)) for sample in self._samples)
+        if self._goal == "cycles" and cycles > below * len(self._samples):
+            return None  # whatever its area
+        area = estimate(self._design(machine), self._family, AROUND)
+        if over := area.over(self._limits, FILL[self._family]):
+            name, (need, most) = next(iter(over.items()))
+            self.refusals.append(f"{name}: about {need} of the {most} that may be used")
+            return None
+        return Plan(choices, machine, program, cycles / len(self._samples), area, 0)
+
+    def at(self, place: Mapping[str, int], below: float = float("inf")) -> Plan | None:
+        """The plan at a place, if that machine fits, and is of no more cycles than `below` where these are the goal
+        (which only falls)."""
+        key = tuple(sorted(place.items()))
+        if key not in self._known:
+            self._known[key] = plan = self._tried(place, below)
+            told = f"{plan.cycles:.0f} cycles, about {plan.area.luts} LUT" if plan else "no better, or does not fit"
+            self._progress(len(self._known), told)
+        return self._known[key]
+
+    def worth(self, plan: Plan) -> tuple[float, float]:
+        """Less is better."""
+        wanted = plan.cycles, float(plan.area.luts + plan.area.registers / 2)
+        return wanted if self._goal == "cycles" else wanted[::-1]
+
+    def climb(self, place: dict[str, int]) -> Plan | None:
+        """To the best place next to any that is better than the last."""
+        best = self.at(place)
+        while True:
+            found = best
+            for near in self._near(place):
+                plan = self.at(near, best.cycles if best else float("inf"))
+                if plan is not None and (found is None or self.worth(plan) < self.worth(found)):
+                    found, following = plan, near
+            if found is best or found is None:
+                return best
+            best, place = found, following
+
+    def _near(self, place: Mapping[str, int]) -> list[dict[str, int]]:
+        """One choice a step up or down."""
+        found = []
+        for key, values in self.scales.items():
+            for step in (1, -1):
+                if 0 <= place[key] + step < len(values):
+                    found.append({**place, key: place[key] + step})
+        return found
+
+    @property
+    def tried(self) -> int:
+        """Machines that were looked at."""
+        return len(self._known)
+
+
+def plan(
+    model: IntegerModel,
+    samples: Sequence[tuple[np.ndarray, Trace]],
+    *,
+    design: Callable[[Machine], wiring.Component],
+    family: str,
+    limits: Mapping[str, int],
+    fixed: Choices,
+    goal: str,
+    progress: Callable[[int, str], None] = lambda *_: None,
+) -> Plan:
+    """The best machine that was found for `model` on a device.
+
+    `samples`: some of the model, each with its trace by a golden model. `design`: the whole design that must fit
+    the device, around a machine. `limits` as in `fpga.boards`. `fixed`: choices that are not the planner's. `goal`:
+    one of `GOALS`. `progress` is told how many machines were tried, and of the last its figures. Raises `FitError`
+    where none fits, with the least that was in the way."""
+    if goal not in GOALS:
+        raise FitError(f"--optimize {goal}: must be {' or '.join(GOALS)}")
+    if not samples:
+        raise FitError(
+            f"model {model.network.name}: it holds no samples to count cycles with; add some to the file"
+        )
+    search = _Search(model, samples, design, family, limits, fixed, goal, progress)
+    starts = [{key: min(at, len(values) - 1) for key, values in search.scales.items()} for at in (0, 1, 2)]
+    found = [best for start in starts if (best := search.climb(start)) is not None]
+    if not found:
+        raise FitError(
+            f"model {model.network.name}: none of {search.tried} machines fits the device: {search.refusals[-1]}"
+        )
+    best = min(found, key=search.worth)
+    return Plan(best.choices, best.machine, best.program, best.cycles, best.area, search.tried)

@@ -1,0 +1,94 @@
+# amaranth: UnusedElaboratable=no
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""The estimate of area against synthesis: of memories, of every board and accelerator on record."""
+
+import json
+
+import pytest
+
+from ds2ta.files import DOCS, model_path
+from ds2ta.fpga.boards import BOARDS
+from ds2ta.fpga.top import BoardTop
+from ds2ta.gateware.accelerator import Accelerator
+from ds2ta.gateware.area import AROUND, Estimate, estimate, parts_of
+from ds2ta.gateware.compiler import fit
+from ds2ta.gateware.machine import machine_from_dict
+from ds2ta.gateware.machines import ECP5, ICE40, MACHINES
+from ds2ta.gateware.synthesis import area
+from ds2ta.hw.bank import SpikeBank
+from ds2ta.hw.store import DualPortMemory, Store
+from ds2ta.modelfile import load_model
+from ds2ta.records.boards import read_boards
+
+STALE = "run `python -m ds2ta.records.area_fit`"
+MOST = 0.1  # that an estimate may be off
+
+MEMORIES = {
+    "a store of words": lambda: Store(width=64, depth=88, kind="ram"),
+    "deep and narrow": lambda: Store(width=10, depth=3000, kind="ram"),
+    "wide and shallow": lambda: Store(width=448, depth=135, kind="ram"),
+    "two ports": lambda: Store(width=48, depth=1500, kind="ram", ports=2),
+    "two ports, registered": lambda: Store(width=32, depth=2100, kind="ram", ports=2, latency=2),
+    "written whole": lambda: DualPortMemory(width=24, depth=300),
+    "small": lambda: DualPortMemory(width=19, depth=10, block=True),
+    "a bank in slots": lambda: SpikeBank(row_lanes=8, time_steps=4, slots=4, address_width=12, rows=3000),
+    "a bank of whole rows": lambda: SpikeBank(row_lanes=16, time_steps=4, slots=1, address_width=11, rows=1156),
+}
+
+
+@pytest.mark.parametrize("family", ["ice40", "ecp5"])
+@pytest.mark.parametrize("make", MEMORIES.values(), ids=MEMORIES)
+def test_memories_are_counted_as_yosys_maps_them(make, family):
+    assert estimate(make(), family).block_rams == area(make(), family).block_rams
+
+
+def off(estimated: int, measured: int) -> float:
+    return abs(estimated - measured) / measured
+
+
+@pytest.mark.parametrize("name", read_boards())
+def test_recorded_boards(name):
+    report = read_boards()[name]
+    top = BoardTop(machine_from_dict(report["machine"]), clock_hz=round(report["timing"]["clock_hz"]))
+    found, uses = estimate(top, BOARDS[name].family, AROUND), report["resources"]
+    assert off(found.luts, uses["luts"]["mapped"]) < MOST, STALE
+    assert off(found.packed_luts, uses["luts"]["used"]) < MOST, STALE
+    assert off(found.registers, uses["registers"]["mapped"]) < MOST, STALE
+    for resource in ("block_rams", "single_port_rams", "multipliers"):
+        assert getattr(found, resource) == uses[resource]["mapped"], resource
+
+
+@pytest.mark.parametrize("row", json.loads((DOCS / "figures.json").read_text())["area"], ids=lambda row: "-".join((row["model"], row["target"])))  # fmt: skip
+def test_recorded_accelerators(row):
+    """Machines of other sizes than the boards', which the weights were not fitted to."""
+    model = load_model(model_path(row["model"]))
+    own = ICE40 if row["target"] == "ice40" else ECP5.get(row["model"], {})
+    machine, program = fit(model, **MACHINES[row["model"]] | own)
+    found = estimate(Accelerator(machine, program), row["target"])
+    assert off(found.luts, row["luts"]) < MOST, STALE
+    assert off(found.registers, row["registers"]) < MOST, STALE
+    for resource in ("block_rams", "single_port_rams", "multipliers"):
+        assert getattr(found, resource) == row[resource], resource
+
+
+def test_blocks_go_by_the_names_of_reports():
+    """Those of the accelerator and those around it, each once; a module inside of a block counts for the block."""
+    machine, _ = fit(load_model(model_path("digits-tiny")), **MACHINES["digits-tiny"] | ICE40 | {"tables": "ram"})
+    found = parts_of(BoardTop(machine, clock_hz=24_000_000), AROUND)
+    assert {"", "core", "accelerator", "checker", "file", "link", "receiver", "transmitter", "engine"} <= set(found)
+    assert "U$0" not in found
+    alone = parts_of(Accelerator(machine))
+    assert alone[""].registers == found["accelerator"].registers
+    assert alone["attention"].memories == found["attention"].memories
+    assert len(alone["attention"].memories) == 3
+
+
+def test_what_a_device_lacks():
+    """LUTs by their share, others to the last; what is just enough is not named."""
+    need = Estimate(luts=90, packed_luts=100, registers=50, block_rams=8, single_port_rams=0, multipliers=3)
+    limits = {"luts": 125, "registers": 50, "block_rams": 8, "single_port_rams": 0, "multipliers": 3}
+    assert need.over(limits, 0.8) == {}
+    assert need.over(limits, 0.79) == {"luts": (100, 98)}
+    assert need.over({**limits, "block_rams": 7, "multipliers": 2}) == {"block_rams": (8, 7), "multipliers": (3, 2)}

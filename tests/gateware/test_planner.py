@@ -1,0 +1,87 @@
+# amaranth: UnusedElaboratable=no
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""The planner: what it chooses fits, and nothing next to it is better; what is given stays; what cannot be is told."""
+
+import numpy as np
+import pytest
+
+from ds2ta.errors import FitError
+from ds2ta.gateware.accelerator import Accelerator
+from ds2ta.gateware.area import AROUND, estimate
+from ds2ta.gateware.compiler import fit
+from ds2ta.gateware.planner import FILL, plan
+from ds2ta.golden import slow
+from ds2ta.golden.random_model import random_model
+from ds2ta.sim.expected import predicted_cycles
+
+LIMITS = {"luts": 9000, "registers": 20000, "block_rams": 40, "single_port_rams": 0, "multipliers": 28}
+FIXED = {"tables": "ram", "pipeline": "long"}
+
+
+@pytest.fixture(scope="module")
+def model():
+    return random_model(np.random.default_rng(4), samples=1, row_lanes=8, depth=1)
+
+
+def planned(model, goal="cycles", limits=LIMITS, fixed=FIXED, **options):
+    traces = [(sample, slow.run(model, sample)) for sample in model.samples]
+    return plan(
+        model, traces, design=Accelerator, family="ecp5", limits=limits, fixed=dict(fixed), goal=goal, **options
+    )
+
+
+def fits(machine, limits=LIMITS) -> bool:
+    return not estimate(Accelerator(machine), "ecp5", AROUND).over(limits, FILL["ecp5"])
+
+
+def test_nothing_next_to_it_is_better(model):
+    """Each choice alone to its next value, by fits and cycles of their own."""
+    told: list[int] = []
+    best = planned(model, progress=lambda number, _: told.append(number))
+    assert told == list(range(1, best.tried + 1))
+    machine, program = fit(model, **best.choices)
+    assert machine == best.machine
+    assert fits(machine)
+    assert best.cycles == np.mean(predicted_cycles(model, machine, program, model.samples))
+    changes = [
+        {key: best.choices[key] * 2} for key in ("drain_lanes", "score_channels", "buffer_rows", "lanes", "events")
+    ]
+    for change in changes:
+        try:
+            other, program = fit(model, **best.choices | change)
+        except FitError:
+            continue
+        if fits(other):
+            assert np.mean(predicted_cycles(model, other, program, model.samples)) >= best.cycles, change
+
+
+def test_goals_and_limits(model):
+    """Fewer LUTs for more cycles, or the other way; a smaller device takes a slower machine."""
+    fast, small = planned(model), planned(model, goal="area")
+    assert small.area.luts < fast.area.luts
+    assert small.cycles > fast.cycles
+    tight = planned(model, limits={**LIMITS, "luts": 6500})
+    assert tight.area.packed_luts <= 6500 * FILL["ecp5"]
+    assert fast.cycles < tight.cycles <= small.cycles
+    without = planned(model, limits={**LIMITS, "multipliers": 0})
+    assert without.machine.shifters == "logic"
+
+
+def test_what_is_given_stays(model):
+    best = planned(model, fixed={**FIXED, "lanes": 8, "row_lanes": 8, "events": 1})
+    assert (best.machine.lanes, best.machine.row_lanes, best.machine.events) == (8, 8, 1)
+    assert best.machine.pipeline == "long"
+
+
+def test_refusals(model):
+    with pytest.raises(FitError, match=r"^--optimize speed: must be cycles or area$"):
+        planned(model, goal="speed")
+    with pytest.raises(
+        FitError,
+        match=r"^model \S+: none of \d+ machines fits the device: luts: about \d+ of the 800 that may be used$",
+    ):
+        planned(model, limits={**LIMITS, "luts": 1000})
+    with pytest.raises(FitError, match="it holds no samples to count cycles with; add some to the file"):
+        plan(model, [], design=Accelerator, family="ecp5", limits=LIMITS, fixed=dict(FIXED), goal="cycles")
