@@ -60,7 +60,10 @@ def test_recorded_boards(name):
         assert getattr(found, resource) == uses[resource]["mapped"], resource
 
 
-@pytest.mark.parametrize("row", json.loads((DOCS / "figures.json").read_text())["area"], ids=lambda row: "-".join((row["model"], row["target"])))  # fmt: skip
+AREAS = json.loads((DOCS / "figures.json").read_text())["area"]
+
+
+@pytest.mark.parametrize("row", AREAS, ids=lambda row: f"{row['model']}-{row['target']}")
 def test_recorded_accelerators(row):
     """Machines of other sizes than the boards', which the weights were not fitted to."""
     model = load_model(model_path(row["model"]))

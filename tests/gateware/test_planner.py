@@ -2,7 +2,7 @@
 # SPDX-FileCopyrightText: 2026 the ds2ta authors
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""The planner: what it chooses fits, and nothing next to it is better; what is given stays; what cannot be is told."""
+"""The planner: what it chooses fits, nothing next to it is better, what is given stays, what cannot be is told."""
 
 import numpy as np
 import pytest
