@@ -120,6 +120,33 @@ def test_verilog_folder(ds2ta, tmp_path, tiny):
     assert ds2ta("verilog", "--model", TINY, "--out", out)[0] == 2, "a changed file is not overwritten silently"
 
 
+def test_verilog_of_a_planned_machine(ds2ta, tmp_path):
+    """What is set stays, what is not is chosen; the line that tells it is the one that gives it again."""
+    given = {"lanes": 8, "row_lanes": 8, "drain_lanes": 2, "score_channels": 4}
+    words = [f"--set={key}={value}" for key, value in given.items()]
+    ask = [
+        "verilog",
+        "--model",
+        TINY,
+        "--out",
+        tmp_path / "planned",
+        "--board",
+        "icebreaker",
+        "--optimize",
+        "cycles",
+    ]
+    code, _, err = ds2ta(*ask, *words)
+    assert code == 0
+    planned = json.loads((tmp_path / "planned" / "digits-tiny" / SIDECAR).read_text())["machine"]
+    assert {key: planned[key] for key in given} == given
+    assert (planned["weights"], planned["events"], planned["tables"]) == ("spram", 1, "ram")
+    told = re.search(r"digits-tiny on icebreaker: (\d+) cycles .* best of \d+ machines: (.*)", err)
+    again = told[2].split()
+    code, _out, _ = ds2ta("verilog", "--model", TINY, "--out", tmp_path / "again", *again)
+    assert code == 0
+    assert json.loads((tmp_path / "again" / "digits-tiny" / SIDECAR).read_text())["machine"] == planned
+
+
 def test_waves(ds2ta, images, tiny, tmp_path):
     waves = tmp_path / "run.vcd"
     code, *_ = ds2ta("run", TINY, images, "--backend", "rtl", "--waves", waves, "--json")
@@ -182,9 +209,23 @@ MISTAKES = {
     "waves": (lambda at: ["run", TINY, TINY, "--waves", "x.vcd"], "only the rtl backend"),
     "unknown key": (lambda at: ["verilog", "--model", TINY, "--set", "lane=8"], "KEY one of lanes"),
     "not a number": (lambda at: ["verilog", "--model", TINY, "--set", "lanes=many"], "whole number"),
-    "not a power": (
+    "not whole rows": (
         lambda at: ["verilog", "--model", TINY, "--set", "lanes=12"],
-        "lanes: 12 must be a power of two",
+        "lanes: 12 must be a multiple of row_lanes, 8",
+    ),
+    "not a power": (
+        lambda at: ["verilog", "--model", TINY, "--set", "drain_lanes=3"],
+        "drain_lanes: 3 must be a power of two",
+    ),
+    "goal without a board": (lambda at: ["verilog", "--optimize", "cycles"], "--optimize and --board: give both"),
+    "board without a goal": (lambda at: ["verilog", "--board", "icebreaker"], "--optimize and --board: give both"),
+    "goal": (
+        lambda at: ["verilog", "--model", TINY, "--optimize", "speed", "--board", "icebreaker"],
+        "--optimize speed: must be cycles or area",
+    ),
+    "board": (
+        lambda at: ["verilog", "--model", TINY, "--optimize", "area", "--board", "arty"],
+        "board 'arty': must be one of",
     ),
     "small shifter": (lambda at: ["verilog", "--model", TINY, "--set", "max_tau=1"], "max_tau must be 2"),
     "small store": (lambda at: ["verilog", "--model", TINY, "--set", "weight_rows=9"], "weight_rows"),
