@@ -96,22 +96,12 @@ def _walk_value(value: Any, found: Part) -> None:
             counts[name] += max(map(len, operands))
         elif name:
             counts[name] += len(value)
-        for operand in operands:
-            _walk_value(operand, found)
     elif isinstance(value, tree.SwitchValue):
         counts["choice"] += len(value) * (len(value.cases) - 1)
-        _walk_value(value.test, found)
-        for _, chosen in value.cases:
-            _walk_value(chosen, found)
     elif isinstance(value, tree.Part):
         counts["part"] += len(value) * len(value.offset)
-        _walk_value(value.value, found)
-        _walk_value(value.offset, found)
-    elif isinstance(value, tree.Concat):
-        for one in value.parts:
-            _walk_value(one, found)
-    elif isinstance(value, tree.Slice):
-        _walk_value(value.value, found)
+    for inner in _operands(value):
+        _walk_value(inner, found)
 
 
 def _walk_statement(statement: Any, domain: str, conditional: bool, found: Part) -> None:
@@ -126,19 +116,80 @@ def _walk_statement(statement: Any, domain: str, conditional: bool, found: Part)
                 _walk_statement(inner, domain, True, found)
 
 
-def _memory(instance: Any) -> tuple[int, int, str | None, int, int]:
+class _Readers:
+    """How many bits of a signal, from the lowest on, anything in a design reads: yosys leaves out what nothing
+    does."""
+
+    def __init__(self, fragment: Any):
+        self._handed_on: dict[int, list[Any]] = {}  # signal -> those that are set to it and nothing else
+        self._read: dict[int, int] = {}  # signal -> bits that are read otherwise
+        self._collect(fragment)
+
+    def bits(self, signal: Any) -> int:
+        """Of a signal that nothing reads, all: it may be a port."""
+        further = [min(self.bits(other), len(signal)) for other in self._handed_on.get(id(signal), [])]
+        own = self._read.get(id(signal))
+        return max((own or 0), *further) if further else len(signal) if own is None else own
+
+    def _collect(self, fragment: Any) -> None:
+        for statements in getattr(fragment, "statements", {}).values():
+            for statement in statements:
+                self._statement(statement)
+        for inner, *_ in getattr(fragment, "subfragments", ()):
+            self._collect(inner)
+
+    def _statement(self, statement: Any) -> None:
+        if isinstance(statement, tree.Switch):
+            self._value(statement.test)
+            for case in statement.cases:
+                for inner in case[1]:
+                    self._statement(inner)
+        elif isinstance(statement, tree.Assign):
+            if isinstance(statement.rhs, tree.Signal) and isinstance(statement.lhs, tree.Signal):
+                self._handed_on.setdefault(id(statement.rhs), []).append(statement.lhs)
+            else:
+                self._value(statement.rhs)
+
+    def _value(self, value: Any) -> None:
+        if isinstance(value, tree.Slice) and isinstance(value.value, tree.Signal):
+            self._mark(value.value, value.stop)
+        elif isinstance(value, tree.Signal):
+            self._mark(value, len(value))
+        else:
+            for inner in _operands(value):
+                self._value(inner)
+
+    def _mark(self, signal: Any, bits: int) -> None:
+        self._read[id(signal)] = max(bits, self._read.get(id(signal), 0))
+
+
+def _operands(value: Any) -> list[Any]:
+    """What a value is computed from."""
+    if isinstance(value, tree.Operator):
+        return list(value.operands)
+    if isinstance(value, tree.SwitchValue):
+        return [value.test, *(chosen for _, chosen in value.cases)]
+    if isinstance(value, tree.Part):
+        return [value.value, value.offset]
+    if isinstance(value, tree.Concat):
+        return list(value.parts)
+    return [value.value] if isinstance(value, tree.Slice) else []
+
+
+def _memory(instance: Any, readers: _Readers) -> tuple[int, int, str | None, int, int]:
     """A memory of the design."""
     shape = Shape.cast(instance._data.shape)
     grains = [shape.width // len(port._en) for port in instance._write_ports]
+    width = max(readers.bits(port._data) for port in instance._read_ports)
     style = dict(instance._attrs).get("ram_style")
-    return shape.width, instance._data.depth, style, len(instance._read_ports), min(grains, default=0)
+    return width, instance._data.depth, style, len(instance._read_ports), min(grains, default=0)
 
 
-def _fragments(fragment: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Part]]:
+def _fragments(fragment: Any, path: tuple[str, ...], readers: _Readers) -> Iterator[tuple[tuple[str, ...], Part]]:
     """Each module of a design with its own statements."""
     found = Part()
     if isinstance(fragment, MemoryInstance):
-        found.memories.append(_memory(fragment))
+        found.memories.append(_memory(fragment, readers))
         yield path[:-1], found
         return
     if isinstance(fragment, Instance):
@@ -154,7 +205,7 @@ def _fragments(fragment: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str
     found.registers = sum(set_here.values())
     yield path, found
     for number, (inner, name, *_) in enumerate(fragment.subfragments):
-        yield from _fragments(inner, (*path, name or f"U${number}"))
+        yield from _fragments(inner, (*path, name or f"U${number}"), readers)
 
 
 def _block(path: tuple[str, ...], around: tuple[str, ...]) -> str:
@@ -172,7 +223,8 @@ def parts_of(design: wiring.Component, around: tuple[str, ...] = ()) -> dict[str
     """What the blocks of a design are made of. `around`: names of the modules from its top to the accelerator, for
     a board `AROUND`. What lies in no block stands under the name of its module, of the top under an empty one."""
     found: dict[str, Part] = {}
-    for path, part in _fragments(Fragment.get(design, None), ()):
+    whole = Fragment.get(design, None)
+    for path, part in _fragments(whole, (), _Readers(whole)):
         found.setdefault(_block(path, around), Part()).add(part)
     return found
 
@@ -216,7 +268,8 @@ def _place_memories(family: str, part: Part) -> tuple[int, int, int]:
             continue
         rams = _ecp5_rams(width, rows, ports, grain)
         lut_rams = ports * -(-width // _LUT_WIDTH) * -(-rows // _LUT_DEPTH)
-        if style == "distributed" or (style is None and _LUT_COST * lut_rams <= _BLOCK_COST * rams):
+        small = _LUT_COST * lut_rams <= _BLOCK_COST * rams
+        if style == "distributed" or (style is None and grain and small):  # a ROM has no grain
             in_luts += lut_rams
             registers += ports * width
         else:

@@ -174,7 +174,7 @@ def plan(
             f"model {model.network.name}: it holds no samples to count cycles with; add some to the file"
         )
     search = _Search(model, samples, design, family, limits, fixed, goal, progress)
-    starts = [{key: min(at, len(values) - 1) for key, values in search.scales.items()} for at in (0, 1, 2)]
+    starts = [{key: min(at, len(values) - 1) for key, values in search.scales.items()} for at in (0, 2)]
     found = [best for start in starts if (best := search.climb(start)) is not None]
     if not found:
         raise FitError(

@@ -16,9 +16,16 @@ from ds2ta.golden import slow
 from ds2ta.golden.random_model import random_model
 from ds2ta.sim.expected import predicted_cycles
 
-LIMITS = {"luts": 9000, "registers": 20000, "block_rams": 40, "single_port_rams": 0, "multipliers": 28}
-# what is left to choose: lanes, drain lanes, events, shifters
-FIXED = {"tables": "ram", "pipeline": "long", "row_lanes": 8, "score_channels": 8, "buffer_rows": 8}
+LIMITS = {"luts": 30000, "registers": 20000, "block_rams": 40, "single_port_rams": 0, "multipliers": 28}
+#: What is left to choose: lanes, drain lanes, events.
+FIXED = {
+    "tables": "ram",
+    "pipeline": "long",
+    "row_lanes": 8,
+    "score_channels": 8,
+    "buffer_rows": 8,
+    "shifters": "logic",
+}
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +40,21 @@ def planned(model, goal="cycles", limits=LIMITS, fixed=FIXED, **options):
     )
 
 
+@pytest.fixture(scope="module")
+def fast(model):
+    told: list[int] = []
+    best = planned(model, progress=lambda number, _: told.append(number))
+    assert told == list(range(1, best.tried + 1))
+    return best
+
+
 def fits(machine, limits=LIMITS) -> bool:
     return not estimate(Accelerator(machine), "ecp5", AROUND).over(limits, FILL["ecp5"])
 
 
-def test_nothing_next_to_it_is_better(model):
+def test_nothing_next_to_it_is_better(model, fast):
     """Each choice alone to its next value, by fits and cycles of their own."""
-    told: list[int] = []
-    best = planned(model, progress=lambda number, _: told.append(number))
-    assert told == list(range(1, best.tried + 1))
+    best = fast
     machine, program = fit(model, **best.choices)
     assert machine == best.machine
     assert fits(machine)
@@ -55,22 +68,31 @@ def test_nothing_next_to_it_is_better(model):
             assert np.mean(predicted_cycles(model, other, program, model.samples)) >= best.cycles, change
 
 
-def test_goals_and_limits(model):
+def test_goals_and_limits(model, fast):
     """Fewer LUTs for more cycles, or the other way; a smaller device takes a slower machine."""
-    fast, small = planned(model), planned(model, goal="area")
+    small = planned(model, goal="area")
     assert small.area.luts < fast.area.luts
     assert small.cycles > fast.cycles
-    tight = planned(model, limits={**LIMITS, "luts": 6500})
-    assert tight.area.packed_luts <= 6500 * FILL["ecp5"]
+    most = (fast.area.packed_luts + small.area.packed_luts) // 2
+    tight = planned(model, limits={**LIMITS, "luts": round(most / FILL["ecp5"])})
+    assert tight.area.packed_luts <= most
     assert fast.cycles < tight.cycles <= small.cycles
-    without = planned(model, limits={**LIMITS, "multipliers": 0})
-    assert without.machine.shifters == "logic"
+
+
+def test_multipliers_where_there_are_some(model):
+    """They take LUTs off the TASA lanes, and a cycle or two more."""
+    alone = {key: value for key, value in FIXED.items() if key != "shifters"} | {"lanes": 8, "drain_lanes": 8}
+    needs = planned(model, goal="area", fixed={**alone, "events": 1}).area.multipliers
+    assert needs >= 8
+    for many in (needs - 1, 0):
+        best = planned(model, goal="area", limits={**LIMITS, "multipliers": many}, fixed={**alone, "events": 1})
+        assert (best.machine.shifters, best.area.multipliers) == ("logic", 0), many
 
 
 def test_what_is_given_stays(model):
-    best = planned(model, fixed={**FIXED, "lanes": 8, "events": 1})
-    assert (best.machine.lanes, best.machine.row_lanes, best.machine.events) == (8, 8, 1)
-    assert best.machine.pipeline == "long"
+    best = planned(model, fixed={**FIXED, "lanes": 24, "events": 1})
+    assert (best.machine.lanes, best.machine.row_lanes, best.machine.events) == (24, 8, 1)
+    assert (best.machine.pipeline, best.machine.drain_lanes) == ("long", 8)
 
 
 def test_refusals(model):
