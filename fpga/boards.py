@@ -121,7 +121,7 @@ BOARDS = {
             },
             crystal=Pin("clk12"),
             crystal_hz=12_000_000,
-            core_hz=28.125e6,
+            core_hz=30e6,
             model="digits-tiny",
             choices=MACHINES["digits-tiny"] | ICE40 | _SMALL,
             busy=Pin("led_g"),

@@ -184,7 +184,8 @@ class Accelerator(wiring.Component):
         with m.Elif(runs[Opcode.HEAD]):
             m.d.comb += sequencer.done.eq(~part.head.busy)
         with m.Else():
-            m.d.comb += sequencer.done.eq(part.walker.done & ~part.residual.busy)
+            placed = part.walker.done & ~part.walker.o.valid
+            m.d.comb += sequencer.done.eq(placed & ~part.residual.busy)
         m.d.comb += [
             part.encoder.start.eq(starts[Opcode.INPUT]),
             part.gather.start.eq(starts[Opcode.SYNAPSE] | starts[Opcode.HEAD]),

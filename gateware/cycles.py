@@ -23,6 +23,7 @@ from ds2ta.hw.engine import SynapticEngine
 from ds2ta.hw.lif import LifArray
 from ds2ta.hw.residual import ResidualMode
 from ds2ta.hw.tasa import Tasa
+from ds2ta.hw.walker import RowWalker
 
 __all__ = ["predict", "total_cycles"]
 
@@ -237,7 +238,7 @@ def _synapse(
     else:
         planes = instruction.planes_out if instruction.residual == ResidualMode.ADD else 1
         window = Tasa.latency_of(machine.max_window, machine.shifters == "multipliers")
-        written = max(0, planes - neurons.dropped)
+        written = max(0, RowWalker.latency + planes - neurons.dropped)
         cycles = engine.final + window + registered + LifArray.latency + _EPILOGUE_TAIL + written
     return cycles, events, tiles * len(beats)
 

@@ -77,8 +77,8 @@ class RowWalker(wiring.Component):
     of line Y = y lines + l and column X = x n + i go to line_pitch (Y // 2) + position_pitch (X // 2). They belong
     to the window `across` too if X is odd and not the last column, and `down` if Y is odd and not the last line.
 
-    Latency: 0 (the words pass through beside their address). Throughput: one group each cycle. Back-pressure:
-    `o.ready` goes straight to `i.ready`; without a walk in progress both sides stand still.
+    Latency: 1. Throughput: one group each cycle. Back-pressure: an untaken group holds the next one, but not those
+    that are dropped; without a walk in progress none is taken.
 
     Parameters: `lanes` R, `row_lanes` g, `time_steps` T, `address_width`, `count_width` (bits of the loop counts),
     `max_lines` (1: no loop over l), `tile_rows` (P / g, rows of a tile).
@@ -87,9 +87,12 @@ class RowWalker(wiring.Component):
     `height_last`, `tiles_last`: counts less one; `lines`, at least 1; `live_lines`, `live_pixels_last`,
     `live_rows_last`, `pixels`, `pool`; all stable from `start` until `done`. `o`:
     `hw.payloads.placed_words_layout`. `done` is high from the cycle after the final words were taken (and before
-    the first `start`). `trace_odd`, for benches: with `pool`, bit 0: the words' column is odd, bit 1: their line
-    is. Paper: max-pool layers of the spiking patch splitter.
+    the first `start`); they may still stand in `o`. `trace_odd`, for benches: with `pool`, bit 0: the column of the
+    words in `o` is odd, bit 1: their line is.
+    Paper: max-pool layers of the spiking patch splitter.
     """
+
+    latency = 1
 
     def __init__(
         self,
@@ -144,20 +147,25 @@ class RowWalker(wiring.Component):
             | (now.y_last & (now.line >= self.live_lines if self._max_lines > 1 else Const(0)))
             | ((now.tile == self.tiles_last) & (now.row > self.live_rows_last))
         )
-        place = self.o.payload
+        place, room = self.o.payload, Signal()
         m.d.comb += [
-            self.o.valid.eq(self.i.valid & ~self.done & ~outside),
-            self.i.ready.eq((self.o.ready | outside) & ~self.done),
+            room.eq(~self.o.valid | self.o.ready),
+            self.i.ready.eq((room | outside) & ~self.done),
             now.taken.eq(self.i.valid & self.i.ready),
-            place.words.eq(self.i.payload.words),
-            place.address.eq(now.address),
-            place.slot.eq(now.slot),
-            place.across.eq(now.column_odd & ~now.column_last),
-            place.down.eq(now.line_odd & ~now.line_ends),
-            place.first_column.eq(now.column_first),
-            place.first_line.eq(now.line_first),
-            self.trace_odd.eq(Cat(now.column_odd, now.line_odd) & self.pool.replicate(2)),
         ]
+        # a register parts the loops from what the residual unit makes of an address
+        with m.If(room):
+            m.d.sync += [
+                self.o.valid.eq(now.taken & ~outside),
+                place.words.eq(self.i.payload.words),
+                place.address.eq(now.address),
+                place.slot.eq(now.slot),
+                place.across.eq(now.column_odd & ~now.column_last),
+                place.down.eq(now.line_odd & ~now.line_ends),
+                place.first_column.eq(now.column_first),
+                place.first_line.eq(now.line_first),
+                self.trace_odd.eq(Cat(now.column_odd, now.line_odd) & self.pool.replicate(2)),
+            ]
         return m
 
     def _picture(self, m: Module, now: _Walk) -> None:

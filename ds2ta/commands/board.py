@@ -17,7 +17,7 @@ from ds2ta.files import model_path
 __all__ = ["app", "infer_on_device"]
 
 TINY = model_path("digits-tiny")
-CLOCK_MHZ = 28.125  # of the iCEBreaker, whose machine the virtual board has by default
+CLOCK_MHZ = 30.0  # of the iCEBreaker, whose machine the virtual board has by default
 
 app = typer.Typer()
 
