@@ -37,7 +37,7 @@ BLOCKS = (
     ("batch norm, folded", "parameter fetch", "parameters", "parameters", "0 (long pipeline: 1)"),
     ("eq. 2, 3: LIF", "LIF array", "lif", "lif", "1"),
     ("", "word packer", "packer", "packer", "1"),
-    ("", "row walker", "walker", "walker", "0"),
+    ("", "row walker", "walker", "walker", "1"),
     ("residual connections; SPS: max-pool", "residual and pool", "residual", "residual", "1 + plane or window"),
     ("self-attention", "attention unit, all of the next rows", "attention", "attention", "exact model"),
     ("Q, K", "pair fetch", "attention/pairs", "pairs", "head rows + 1"),

@@ -76,8 +76,8 @@ MUTANTS = [
     },
     {
         "file": "hw/walker.py",
-        "old": "self.i.ready.eq((self.o.ready | outside) & ~self.done)",
-        "new": "self.i.ready.eq(self.o.ready & ~self.done)",
+        "old": "self.i.ready.eq((room | outside) & ~self.done)",
+        "new": "self.i.ready.eq(room & ~self.done)",
         "test": "tests/hw/test_walker.py::test_bench[R2-g8-T4]",
         "why": "what is dropped waits for a place that it does not get",
     },
