@@ -98,8 +98,8 @@ class _Bench:
         return beats, expected
 
     async def walk(self, layer: _Layer, *, full_speed: bool) -> None:
-        """One layer with random pitches. Words are shown in the cycle after they were taken, those beyond the picture
-        are not; `done` is high from the cycle after the final words on, and at no time earlier."""
+        """One layer with random pitches. Words are shown in the cycle after they were taken, those beyond the
+        picture are not; `done` is high from the cycle after the final words on, and at no time earlier."""
         names = ("base", "position_pitch", "line_pitch", "tile_pitch")
         pitches = {name: self.generator.randrange(self.size) for name in names}
         beats, expected = self._beats(layer, pitches)
