@@ -33,7 +33,7 @@ from ds2ta.hw.head import logit_layout
 from ds2ta.hw.parameters import parameter_layout
 from ds2ta.hw.payloads import RowWrite, row_layout
 from ds2ta.hw.residual import ResidualMode
-from ds2ta.hw.slices import skid_buffer
+from ds2ta.hw.slices import pipeline_register, skid_buffer
 
 __all__ = ["Accelerator"]
 
@@ -199,7 +199,8 @@ class Accelerator(wiring.Component):
         """Configuration of the blocks by the instruction."""
         encoder, attention, residual, walker = part.encoder, part.attention, part.residual, part.walker
         m.d.comb += [getattr(part.gather, name).eq(now[name]) for name in _GATHER_FIELDS]
-        m.d.comb += [
+        # These are used after the cycle of `start` only. Where wires are long, each block has registers of its own.
+        late = [
             part.reader.pixels.eq(now.pixels),
             part.zero_skip.lane_bits.eq(now.lane_bits),
             part.engine.groups.eq(now.drain_groups),
@@ -210,10 +211,7 @@ class Accelerator(wiring.Component):
             part.engine.waits.eq(runs[Opcode.HEAD]),
             part.tasa.tau.eq(now.tau),
             part.tasa.window.eq(now.window),
-            part.parameters.base.eq(now.parameters),
-            part.parameters.visits_last.eq(now.positions_last),
             part.packer.time_mask.eq(Cat(now.steps > step for step in range(self.machine.time_steps))),
-            walker.base.eq(now.target),
             walker.position_pitch.eq(now.target_pitch),
             walker.line_pitch.eq(now.target_line),
             *(getattr(walker, name).eq(now[name]) for name in _WALKER_FIELDS),
@@ -225,6 +223,15 @@ class Accelerator(wiring.Component):
             residual.planes_in.eq(now.planes_in),
             residual.planes_out.eq(now.planes_out),
             residual.plane_pitch.eq(now.plane_pitch),
+        ]
+        if self.machine.pipeline == "long":
+            m.d.sync += late
+        else:
+            m.d.comb += late
+        m.d.comb += [
+            part.parameters.base.eq(now.parameters),
+            part.parameters.visits_last.eq(now.positions_last),
+            walker.base.eq(now.target),
             encoder.frames.eq(now.frames),
             encoder.bits.eq(now.bits),
             encoder.base.eq(now.target),
@@ -265,7 +272,8 @@ class Accelerator(wiring.Component):
         _join(m, part.tasa.o, part.parameters.i)
         _join(m, part.parameters.o, part.lif.i)
         _join(m, part.lif.o, part.packer.i)
-        _join(m, part.reader.o, part.zero_skip.i)
+        rows = pipeline_register(m, part.reader.o) if self.machine.pipeline == "long" else part.reader.o
+        _join(m, rows, part.zero_skip.i)
         _fork(m, runs[Opcode.HEAD], part.engine.o, part.head.i, part.tasa.i)
         # only the head ever says no, and only in its own pass
         m.d.comb += part.engine.o.ready.eq(part.head.i.ready)

@@ -199,7 +199,7 @@ def _synapse(
 
     fetched: list[int] = []  # the cycle in which each kept row leaves the zero skip's memory
     registered = machine.pipeline == "long"
-    door = _START  # the cycle in which the next row can be accepted, if there is room
+    door = _START + registered  # the cycle in which the next row can be accepted, if there is room
     output = 0  # the cycle from which the memory's output is free
     taken = 0  # the cycle in which the engine took the event before
     events = 0
@@ -285,6 +285,6 @@ class _HeadDrain:
         return at
 
 
-_START = 3  # the first row is at the zero skip's door
+_START = 3  # the first row is at the zero skip's door; behind a register in a long pipeline
 _EPILOGUE_TAIL = 3
 _HEAD_TAIL = 3

@@ -6,7 +6,7 @@
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream
 
-__all__ = ["register_slice", "skid_buffer"]
+__all__ = ["pipeline_register", "register_slice", "skid_buffer"]
 
 
 def register_slice(m: Module, source: stream.Interface) -> stream.Interface:
@@ -19,6 +19,16 @@ def register_slice(m: Module, source: stream.Interface) -> stream.Interface:
     with m.Elif(held.ready):
         m.d.sync += held.valid.eq(0)
     return held
+
+
+def pipeline_register(m: Module, source: stream.Interface) -> stream.Interface:
+    """`source` as its taker shall see it, valid and payload from a register; `source.ready` hangs on the taker's.
+    Latency: 1 cycle. Throughput: a beat each cycle."""
+    shown = source.signature.create(path=("shown",))
+    m.d.comb += source.ready.eq(~shown.valid | shown.ready)
+    with m.If(source.ready):
+        m.d.sync += [shown.valid.eq(source.valid), shown.payload.eq(source.payload)]
+    return shown
 
 
 def skid_buffer(m: Module, source: stream.Interface) -> stream.Interface:
