@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from faults import FaultyPort, random_faults
 from host_tools import check
 
 from ds2ta.commands import main as cli
+from ds2ta.commands.board import CLOCK_MHZ
 from ds2ta.errors import FitError
 from ds2ta.files import model_path
 from ds2ta.fpga.exchange import NoResponseError
@@ -151,6 +153,16 @@ def test_a_sample_left_in_the_middle(reset, board, tiny, machine):
     check(tiny, machine, tiny.samples[:2], board.infer(tiny.samples[:2]), waits=WAITS)
 
 
+@contextmanager
+def started(words, **options):
+    """A process that ends with the block, also where an assertion ends it: `Popen` alone would wait for it."""
+    with subprocess.Popen(words, text=True, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def test_a_driver_killed_in_mid_load(virtual, tiny, machine):
     script = (
         "import sys; from ds2ta.fpga.host import Board; from ds2ta.modelfile import load_model\n"
@@ -158,7 +170,7 @@ def test_a_driver_killed_in_mid_load(virtual, tiny, machine):
         "board.load(load_model(sys.argv[2]), force=True, progress=lambda *told: print(told[1], flush=True))"
     )
     words = [sys.executable, "-c", script, virtual.device, str(TINY)]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as driver:
+    with started(words, stdout=subprocess.PIPE) as driver:
         assert any(int(line) == 20 for line in driver.stdout)
         driver.kill()
     with Board.open(virtual.device, timeout=5) as board:
@@ -271,11 +283,10 @@ def test_board_command(tmp_path):
     for end in (signal.SIGINT, signal.SIGKILL):
         # a shell's background job, and all that it starts, ignores SIGINT
         listens = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        with subprocess.Popen(words, **pipes, **listens) as command:
+        with started(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **listens) as command:
             assert command.stdout.readline().strip() == str(link)
             with Board.open(str(link), timeout=5) as board:
-                assert board.identify().clock_hz == CLOCK_HZ
+                assert board.identify().clock_hz == round(CLOCK_MHZ * 1e6)
             children = Path(f"/proc/{command.pid}/task/{command.pid}/children").read_text().split()
             command.send_signal(end)
             code = command.wait(LONG)
