@@ -16,6 +16,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from ds2ta.errors import Ds2taError, FitError
 from ds2ta.files import BUILD
@@ -101,12 +102,14 @@ def build(
     wanted: Design,
     *,
     cycles: Sequence[int],
+    work: Mapping[str, float] = MappingProxyType({}),
     folder: Path | None = None,
     progress: Callable[[str], None] = lambda _: None,
     watch: Watch | None = None,
 ) -> dict:
     """Build the bitstream into `folder` (default `build/fpga/<board>/`) and return the report, which lies beside it
-    as `report.json`; nothing is done where both are there already. `cycles` are the exact cycles of some images.
+    as `report.json`; nothing is done where both are there already. `cycles` are the exact cycles of some images,
+    `work` what the adders do meanwhile, which the report holds too.
     `progress` is told each step, `watch` all that the tools say; the report has the seconds of each phase.
 
     Raises `FitError` where the design does not fit, before place and route, and `TimingError` where the routed
@@ -114,7 +117,7 @@ def build(
     board = wanted.board
     folder = folder or BUILD / "fpga" / board.name
     if (found := up_to_date(folder, wanted)) is not None:
-        return found
+        return found | {"work": dict(work)}
     folder.mkdir(parents=True, exist_ok=True)
     for name in (board.bitstream, _REPORT, TIMING, f"{TOP}.tim"):
         (folder / name).unlink(missing_ok=True)
@@ -164,6 +167,7 @@ def build(
         "cycles_per_image": sum(cycles) / len(cycles),
         "images": len(cycles),
         "images_per_second": wanted.clock_hz * len(cycles) / sum(cycles),
+        "work": dict(work),
         "seed": wanted.seed,
         "tools": wanted.tools,
         "digest": wanted.digest,
@@ -187,6 +191,7 @@ def build_board(
     board: Board,
     *,
     cycles: Callable[[IntegerModel, Machine, Program], Sequence[int]],
+    work: Callable[[IntegerModel, Machine, Program], Mapping[str, float]] = lambda *_: {},
     model: Path | None = None,
     choices: Mapping[str, int | str] | None = None,
     clock_hz: float | None = None,
@@ -198,14 +203,16 @@ def build_board(
 ) -> dict:
     """`build` for a board and a model file (default: the board's), with up to `tries` seeds, from `seed` upwards,
     until one reaches the clock. `cycles` gives the exact cycles of some images of a model on a machine, from its
-    program there."""
+    program there, `work` what the adders do meanwhile."""
     loaded = load_model(model or board.model_path)
     first = board.seed if seed is None else seed
     for number in range(first, first + tries):
         wanted = design(board, model=loaded, choices=choices, clock_hz=clock_hz, seed=number)
         try:
-            counted = cycles(loaded, wanted.machine, wanted.program)
-            return build(wanted, cycles=counted, folder=folder, progress=progress, watch=watch)
+            on_it = loaded, wanted.machine, wanted.program
+            return build(
+                wanted, cycles=cycles(*on_it), work=work(*on_it), folder=folder, progress=progress, watch=watch
+            )
         except TimingError as error:
             if number == first + tries - 1:
                 raise

