@@ -17,7 +17,7 @@ from ds2ta.sim.expected import expect
 def test_as_many_as_the_layers_have_operations(seed):
     """The count of the fast model, layer by layer, without attention; of an image the first layer once."""
     model = random_model(np.random.default_rng(seed), samples=2, row_lanes=4)
-    machine, program = fit(model, lanes=12, row_lanes=4, drain_lanes=2, score_channels=1)
+    machine, program = fit(model, lanes=16, row_lanes=4, drain_lanes=2, score_channels=1)
     operations = measure(model, model.samples).operations
     first = model.network.layers()[0].name
     for number, sample in enumerate(model.samples):

@@ -34,8 +34,8 @@ MUTANTS = [
     },
     {
         "file": "sim/activity.py",
-        "old": "wanted = golden.events[name] * tiles",
-        "new": "wanted = rtl.events[name]",
+        "old": "golden.events[name] * tiles for",
+        "new": "rtl.events[name] for",
         "test": "tests/sim/test_activity.py::test_a_wrong_count_is_found",
         "why": "the RTL is compared with itself",
     },
