@@ -70,7 +70,7 @@ def needed_additions(
             continue
         spec = model.synapses[item.name].spec
         x = np.asarray(sample if item.reads == "input" else trace[item.reads]).astype(np.int64)
-        bits = sum((x >> plane & 1) for plane in range(max(1, int(x.max(initial=0)).bit_length())))
+        bits = np.sum([x >> plane & 1 for plane in range(max(1, int(x.max(initial=0)).bit_length()))], axis=0)
         if spec.kernel == 1:
             total += int(np.sum(bits)) * spec.outputs
             continue
