@@ -17,7 +17,7 @@ from ds2ta.sim.expected import expect
 def test_as_many_as_the_layers_have_operations(seed):
     """The count of the fast model, layer by layer, without attention; of an image the first layer once."""
     model = random_model(np.random.default_rng(seed), samples=2, row_lanes=4)
-    machine, program = fit(model, lanes=16, row_lanes=4, drain_lanes=2, score_channels=1)
+    machine, program = fit(model, lanes=64, row_lanes=4, drain_lanes=2, score_channels=1)
     operations = measure(model, model.samples).operations
     first = model.network.layers()[0].name
     for number, sample in enumerate(model.samples):
@@ -34,9 +34,9 @@ def test_shares_are_of_the_peak():
     model = random_model(np.random.default_rng(3), samples=3, row_lanes=4)
     found = {}
     for events in (1, 2):
-        machine, program = fit(model, lanes=8, row_lanes=4, drain_lanes=4, score_channels=4, events=events)
+        machine, program = fit(model, lanes=64, row_lanes=4, drain_lanes=4, score_channels=4, events=events)
         work = found[events] = measure_work(model, machine, program, model.samples)
-        assert work.peak == 8 * model.network.time_steps * events
+        assert work.peak == 64 * model.network.time_steps * events
         assert work.done_percent == pytest.approx(100 * work.needed / work.cycles / work.peak)
         parts = (work.synaptic_percent, work.slots_percent, work.lanes_percent, work.words_percent)
         assert np.prod(np.array(parts) / 100) == pytest.approx(work.done_percent / 100)
