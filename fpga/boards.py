@@ -134,10 +134,10 @@ BOARDS = {
             title="ULX3S-85F (ECP5)",
             platform="ulx3s:ULX3S_85F_Platform",
             limits=_ECP5_85,
-            core_hz=65e6,
+            core_hz=80e6,
             model="digits-small",
             choices=MACHINES["digits-small"] | _LOADED,
-            seed=4,
+            seed=1,
             **_ULX3S,
         ),
         Board(
