@@ -42,9 +42,9 @@ class _Joining:
         self.window = Signal(range(POOL_WINDOWS))  # of the window, from 0
         self.present = Signal()  # what is being written has an old value, now at the memory's output
         self.adding, self.pooling = Signal(name="adding"), Signal(name="pooling")
-        self.last = Signal()  # nothing comes behind it
+        self.last = Signal(init=1)  # nothing comes behind it
         self.goes_on = Signal()  # what comes next has an old value
-        self.step = Signal.like(place.address, name="step")  # to where it goes
+        self.step = Signal.like(place.address, name="step", reset_less=True)  # to where it goes
 
 
 class Residual(wiring.Component):
@@ -128,9 +128,8 @@ class Residual(wiring.Component):
             self.write.row.eq(written.replicate(self._slots)),
             self.read_enable.eq(Mux(self.i.ready, place.slot, now.slot) & reads.replicate(self._slots)),
         ]
-        m.d.comb += self.read_address.eq(base + now.step)
+        m.d.comb += self.read_address.eq(base + self._next_place(m, now))
         m.d.sync += [now.present.eq(reads), now.address.eq(self.read_address)]
-        self._next_place(m, now)
         # an old value is read while the one before it is written
         with m.If(self.i.ready):
             m.d.comb += [base.eq(place.address), reads.eq(starts & self._merges(now))]
@@ -169,23 +168,28 @@ class Residual(wiring.Component):
             | (now.pooling & ~(place.first_column & place.first_line))
         )
 
-    def _next_place(self, m: Module, now: "_Joining") -> None:
-        """What comes first, and what behind the place that is written: the next plane, or the next window."""
+    def _next_place(self, m: Module, now: "_Joining") -> Value:
+        """How far it is to the place that is read next: in the cycle of a group's acceptance, to its first one,
+        else to what comes behind the place that is written, the next plane or the next window. All that can be
+        known a cycle before stands in registers."""
         place, four = self.i.payload, now.across & now.down
         windows_last = Cat(now.across | now.down, four)
-        m.d.comb += now.last.eq(
-            Mux(now.pooling, now.window == windows_last, ~now.adding | (now.plane == self.planes_out))
-        )
         with m.If(self.i.ready):
-            m.d.comb += now.step.eq(Mux(now.pooling & place.across & place.down, self.position_pitch, 0))
-        with m.Elif(now.adding):
-            m.d.comb += [now.step.eq(self.plane_pitch), now.goes_on.eq(now.present & (now.plane != self.planes_in))]
-        with m.Elif(~four):
-            m.d.comb += now.step.eq(Mux(now.across, self.position_pitch, self.line_pitch))
-            m.d.comb += now.goes_on.eq(Mux(now.across, ~now.first_line, ~now.first_column))
-        with m.Elif(now.window == 0):
-            m.d.comb += [now.step.eq(self.line_pitch), now.goes_on.eq(1)]
-        with m.Elif(now.window == 1):
-            m.d.comb += now.step.eq(self.plane_pitch)  # nothing has been there
+            m.d.sync += now.last.eq(
+                Mux(now.pooling, ~(place.across | place.down), ~now.adding | (self.planes_out == 1))
+            )
+            m.d.sync += now.step.eq(Mux(place.across & ~place.down, self.position_pitch, self.line_pitch))
         with m.Else():
-            m.d.comb += now.goes_on.eq(1)
+            m.d.sync += now.last.eq(
+                Mux(now.pooling, now.window + 1 == windows_last, now.plane + 1 == self.planes_out)
+            )
+            m.d.sync += now.step.eq(Mux(now.window == 0, self.plane_pitch, 0))
+        with m.If(now.adding):
+            m.d.sync += now.step.eq(self.plane_pitch)
+            m.d.comb += now.goes_on.eq(now.present & (now.plane != self.planes_in))
+        with m.Elif(~four):
+            m.d.comb += now.goes_on.eq(Mux(now.across, ~now.first_line, ~now.first_column))
+        with m.Else():  # where the third of four windows is, nothing has been
+            m.d.comb += now.goes_on.eq(now.window != 1)
+        first = Mux(now.pooling & place.across & place.down, self.position_pitch, 0)
+        return Mux(self.i.ready, first, now.step)
