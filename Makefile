@@ -39,7 +39,7 @@ test: $(VENV)/test.stamp  ## run all tests; docs/long-runs.json answers for thos
 	$(PYTEST) --durations 10
 
 test-long: $(VENV)/test.stamp  ## run those that take longest, such as a whole bitstream, and record them (6 min)
-	$(PYTEST) -m long --record-long --durations 0
+	$(PYTEST) -m long --record-long --durations 0 --timeout 5400
 
 sim: $(VENV)/test.stamp  ## run the simulations alone: every block, every shipped network, random networks (7 min)
 	$(PYTEST) tests/hw tests/gateware tests/sim

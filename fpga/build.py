@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from ds2ta.errors import Ds2taError, FitError
 from ds2ta.files import BUILD
@@ -102,7 +103,7 @@ def build(
     wanted: Design,
     *,
     cycles: Sequence[int],
-    work: Mapping[str, float] = MappingProxyType({}),
+    work: Mapping[str, Any] = MappingProxyType({}),
     folder: Path | None = None,
     progress: Callable[[str], None] = lambda _: None,
     watch: Watch | None = None,
@@ -191,7 +192,7 @@ def build_board(
     board: Board,
     *,
     cycles: Callable[[IntegerModel, Machine, Program], Sequence[int]],
-    work: Callable[[IntegerModel, Machine, Program], Mapping[str, float]] = lambda *_: {},
+    work: Callable[[IntegerModel, Machine, Program], Mapping[str, Any]] = lambda *_: {},
     model: Path | None = None,
     choices: Mapping[str, int | str] | None = None,
     clock_hz: float | None = None,

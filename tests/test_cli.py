@@ -19,7 +19,9 @@ from ds2ta.gateware.fusesoc import CORE_FILE
 from ds2ta.gateware.machines import MACHINES
 from ds2ta.gateware.reasons import reasons
 from ds2ta.golden import slow
+from ds2ta.golden.operations import measure
 from ds2ta.modelfile import load_model, save_model
+from ds2ta.sim.expected import predicted_cycles
 from ds2ta.sim.network import RtlNetwork
 from ds2ta.sim.rtl import RtlError
 
@@ -163,6 +165,19 @@ def test_info(ds2ta, tiny):
     machine, program = fit(tiny, **MACHINES[tiny.network.name])
     for key, value, rule in reasons(tiny, machine, program):
         assert re.search(rf"\b{key} +\S +{value} +\S +{re.escape(rule)} ", out), key
+    # what the adders do with four samples, by the fast model's count and the cycle model
+    samples = tiny.samples[:4]
+    operations = measure(tiny, samples).operations
+    once = tiny.network.layers()[0].name
+    counts = {name: operations[name].sum() for name in tiny.synapses}
+    needed = sum(counts.values()) - counts[once] + counts[once] // tiny.network.time_steps
+    cycles = sum(predicted_cycles(tiny, machine, program, samples))
+    told = re.search(
+        r"(\d+) cycles an image; .* ([\d.]+) needed additions a cycle, ([\d.]+) % of the peak of (\d+) ", out
+    )
+    assert [int(told[1]), int(told[4])] == [round(cycles / 4), machine.lanes * machine.time_steps]
+    assert float(told[2]) == pytest.approx(needed / cycles, abs=0.06)
+    assert float(told[3]) == pytest.approx(100 * needed / cycles / int(told[4]), abs=0.06)
 
 
 def test_info_of_a_model_without_a_machine(ds2ta):

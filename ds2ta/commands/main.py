@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 
 _PREDICTED_SAMPLES = 4
-_SHARES = ("needed", "per_cycle", "peak", "slots_percent", "done_percent")  # of `Work`, in the report of a build
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -328,6 +327,7 @@ def build(
     require(*_BUILDERS, *(("torch",) if record else ()))  # the pages that show boards show accuracies as well
     from ds2ta.fpga.boards import BOARDS, find_board
     from ds2ta.gateware.machines import machine_choices
+    from ds2ta.records.work import Work
 
     boards = list(BOARDS.values()) if board == "all" else [find_board(board)]
     if record and (model, settings, clock, seed, optimize, out) != (None,) * 6:
@@ -357,11 +357,7 @@ def build(
             f"{timing['fmax_hz'] / 1e6:.1f} MHz ({' - '.join(path['blocks'])}), "
             f"{report['images_per_second']:.0f} images/s; {used}"
         )
-        work = report["work"]
-        print(
-            f"{item.name}: {work['slots_percent']:.1f} % of the places for events in cycles of additions are used, "
-            f"{work['per_cycle']:.1f} needed additions a cycle, {work['done_percent']:.1f} % of peak"
-        )
+        print(f"{item.name}: {Work(**report['work']).line()}")
         if record:
             from ds2ta.records.boards import write_boards
             from ds2ta.records.figures_page import renew_pages
@@ -382,9 +378,8 @@ def _built(board, **options) -> dict:
     def cycles(model, machine, program) -> list[int]:
         return predicted_cycles(model, machine, program, model.samples)
 
-    def work(model, machine, program) -> dict[str, float]:
-        found = measure_work(model, machine, program, model.samples[:_PREDICTED_SAMPLES])
-        return {key: value for key, value in found.row().items() if key in _SHARES}
+    def work(model, machine, program) -> dict:
+        return measure_work(model, machine, program, model.samples[:_PREDICTED_SAMPLES]).row()
 
     recorded = read_boards().get(board.name, {}).get("seconds")
     with BuildLine(board.name, Console(stderr=True)) as line:

@@ -63,7 +63,10 @@ def needed_additions(
     model: IntegerModel, program: Program, sample: np.ndarray, trace: Mapping[str, np.ndarray]
 ) -> int:
     """Additions of weights that a sample asks for, by its trace of a golden model: for each set bit of an input,
-    one for each output that reads it. A still image counts once, not in each time step."""
+    one for each output that reads it. A still image counts once, not in each time step.
+
+    `golden.operations` counts the same for many samples at once, with torch; this one is for `ds2ta info` and
+    builds, which have none."""
     total = 0
     for item in program.instructions:
         if item.opcode not in (Opcode.SYNAPSE, Opcode.HEAD):

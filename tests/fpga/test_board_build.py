@@ -60,7 +60,9 @@ def test_a_build(name, pll_cells, quick, tmp_path):
     assert path["logic_ns"] + path["routing_ns"] == pytest.approx(1e9 / clock["fmax_hz"], abs=0.1)
 
     before = (tmp_path / board.bitstream).stat().st_mtime_ns
-    assert build(wanted, cycles=[1], folder=tmp_path) == report
+    assert report["work"] == {}
+    again = build(wanted, cycles=[1], work={"done_percent": 12.5}, folder=tmp_path)
+    assert again == report | {"work": {"done_percent": 12.5}}, "what is there tells of the work at hand"
     assert (tmp_path / board.bitstream).stat().st_mtime_ns == before, "built again for nothing"
     again = tmp_path / "again"
     other = build(wanted, cycles=[900, 1100], folder=again)

@@ -21,9 +21,9 @@ from faults import FaultyPort, random_faults
 from host_tools import check
 
 from ds2ta.commands import main as cli
-from ds2ta.commands.board import CLOCK_MHZ
 from ds2ta.errors import FitError
 from ds2ta.files import model_path
+from ds2ta.fpga.boards import BOARDS
 from ds2ta.fpga.exchange import NoResponseError
 from ds2ta.fpga.frames import Request, sample_payload
 from ds2ta.fpga.host import Board, UntrustedError
@@ -286,7 +286,7 @@ def test_board_command(tmp_path):
         with started(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **listens) as command:
             assert command.stdout.readline().strip() == str(link)
             with Board.open(str(link), timeout=5) as board:
-                assert board.identify().clock_hz == round(CLOCK_MHZ * 1e6)
+                assert board.identify().clock_hz == round(BOARDS["icebreaker"].core_hz)
             children = Path(f"/proc/{command.pid}/task/{command.pid}/children").read_text().split()
             command.send_signal(end)
             code = command.wait(LONG)

@@ -33,6 +33,20 @@ MUTANTS = [
         "why": "NSAD saves nothing",
     },
     {
+        "file": "ds2ta/records/work.py",
+        "old": "min(at + 1, size - 1) - max(at - 1, 0) + 1",
+        "new": "3",
+        "test": "tests/test_work.py::test_as_many_as_the_layers_have_operations",
+        "why": "pixels at the edge are taken to be read by nine outputs",
+    },
+    {
+        "file": "ds2ta/records/work.py",
+        "old": "total += int(np.sum(bits)) * spec.outputs",
+        "new": "total += int(np.sum(bits))",
+        "test": "tests/test_work.py::test_as_many_as_the_layers_have_operations",
+        "why": "of a linear layer one output alone is counted",
+    },
+    {
         "file": "sim/activity.py",
         "old": "golden.events[name] * tiles for",
         "new": "rtl.events[name] for",
