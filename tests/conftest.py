@@ -3,9 +3,13 @@
 
 """Settings of all tests: what a run leaves out, and what it records."""
 
+import gc
+import warnings
+
 import long_runs
 import pytest
 import subset
+from amaranth.hdl import UnusedElaboratable
 
 
 def pytest_addoption(parser):
@@ -29,3 +33,10 @@ def pytest_collection_modifyitems(config, items):
         rest = set(items)
         items[:] = subset.chosen(items)
         config.hook.pytest_deselected(items=list(rest.difference(items)))
+
+
+def pytest_sessionfinish():
+    """What the last tests left is found here: behind this, pytest collects without the filter above."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnusedElaboratable)
+        gc.collect()
