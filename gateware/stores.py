@@ -25,12 +25,14 @@ CHUNK = 16
 @dataclass(frozen=True)
 class StoreShape:
     """One of the four stores as its users see it. `number`: on the load stream and the scan; `rows` of `width`
-    bits, in `chunks` of CHUNK bits; `loadable`: not a rom."""
+    bits, in `chunks` of CHUNK bits; `loadable`: not a rom; `external`: outside of the accelerator, which neither
+    loads nor scans it."""
 
     number: int
     rows: int
     width: int
     loadable: bool
+    external: bool = False
 
     @property
     def chunks(self) -> int:
@@ -56,7 +58,11 @@ def store_shapes(machine: Machine) -> dict[str, StoreShape]:
     program_rows = machine.instructions * instruction_words(machine)
     return {
         "weights": StoreShape(
-            0, machine.weight_rows, machine.lanes * machine.weight_bits, machine.weights != "rom"
+            0,
+            machine.weight_rows,
+            machine.lanes * machine.weight_bits,
+            machine.weights not in ("rom", "stream"),
+            machine.streams,
         ),
         "program": StoreShape(1, program_rows, PROGRAM_WORD, tables),
         "parameters": StoreShape(2, machine.parameter_rows, parameter.size, tables),
