@@ -37,8 +37,8 @@ class Tasa(wiring.Component):
     whenever I[t] itself fits. Beats of one neuron group come with t = 0..T-1 in order; `t_last` clears the history
     (and so does a reset), so the window starts empty at the next group's `t_first`.
 
-    Latency: `latency` cycles: `max_window - 1` (0: wires), with multipliers 2 at most, one for the products and one
-    for the sums. Throughput: one beat each cycle. Back-pressure: a beat that waits
+    Latency: `latency` cycles: `max_window - 1` (0: wires), with multipliers 3 (or 0), one on the way to them, one
+    for the products and one for the sums. Throughput: one beat each cycle. Back-pressure: a beat that waits
     at `o` freezes the whole pipeline; `i.ready` depends combinationally on `o.ready`.
 
     Parameters
@@ -94,7 +94,7 @@ class Tasa(wiring.Component):
     @staticmethod
     def latency_of(max_window: int, multiply: bool) -> int:
         """Cycles from a beat's acceptance to its current."""
-        return 2 if multiply and max_window > 1 else max_window - 1
+        return 3 if multiply and max_window > 1 else max_window - 1
 
     def elaborate(self, platform):
         m = Module()
@@ -118,8 +118,9 @@ class Tasa(wiring.Component):
             tau.append(amount)
             total.append(total[-1] + amount)
 
-        # powers[r][j] = P << total[j]: with multipliers all at once, else one more in each stage, the last included
-        # (which adds); a stage hands on to the next what it has
+        # powers[r][j] = P << total[j]: with multipliers all at once, behind a register, because multiplier blocks
+        # have a place of their own on a chip; else one more in each stage, the last included (which adds); a stage
+        # hands on to the next what it has
         valid, marks = self.i.valid, {mark: self.i.payload[mark] for mark in _MARKS}
         powers = [[self.i.payload.value[r]] for r in range(self.lanes)]
         factors = []
@@ -127,8 +128,9 @@ class Tasa(wiring.Component):
             factors.append(Signal(j * self.max_tau + 1, name=f"factor_{j}", reset_less=True))
             m.d.sync += factors[-1].eq(1 << total[j])
         for stage in range(1, self.latency + 1):
+            shifts = stage if not self.multiply else 0 if stage == 1 else taps - 1
             for r in range(self.lanes):
-                for j in range(len(powers[r]), taps if self.multiply else stage + 1):
+                for j in range(len(powers[r]), shifts + 1):
                     power = Signal(self._narrowed(self.acc_width + j * self.max_tau), name=f"power_{j}_{r}")
                     shifted = powers[r][0] * factors[j - 1] if self.multiply else powers[r][-1] << tau[j]
                     m.d.comb += power.eq(shifted)

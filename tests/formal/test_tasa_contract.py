@@ -69,7 +69,9 @@ class _Window(Elaboratable):
                 Assert(inner == held_beat[: block.acc_width].as_signed()),
                 Assert(self._inside(f"t_last_{stage}", 1) == held_beat[block.acc_width + 1]),
             ]
-            for power in range(1, taps if block.multiply else stage + 1):
+            # multipliers work in the second stage, all at once
+            powers = stage + 1 if not block.multiply else 1 if stage == 1 else taps
+            for power in range(1, powers):
                 # shift j of 1..max_window-1 is in use while window + j > max_window
                 used = sum(Mux(block.window + j > taps, block.tau, 0) for j in range(1, power + 1))
                 name = f"held_{stage}_{power}_0"

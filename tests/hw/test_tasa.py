@@ -40,7 +40,7 @@ def test_bench(lanes, acc_width, max_window, max_tau, current_width, multiply, t
         "multiply": multiply,
     }
     block = Tasa(**shape)
-    assert block.latency == (2 if multiply else max_window - 1)
+    assert block.latency == (3 if multiply else max_window - 1)
     parameters = {**shape, "time_steps": time_steps, "latency": block.latency}
     run_bench(block, module="ds2ta.sim.benches.bench_tasa", parameters=parameters)
 
