@@ -88,8 +88,8 @@ class Accelerator(wiring.Component):
     busy: a sample is being worked on. pass_index: the pass at work.
     counter_address, counter_data: the counters of each pass of the last sample, as the sequencer addresses them
       (one cycle of latency); complete three cycles after `busy` falls.
-    weights (where they are a stream): words of `hw.ring.memory_layout`, the rows of the weight store in their order,
-      sample after sample; what comes between samples is kept for the next.
+    weights (where they are a stream): words of `hw.ring.memory_layout`, the rows of the weight store in their
+      order, sample after sample; what comes between samples is kept for the next.
     scan: reads the stores back, for a check of the memories; see `scan_signature`.
     trace_X, trace_X_* (only with `trace`): what the passes produce, shown in every cycle with trace_X_valid, for
       benches and `ds2ta diff`; each with trace_X_pass:

@@ -221,9 +221,7 @@ class _Parts:
             )
         else:
             ports, latency = machine.events, machine.weight_latency
-            weights = store(
-                weight_width, machine.weight_rows, machine.weights, "weight_image", ports, latency
-            )
+            weights = store(weight_width, machine.weight_rows, machine.weights, "weight_image", ports, latency)
         return {
             "bank_a": SpikeBank(**bank),
             "bank_b": SpikeBank(**bank),

@@ -219,16 +219,19 @@ class _Engine:
 
 
 class _Weights:
-    """The weights of a pass that come from an external memory, with the gather, which waits for them. Its cycles are
-    those of the pass; `start` is that of its start as the memory counts them, `before` counts the rows of the passes before.
+    """The weights of a pass that come from an external memory, with the gather, which waits for them. Its cycles
+    are those of the pass; `start` is that of its start as the memory counts them, `before` counts the rows of the
+    passes before.
 
-    A beat of the gather goes through two registers, or, in a long pipeline, three and a buffer before them that takes
-    what they do not."""
+    A beat of the gather goes through two registers, or, in a long pipeline, three and a buffer before them that
+    takes what they do not."""
 
     def __init__(self, feed: WeightFeed, instruction: Instruction, before: int, start: int) -> None:
         self._feed, self._tile_rows, self._before, self._start = feed, instruction.tile_rows, before, start
         self._grants: list[int] = []
-        self._begun = 0  # the cycle in which the tile at work was begun: the last beat of the one before, or `start`
+        self._begun = (
+            0  # the cycle in which the tile at work was begun: the last beat of the one before, or `start`
+        )
         self._beat = 0  # in which the beat before left the gather, or `start`
         self._passed = 0  # in which it went through the buffer
         self.waits = 0
@@ -248,8 +251,8 @@ class _Weights:
         self._beat = max(self._beat, self._grants[-1])
 
     def arrival(self, doors: list[int], registered: bool) -> int:
-        """The cycle in which the next beat is at the zero skip's door; `doors`: those in which the beats before went
-        in."""
+        """The cycle in which the next beat is at the zero skip's door; `doors`: those in which the beats before
+        went in."""
         if registered:
             self._beat = max(self._beat, self._passed) + 1
             self._passed = max(self._beat, self._passed + 1, doors[-3] if len(doors) > 2 else 0)

@@ -78,9 +78,7 @@ class Machine(BaseModel):
     ring_rows: int = Field(
         0, ge=0, le=1 << 16, description="rows of weights on the chip where they are a stream, power of two"
     )
-    memory_bits: int = Field(
-        0, ge=0, le=128, description="bits of a word of the external memory: 16, 32, 64, 128"
-    )
+    memory_bits: int = Field(0, ge=0, le=128, description="bits of a word of the external memory: 16, 32, 64, 128")
 
     @model_validator(mode="after")
     def _whole(self) -> "Machine":

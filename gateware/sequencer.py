@@ -127,7 +127,12 @@ class Sequencer(wiring.Component):
 
     def _count(self, m: Module, ends: Signal) -> None:
         cycles, events, rows = (Signal.like(self.count_data, name=name) for name in ("cycles", "events", "rows"))
-        useful, row, started, ended = Signal.like(self.useful), Signal(), Signal(), Signal(4 if self._streams else 3)
+        useful, row, started, ended = (
+            Signal.like(self.useful),
+            Signal(),
+            Signal(),
+            Signal(4 if self._streams else 3),
+        )
         finished = Signal.like(self.index)
         m.d.sync += [
             useful.eq(self.useful),

@@ -17,9 +17,9 @@ __all__ = ["MemoryTiming", "WeightFeed"]
 
 @dataclass(frozen=True)
 class MemoryTiming:
-    """A memory that offers its words in order, one a cycle but for two things: behind each page of `page_words` words
-    (0: none) come `page_gap` cycles without one, and no word is offered anew in the first `busy` of each `period`
-    cycles. A word that is offered stays until it is taken. After a reset it begins with the first one."""
+    """A memory that offers its words in order, one a cycle but for two things: behind each page of `page_words`
+    words (0: none) come `page_gap` cycles without one, and no word is offered anew in the first `busy` of each
+    `period` cycles. A word that is offered stays until it is taken. After a reset it begins with the first one."""
 
     page_words: int = 0
     page_gap: int = 0

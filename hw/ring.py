@@ -3,10 +3,12 @@
 
 """The ring of weights: a store whose rows come from an external memory, in the order in which they are first used.
 
-A network's weights are read once for each sample: tile after tile of output channels, and inside of a tile every row
-is used at every output position. The ring holds the tile at work and what comes behind it, so that the memory is
-read while the engine works.
+A network's weights are read once for each sample: tile after tile of output channels, and inside of a tile every
+row is used at every output position. The ring holds the tile at work and what comes behind it, so that the memory
+is read while the engine works.
 """
+
+from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
@@ -30,10 +32,10 @@ def memory_layout(memory_bits: int) -> data.StructLayout:
 class WeightRing(wiring.Component):
     """`rows` weight rows, of which the next ones come in while others are read.
 
-    Row n of a sample's weights lies at `n mod rows`. It comes in `words` = ceil(width / memory_bits) words, the least
-    significant first, and is written in the cycle after its last one; with two ports that takes the address of the
-    second (`holds`). Words are taken while there is `room` for their row. After the word with `last` none is taken
-    until all rows are freed; the next one begins row 0.
+    Row n of a sample's weights lies at `n mod rows`. It comes in `words` = ceil(width / memory_bits) words, the
+    least significant first, and is written in the cycle after its last one; with two ports that takes the address
+    of the second (`holds`). Words are taken while there is `room` for their row. After the word with `last` none is
+    taken until all rows are freed; the next one begins row 0.
 
     Rows are handed over by tiles of `tile_rows`: `granted` answers `claims`, in that very cycle, when all rows of
     the tile that follows the one granted before are there. `frees` gives back the oldest tile that was granted.
@@ -90,10 +92,12 @@ class WeightRing(wiring.Component):
         writes, full_row, restarts = Signal(), Signal(), Signal()
         self._assemble(m, store, writes, full_row, restarts)
         self._account(m, writes, full_row, restarts)
-        for mine, its in ((self, store), (self.second, store.second)) if self._ports == 2 else ((self, store),):
-            m.d.comb += [its.address.eq(mine.address), its.enable.eq(mine.enable), mine.data.eq(its.data)]
+        ports: list[Any] = [(self, store)]
         if self._ports == 2:
+            ports.append((self.second, store.second))
             m.d.comb += self.holds.eq(writes)
+        for mine, its in ports:
+            m.d.comb += [its.address.eq(mine.address), its.enable.eq(mine.enable), mine.data.eq(its.data)]
         return m
 
     def _assemble(self, m: Module, store: Store, writes: Signal, full_row: Signal, restarts: Signal) -> None:

@@ -33,8 +33,8 @@ _LONGEST_END = 1000  # cycles of `busy` after the last logit
 @dataclass(frozen=True)
 class RtlResult:
     """What the machine made of a sample. `cycles`: from the first byte to the end, as `gateware.cycles` counts
-    them, `began` the number of the first. `trace` has the names and shapes of `golden.slow.run`, less the denoised map, whose kept entries
-    are in `entries[block]` as (step, key, value) in the order of the scores."""
+    them, `began` the number of the first. `trace` has the names and shapes of `golden.slow.run`, less the denoised
+    map, whose kept entries are in `entries[block]` as (step, key, value) in the order of the scores."""
 
     logits: np.ndarray
     class_index: int

@@ -85,7 +85,11 @@ def test_spike_bank_bench(width, depth):
             "Store init must be empty .*, not 3 rows",
         ),
         ({"chunk_bits": 1}, {"chunk_bits": 0}, "Chunk bits must be an integer from 1 to 16384, not 0"),
-        ({"chunk_bits": 1 << 14}, {"chunk_bits": (1 << 14) + 1}, "Chunk bits must be an integer from 1 to 16384, not 16385"),
+        (
+            {"chunk_bits": 1 << 14},
+            {"chunk_bits": (1 << 14) + 1},
+            "Chunk bits must be an integer from 1 to 16384, not 16385",
+        ),
         (
             {"kind": "spram", "init": [], "chunk_bits": 16},
             {"kind": "spram", "init": [], "chunk_bits": 8},
