@@ -19,7 +19,7 @@ from ds2ta.gateware.layout import Region
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.program import Instruction, Opcode, instruction_words
 from ds2ta.gateware.sequencer import PassCounters
-from ds2ta.gateware.weight_feed import MemoryTiming, WeightFeed
+from ds2ta.gateware.weight_feed import PERFECT, MemoryTiming, WeightFeed
 from ds2ta.hw.engine import SynapticEngine
 from ds2ta.hw.lif import LifArray
 from ds2ta.hw.residual import ResidualMode
@@ -28,8 +28,6 @@ from ds2ta.hw.walker import RowWalker
 
 __all__ = ["predict", "total_cycles"]
 
-_PERFECT = MemoryTiming()
-
 
 def predict(
     program: Program,
@@ -37,7 +35,7 @@ def predict(
     sample: np.ndarray,
     trace: Mapping[str, np.ndarray],
     *,
-    memory: MemoryTiming = _PERFECT,
+    memory: MemoryTiming = PERFECT,
     began: int = 0,
 ) -> tuple[PassCounters, ...]:
     """Counters of every pass for a sample and its trace by a golden model, when sample bytes are never late and the

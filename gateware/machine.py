@@ -118,10 +118,8 @@ class Machine(BaseModel):
                     "where weights=stream; memory_bits=16 is one"
                 )
         elif self.ring_rows or self.memory_bits:
-            raise ValueError(
-                f"weights: {self.weights} takes no ring_rows and no memory_bits; weights=stream, or 0 for both, "
-                "mends it"
-            )
+            mend = " ".join(f"{key}=0" for key in ("ring_rows", "memory_bits") if getattr(self, key))
+            raise ValueError(f"weights: {self.weights} takes no ring_rows and no memory_bits; {mend} mends it")
         if self.acc_width < (least := self.weight_bits + self.max_shift):
             raise ValueError(
                 f"acc_width: {self.acc_width} must be at least weight_bits + max_shift, {least}; "

@@ -16,7 +16,7 @@ from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.program import PROGRAM_WORD, instruction_words
 from ds2ta.hw.parameters import parameter_layout
 
-__all__ = ["CHUNK", "StoreShape", "load_layout", "scan_signature", "store_images", "store_shapes"]
+__all__ = ["CHUNK", "StoreShape", "load_layout", "memory_image", "scan_signature", "store_images", "store_shapes"]
 
 #: Bits of a store's row that are loaded, or scanned, at once.
 CHUNK = 16
@@ -78,6 +78,14 @@ def store_images(program: Program) -> dict[str, list[int]]:
         "parameters": program.parameter_image,
         "denoiser": program.denoiser_image,
     }
+
+
+def memory_image(machine: Machine, program: Program) -> bytes:
+    """What an external memory holds for a machine whose weights are a stream: the weight rows in their order, each
+    in whole words of the memory, all of it little endian."""
+    words = -(-machine.lanes * machine.weight_bits // machine.memory_bits)
+    size = words * machine.memory_bits // 8
+    return b"".join(row.to_bytes(size, "little") for row in program.weight_image)
 
 
 def load_layout(machine: Machine) -> data.StructLayout:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ds2ta.gateware.machine import Machine
 
-__all__ = ["MemoryTiming", "WeightFeed"]
+__all__ = ["PERFECT", "SDRAM", "MemoryTiming", "WeightFeed"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,13 @@ class MemoryTiming:
         pages = -(-words // self.page_words) if self.page_words else 0
         cycles = words + pages * self.page_gap
         return self.period * (-(-cycles // (self.period - self.busy)) + 1)
+
+
+#: A word each cycle.
+PERFECT = MemoryTiming()
+#: About that of a 16-bit SDR SDRAM at a core's clock of 100 MHz: rows of 512 words, precharge and activation in
+#: between, a refresh each 7.8 us.
+SDRAM = MemoryTiming(page_words=512, page_gap=8, period=780, busy=7)
 
 
 class WeightFeed:

@@ -223,10 +223,10 @@ class SynapticEngine(wiring.Component):
     def _issue(self, m: Module, now: _Issue, drained: Value) -> None:
         """Takes an event, and hands on the one before when it is known whether a token ends with it."""
         event = self.i.payload
-        readable = ~self.holds if self.ring else Const(1)
+        may = ~now.last | (now.spaced.all() & (drained | ~self.waits))
         m.d.comb += [
             now.last.eq(event.first | event.flush),
-            now.may.eq((~now.last | (now.spaced.all() & (drained | ~self.waits))) & readable),
+            now.may.eq(may & ~self.holds if self.ring else may),
             now.issues.eq(now.waits & self.i.valid & now.may),
             self.i.ready.eq(~now.waits | now.may),
         ]

@@ -17,8 +17,8 @@ from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.program import Opcode
 from ds2ta.gateware.samples import sample_bytes
 from ds2ta.gateware.sequencer import COUNTERS, PassCounters
-from ds2ta.gateware.stores import CHUNK, load_layout, store_images, store_shapes
-from ds2ta.gateware.weight_feed import MemoryTiming
+from ds2ta.gateware.stores import CHUNK, load_layout, memory_image, store_images, store_shapes
+from ds2ta.gateware.weight_feed import PERFECT, MemoryTiming
 from ds2ta.hw.residual import ResidualMode
 from ds2ta.model import IntegerModel
 from ds2ta.sim.gates import Gates
@@ -26,7 +26,6 @@ from ds2ta.sim.rtl import Beats, Rtl, RtlError
 
 __all__ = ["Decoder", "RtlNetwork", "RtlResult", "expected_entries", "load_words", "memory_words"]
 
-_PERFECT = MemoryTiming()
 _LONGEST_END = 1000  # cycles of `busy` after the last logit
 
 
@@ -60,10 +59,9 @@ def load_words(machine: Machine, program: Program) -> Iterable[int]:
 
 def memory_words(machine: Machine, program: Program) -> list[int]:
     """Packed words of the `weights` stream, those of one sample."""
-    bits, rows = machine.memory_bits, program.weight_image
-    count, mask = -(-machine.lanes * machine.weight_bits // bits), (1 << bits) - 1
-    words = [row >> index * bits & mask for row in rows for index in range(count)]
-    words[-1] |= 1 << bits  # the last
+    image, size = memory_image(machine, program), machine.memory_bits // 8
+    words = [int.from_bytes(image[at : at + size], "little") for at in range(0, len(image), size)]
+    words[-1] |= 1 << machine.memory_bits  # the last
     return words
 
 
@@ -92,7 +90,7 @@ class RtlNetwork:
         gates: str | None = None,
         faults: int = 0,
         packed: bool = False,
-        memory: MemoryTiming = _PERFECT,
+        memory: MemoryTiming = PERFECT,
     ):
         self.machine, self.memory = machine, memory
         self._loadable = any(shape.loadable for shape in store_shapes(machine).values())
