@@ -116,4 +116,25 @@ MUTANTS = [
         "test": "tests/sim/test_random_networks.py::test_random_networks[streamed]",
         "why": "rows between layers that belong to no tile",
     },
+    {
+        "file": "gateware/weight_feed.py",
+        "old": "begin = max(begin, self._frees[0][0] + 1)",
+        "new": "begin = max(begin, self._frees[0][0])",
+        "test": "tests/gateware/test_weight_feed.py",
+        "why": "the model takes a word in the cycle in which there is room",
+    },
+    {
+        "file": "gateware/weight_feed.py",
+        "old": "page_ends = timing.page_words and self._taken % timing.page_words == 0",
+        "new": "page_ends = False",
+        "test": "tests/gateware/test_weight_feed.py",
+        "why": "the model's memory has no pages",
+    },
+    {
+        "file": "gateware/cycles.py",
+        "old": "max(there + 2, before, self._begun + 1)",
+        "new": "max(there + 1, before, self._begun + 1)",
+        "test": "tests/gateware/test_accelerator.py::test_streamed_weights[long]",
+        "why": "the model grants a tile a cycle early",
+    },
 ]
