@@ -33,6 +33,7 @@ from ds2ta.hw.head import logit_layout
 from ds2ta.hw.parameters import parameter_layout
 from ds2ta.hw.payloads import RowWrite, row_layout
 from ds2ta.hw.residual import ResidualMode
+from ds2ta.hw.ring import memory_layout
 from ds2ta.hw.slices import pipeline_register, skid_buffer
 
 __all__ = ["Accelerator"]
@@ -87,6 +88,8 @@ class Accelerator(wiring.Component):
     busy: a sample is being worked on. pass_index: the pass at work.
     counter_address, counter_data: the counters of each pass of the last sample, as the sequencer addresses them
       (one cycle of latency); complete three cycles after `busy` falls.
+    weights (where they are a stream): words of `hw.ring.memory_layout`, the rows of the weight store in their
+      order, sample after sample; what comes between samples is kept for the next.
     scan: reads the stores back, for a check of the memories; see `scan_signature`.
     trace_X, trace_X_* (only with `trace`): what the passes produce, shown in every cycle with trace_X_valid, for
       benches and `ds2ta diff`; each with trace_X_pass:
@@ -134,7 +137,9 @@ class Accelerator(wiring.Component):
                 "trace_overrun_valid": Out(1),
                 **{f"trace_{kind}_pass": Out(range(machine.instructions)) for kind in _TRACES},
             }
-        if machine.weights != "rom" or machine.tables != "rom":
+        if machine.streams:
+            members["weights"] = In(stream.Signature(memory_layout(machine.memory_bits)))
+        if any(shape.loadable for shape in store_shapes(machine).values()):
             members["load"] = In(stream.Signature(load_layout(machine)))
         super().__init__(members)
 
@@ -150,6 +155,8 @@ class Accelerator(wiring.Component):
         self._configure(m, part, work.instruction, work.runs)
         self._connect_streams(m, part, work.runs)
         self._read_stores(m, part, work)
+        if self.machine.streams:
+            self._stream_weights(m, part, work)
         self._read_banks(m, part, work)
         rows = _Rows(self.machine, self._address_width)
         self._collect_rows(m, part, work.runs, rows)
@@ -292,9 +299,17 @@ class Accelerator(wiring.Component):
         layout = parameter_layout(lanes=self.machine.drain_lanes, param_width=self.machine.param_width)
         unpacked = layout(part.parameter_store.data)
         scans = self._scan(m, part)
+        if self.machine.streams:
+            m.d.comb += [
+                part.weight_store.enable.eq(engine.weight_enable[0]),
+                part.weight_store.address.eq(engine.weight_address[0]),
+            ]
+        else:
+            m.d.comb += [
+                part.weight_store.enable.eq(engine.weight_enable[0] | scans["weights"]),
+                part.weight_store.address.eq(Mux(sequencer.busy, engine.weight_address[0], self.scan.row)),
+            ]
         m.d.comb += [
-            part.weight_store.enable.eq(engine.weight_enable[0] | scans["weights"]),
-            part.weight_store.address.eq(Mux(sequencer.busy, engine.weight_address[0], self.scan.row)),
             part.program_store.enable.eq(sequencer.fetch | scans["program"]),
             part.program_store.address.eq(Mux(scans["program"], self.scan.row, sequencer.fetch_address)),
             attention.scan.eq(scans["denoiser"]),
@@ -326,7 +341,7 @@ class Accelerator(wiring.Component):
 
     def _scan(self, m: Module, part: SimpleNamespace) -> dict[str, Signal]:
         """What the scan shows, for a check of the memories. The answer: it reads that store in this cycle."""
-        shapes = store_shapes(self.machine)
+        shapes = {name: shape for name, shape in store_shapes(self.machine).items() if not shape.external}
         scans = {name: Signal(name=f"scans_{name}") for name in shapes}
         stored = {
             "weights": part.engine.stored,
@@ -343,6 +358,21 @@ class Accelerator(wiring.Component):
             scanned = scanned | (chunk & held.replicate(CHUNK))
         m.d.sync += self.scan.data.eq(scanned)
         return scans
+
+    def _stream_weights(self, m: Module, part: SimpleNamespace, work: _Pass) -> None:
+        """The ring of weights: tiles that the gather claims, and that are free when the flush behind their last
+        event has come to the engine, by which that event is issued."""
+        ring, gather, engine = part.weight_store, part.gather, part.engine
+        wiring.connect(m, wiring.flipped(self.weights), ring.i)
+        m.d.comb += [
+            ring.tile_rows.eq(work.instruction.tile_rows),
+            ring.claims.eq(gather.claims),
+            gather.granted.eq(ring.granted),
+            ring.frees.eq(engine.i.valid & engine.i.ready & engine.i.payload.flush),
+            part.sequencer.waits.eq(gather.waits),
+        ]
+        if self.machine.events == 2:
+            m.d.comb += engine.holds.eq(ring.holds)
 
     def _read_banks(self, m: Module, part: SimpleNamespace, work: _Pass) -> None:
         """Read ports of the banks. A: the reader, or Q and K; B: the reader, or V; what the residual unit joins

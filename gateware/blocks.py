@@ -20,6 +20,7 @@ from ds2ta.hw.lif import LifArray
 from ds2ta.hw.packer import WordPacker
 from ds2ta.hw.parameters import ParameterFetch, parameter_layout
 from ds2ta.hw.residual import Residual
+from ds2ta.hw.ring import WeightRing
 from ds2ta.hw.row_reader import RowReader
 from ds2ta.hw.store import DualPortMemory, Store
 from ds2ta.hw.tasa import Tasa
@@ -50,7 +51,7 @@ class _Parts:
     def __init__(self, machine: Machine, program: Program | None):
         self._machine, self._program = machine, program
         self._address_width = ceil_log2(machine.bank_rows)
-        self._weight_width = max(1, ceil_log2(machine.weight_rows))
+        self._weight_width = max(1, ceil_log2(machine.tile_space))
         self._plane_width = max(1, bits_for(machine.max_shift))
         self._count_width = bits_for(machine.max_count - 1)
         self._registered = machine.pipeline == "long"
@@ -83,6 +84,7 @@ class _Parts:
                 count_width=self._count_width,
                 row_lanes=machine.row_lanes,
                 max_lines=machine.max_lines,
+                tiles_wait=machine.streams,
             ),
             "reader": RowReader(**self.row_shape, **front),
             "zero_skip": ZeroSkip(
@@ -107,6 +109,7 @@ class _Parts:
                 max_rest=machine.max_rest,
                 max_spacing=machine.max_spacing,
                 registered=self._registered,
+                ring=machine.streams and machine.events == 2,
             ),
         }
 
@@ -207,17 +210,22 @@ class _Parts:
             "address_width": self._address_width,
             "rows": machine.bank_rows,
         }
+        weights: wiring.Component
+        if machine.streams:
+            weights = WeightRing(
+                width=weight_width,
+                rows=machine.ring_rows,
+                memory_bits=machine.memory_bits,
+                ports=machine.events,
+                latency=machine.weight_latency,
+            )
+        else:
+            ports, latency = machine.events, machine.weight_latency
+            weights = store(weight_width, machine.weight_rows, machine.weights, "weight_image", ports, latency)
         return {
             "bank_a": SpikeBank(**bank),
             "bank_b": SpikeBank(**bank),
-            "weight_store": store(
-                weight_width,
-                machine.weight_rows,
-                machine.weights,
-                "weight_image",
-                machine.events,
-                machine.weight_latency,
-            ),
+            "weight_store": weights,
             "program_store": store(PROGRAM_WORD, program_words, machine.tables, "program_image"),
             "parameter_store": store(parameter_row.size, machine.parameter_rows, machine.tables, "parameter_image"),
             "counter_store": DualPortMemory(width=machine.counter_width, depth=machine.instructions * COUNTERS),

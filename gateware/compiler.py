@@ -27,6 +27,8 @@ _COUNTS = ("width_last", "height_last", "tiles_last", "rows_last", "groups_last"
 # addresses and distances that stand modulo the address space
 _WRAPPING = ("source", "source_line", "source_plane", "target_line", "plane_pitch")
 _HEAD_SPACING = 8  # the head says itself when it is done with a token; the engine sees that this much later
+_LEAST_RING = 32
+_MEMORY_BITS = 16
 _FOREVER = 10**9  # a pass behind all others
 ADDRESS_A, ADDRESS_B = 0, 1  # bank A: activations of the layer at hand; bank B: residual stream and V; stem: both
 
@@ -130,6 +132,7 @@ class _Compiler:
         last_rows = self.groups(spec.outputs) - (tiles - 1) * (machine.lanes // machine.row_lanes)
         reading = self.reading(source, width, planes, kernel3)
         tap_weights = reading["tap_weights"]
+        taps = 3 * (lines + 2) if kernel3 else 1
         self.emit(
             name=name,
             reads=source.name,
@@ -143,6 +146,7 @@ class _Compiler:
             height_last=visits - 1,
             tiles_last=tiles - 1,
             weights=self.images.weights(layer, tap_weights, lines) if self.images else 0,
+            tile_rows=taps * tap_weights if machine.streams else 0,
             tau=layer.tau,
             window=layer.window,
             drain_groups=drain_groups,
@@ -165,6 +169,8 @@ class _Compiler:
         row_lanes = self.machine.row_lanes
         if source.interleave:
             groups, channels, lanes = 1, source.interleave, source.interleave
+            if self.machine.streams:  # a tile of whole rows of channels: no padding between layers
+                channels = row_lanes
             top = (planes - 1) // (row_lanes // lanes)  # row of the highest bit plane
         else:
             groups, channels, lanes = source.groups, source.groups * row_lanes, row_lanes
@@ -370,8 +376,14 @@ class _Compiler:
             "parameter_rows": len(self.stores.parameter_image),
             "instructions": len(self.instructions),
             "max_lines": max(item.lines for item in self.instructions),
+            "ring_rows": self.ring_rows if self.machine.streams else 0,
             "max_count": max(getattr(item, name) + 1 for item in self.instructions for name in _COUNTS),
         }
+
+    @property
+    def ring_rows(self) -> int:
+        """Rows of a ring that holds the largest tile."""
+        return max(_LEAST_RING, 1 << ceil_log2(max(item.tile_rows for item in self.instructions)))
 
     def refuse_unless_held(self, machine: Machine) -> None:
         """Raise `FitError` where the machine's banks or stores are too small."""
@@ -394,6 +406,8 @@ class _Compiler:
         instructions = [
             replace(item, **{name: getattr(item, name) % space for name in _WRAPPING}) for item in self.instructions
         ]
+        if machine.streams:  # rows wander through the ring
+            instructions = [replace(item, weights=item.weights % machine.ring_rows) for item in instructions]
         return Program(
             instructions=tuple(instructions),
             regions=self.regions,
@@ -432,6 +446,9 @@ def fit(model: IntegerModel, **choices) -> tuple[Machine, Program]:
     # a head that is not whole rows is refused as such, not as a number of the machine
     sizes = ("bank_rows", "weight_rows", "parameter_rows", "instructions", "max_count", "max_head_dim")
     large = {key: highest(key) for key in sizes}
+    if choices.get("weights") == "stream":
+        large |= {"ring_rows": highest("ring_rows"), "memory_bits": _MEMORY_BITS}
+        asked["memory_bits"] = _MEMORY_BITS
     refuse_what_none_has(model, needs(model, choices.get("time_steps")))
     roomy = machine_from_dict({**asked, **large, **choices})
     refuse(model, roomy)

@@ -142,6 +142,11 @@ class Core(wiring.Component):
             raise FitError(f"Clock frequency must be a whole number of Hz below 2**32, not {clock_hz!r}")
         if len(digest) not in (0, _DIGEST_BYTES):
             raise FitError(f"Digest must have {_DIGEST_BYTES} bytes or none, not {len(digest)}")
+        if machine.streams:
+            raise FitError(
+                "machine: weights: stream has no shell yet, only the bare accelerator takes a memory; "
+                "weights=ram mends it"
+            )
         if machine.logit_width > 32:
             raise FitError(
                 f"machine: logit_width: {machine.logit_width} must be at most 32, the width of a register"

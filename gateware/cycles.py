@@ -19,6 +19,7 @@ from ds2ta.gateware.layout import Region
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.program import Instruction, Opcode, instruction_words
 from ds2ta.gateware.sequencer import PassCounters
+from ds2ta.gateware.weight_feed import PERFECT, MemoryTiming, WeightFeed
 from ds2ta.hw.engine import SynapticEngine
 from ds2ta.hw.lif import LifArray
 from ds2ta.hw.residual import ResidualMode
@@ -29,13 +30,30 @@ __all__ = ["predict", "total_cycles"]
 
 
 def predict(
-    program: Program, machine: Machine, sample: np.ndarray, trace: Mapping[str, np.ndarray]
+    program: Program,
+    machine: Machine,
+    sample: np.ndarray,
+    trace: Mapping[str, np.ndarray],
+    *,
+    memory: MemoryTiming = PERFECT,
+    began: int = 0,
 ) -> tuple[PassCounters, ...]:
     """Counters of every pass for a sample and its trace by a golden model, when sample bytes are never late and the
-    result stream is never held up."""
+    result stream is never held up. Where weights are a stream: with such a `memory`, and the sample's first byte in
+    cycle `began`, as `memory` counts them, when the ring has long been full."""
     inputs = sample if sample.ndim == 4 else sample[None]
     trace = {**trace, "input": inputs}
-    return tuple(_pass(instruction, program, machine, trace) for instruction in program.instructions)
+    if not machine.streams:
+        return tuple(_pass(instruction, program, machine, trace) for instruction in program.instructions)
+    tiles = [item.tile_rows * (item.tiles_last + 1) for item in program.instructions]
+    feed = WeightFeed(machine, tiles, memory, began)
+    found: list[PassCounters] = []
+    rows = 0  # of the passes before
+    for instruction, more in zip(program.instructions, tiles, strict=True):
+        weights = _Weights(feed, instruction, rows, began + total_cycles(tuple(found)) + instruction_words(machine))
+        found.append(_pass(instruction, program, machine, trace, weights))
+        rows += more
+    return tuple(found)
 
 
 def total_cycles(passes: tuple[PassCounters, ...]) -> int:
@@ -45,8 +63,13 @@ def total_cycles(passes: tuple[PassCounters, ...]) -> int:
 
 
 def _pass(
-    instruction: Instruction, program: Program, machine: Machine, trace: Mapping[str, np.ndarray]
+    instruction: Instruction,
+    program: Program,
+    machine: Machine,
+    trace: Mapping[str, np.ndarray],
+    weights: "_Weights | None" = None,
 ) -> PassCounters:
+    waits = 0
     if instruction.opcode == Opcode.INPUT:
         cycles, events, rows = 3 + _encoded(instruction, program.regions["input"], machine), 0, 0
     elif instruction.opcode == Opcode.ATTENTION:
@@ -64,8 +87,11 @@ def _pass(
         )
         events, rows = int(np.count_nonzero(trace[f"{instruction.reads}.denoised"])), 0
     else:
-        cycles, events, rows = _synapse(instruction, program.regions[instruction.reads], machine, trace)
-    return PassCounters(instruction.name, instruction.opcode, instruction_words(machine) + cycles, events, rows)
+        region = program.regions[instruction.reads]
+        cycles, events, rows = _synapse(instruction, region, machine, trace, weights)
+        waits = weights.waits if weights else 0
+    words = instruction_words(machine)
+    return PassCounters(instruction.name, instruction.opcode, words + cycles, events, rows, waits)
 
 
 def _encoded(instruction: Instruction, region: Region, machine: Machine) -> int:
@@ -166,7 +192,8 @@ def _live_pixels(region: Region, image: np.ndarray) -> np.ndarray:
 class _Engine:
     """The engine: an event waits for the next one, and the last of a token for the drain of the token before."""
 
-    def __init__(self, instruction: Instruction, machine: Machine, drain) -> None:
+    def __init__(self, instruction: Instruction, machine: Machine, drain, weights: "_Weights | None") -> None:
+        self._weights = weights if machine.events == 2 else None  # a row that comes in takes a read port
         self._drain = drain  # cycle before that of a token's first beat, its number -> that of its final beat
         self._spacing, self._waits = instruction.spacing_last + 1, instruction.opcode == Opcode.HEAD
         self._latency = SynapticEngine.latency_of(machine.events, machine.weight_latency)
@@ -179,6 +206,9 @@ class _Engine:
         """Offer an event from `cycle` on; returns the cycle in which it is taken."""
         if self._held and (first or flush):
             cycle = max(cycle, self._free)
+        while self._held and self._weights and self._weights.holds(cycle):
+            cycle += 1
+        if self._held and (first or flush):
             self.final = self._drain(cycle + self._latency - 1, self._commits)
             self._commits += 1
             self._free = max(cycle + self._spacing, self.final + 1 if self._waits else 0)
@@ -186,8 +216,59 @@ class _Engine:
         return cycle
 
 
+class _Weights:
+    """The weights of a pass that come from an external memory, with the gather, which waits for them. Its cycles
+    are those of the pass; `start` is that of its start as the memory counts them, `before` counts the rows of the
+    passes before.
+
+    A beat of the gather goes through two registers, or, in a long pipeline, three and a buffer before them that
+    takes what they do not."""
+
+    def __init__(self, feed: WeightFeed, instruction: Instruction, before: int, start: int) -> None:
+        self._feed, self._tile_rows, self._before, self._start = feed, instruction.tile_rows, before, start
+        self._grants: list[int] = []
+        self._begun = (
+            0  # the cycle in which the tile at work was begun: the last beat of the one before, or `start`
+        )
+        self._beat = 0  # in which the beat before left the gather, or `start`
+        self._passed = 0  # in which it went through the buffer
+        self.waits = 0
+
+    def holds(self, cycle: int) -> bool:
+        """A row is written."""
+        return self._feed.holds(self._start + cycle)
+
+    def begin(self) -> None:
+        """The next tile: when it is granted, at the earliest."""
+        number = len(self._grants)
+        there = self._feed.rows_there(self._before + (number + 1) * self._tile_rows) - self._start
+        before = self._grants[-1] + 2 if self._grants else 1
+        self._grants.append(max(there + 2, before, self._begun + 1))
+        self.waits += max(0, self._grants[-1] - self._beat)
+        self._begun = self._beat
+        self._beat = max(self._beat, self._grants[-1])
+
+    def arrival(self, doors: list[int], registered: bool) -> int:
+        """The cycle in which the next beat is at the zero skip's door; `doors`: those in which the beats before
+        went in."""
+        if registered:
+            self._beat = max(self._beat, self._passed) + 1
+            self._passed = max(self._beat, self._passed + 1, doors[-3] if len(doors) > 2 else 0)
+            return self._passed + 3
+        self._beat = max(self._beat + 1, doors[-2] if len(doors) > 1 else 0)
+        return self._beat + 2
+
+    def free(self, cycle: int) -> None:
+        """The flush behind a tile is taken."""
+        self._feed.free(self._start + cycle, self._tile_rows)
+
+
 def _synapse(
-    instruction: Instruction, region: Region, machine: Machine, trace: Mapping[str, np.ndarray]
+    instruction: Instruction,
+    region: Region,
+    machine: Machine,
+    trace: Mapping[str, np.ndarray],
+    weights: _Weights | None,
 ) -> tuple[int, int, int]:
     """Convolution, linear layer or head: (cycles, events, rows scanned)."""
     live = _live_words(region, trace[region.name], machine.row_lanes)
@@ -195,7 +276,7 @@ def _synapse(
     tiles = instruction.tiles_last + 1
     head = _HeadDrain(instruction, machine) if instruction.opcode == Opcode.HEAD else None
     neurons = _NeuronDrain(instruction, machine)
-    engine = _Engine(instruction, machine, head.drain if head else neurons.drain)
+    engine = _Engine(instruction, machine, head.drain if head else neurons.drain, weights)
 
     fetched: list[int] = []  # the cycle in which each kept row leaves the zero skip's memory
     registered = machine.pipeline == "long"
@@ -203,10 +284,12 @@ def _synapse(
     output = 0  # the cycle from which the memory's output is free
     taken = 0  # the cycle in which the engine took the event before
     events = 0
+    doors: list[int] = []  # the cycles in which rows were accepted
 
-    def accepted() -> int:
+    def accepted(arrival: int = 0) -> int:
         """The next row enters when fewer than `buffer_rows` kept rows wait."""
         nonlocal door
+        door = max(door, arrival)
         if len(fetched) >= machine.buffer_rows:
             door = max(door, fetched[-machine.buffer_rows] + 1)
         door += 1
@@ -222,17 +305,23 @@ def _synapse(
             output = max(shown, taken)
             taken = engine.accept(output + 1, first and number == 0, flush)
 
-    for _ in range(tiles):
+    for tile in range(tiles):
         kept_any = kept_plane = False  # of the position, of the plane
+        if weights:
+            weights.begin()
         for beat in beats:
-            entered = accepted()
+            entered = accepted(weights.arrival(doors, registered) if weights else 0)
+            doors.append(entered)
             needed = beat.last or kept_any if machine.events == 2 else beat.last and not kept_any
             if beat.live or (beat.plane_last and not kept_plane and needed):
                 keep(entered, beat.live, not kept_any, False)
             kept_any = not beat.last and (kept_any or beat.live > 0)
             kept_plane = not beat.plane_last and (kept_plane or beat.live > 0)
             events += beat.live
-    keep(accepted(), 0, False, True)
+        if weights or tile == tiles - 1:
+            keep(accepted(), 0, False, True)
+        if weights:
+            weights.free(taken)
     if head:
         cycles = head.done + 1
     else:

@@ -22,13 +22,16 @@ from ds2ta.gateware.compiler import Program
 from ds2ta.gateware.fusesoc import CORE_FILE, core_file
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.program import PROGRAM_WORD, instruction_words
+from ds2ta.gateware.stores import memory_image
 from ds2ta.gateware.verilog import emit, port_widths
 from ds2ta.model import IntegerModel
 from ds2ta.modelfile import model_digest
 
-__all__ = ["SIDECAR", "export"]
+__all__ = ["MEMORY", "SIDECAR", "export"]
 
 SIDECAR = "accelerator.json"
+#: What the external memory of streamed weights holds, if there is one.
+MEMORY = "weights.bin"
 _SOURCES = Path(__file__).resolve().parent.parent
 
 
@@ -58,6 +61,7 @@ def export(
         digest = bytes.fromhex(model_digest(model)) if built_in else b""
         component, top = AxiAccelerator(machine, program, clock_hz=axi_hz, digest=digest), "axi_accelerator"
     verilog = emit(component, top)
+    memory = memory_image(machine, program) if machine.streams else None
     files, ports = _split(verilog, top), port_widths(verilog, top)
     sources = list(files)
     files[CORE_FILE] = core_file(files, model=model.network.name, top=top)
@@ -79,6 +83,12 @@ def export(
             "denoiser": machine.denoiser_entries * machine.denoiser_bits,
         },
         "predicted_cycles": list(predicted),
+        "memory": memory
+        and {
+            "file": MEMORY,
+            "words": len(memory) * 8 // machine.memory_bits,
+            "sha256": hashlib.sha256(memory).hexdigest(),
+        },
         "files": digests,
         "sha256": hashlib.sha256(verilog.encode()).hexdigest(),
     }
@@ -88,6 +98,8 @@ def export(
         partial.mkdir(parents=True)
         for name, text in files.items():
             (partial / name).write_text(text)
+        if memory:
+            (partial / MEMORY).write_bytes(memory)
         (partial / "files.f").write_text("".join(f"{name}\n" for name in sources))
         (partial / SIDECAR).write_text(json.dumps(sidecar, indent=1) + "\n")
         if folder.exists():  # renamed first: a removal that stops half-way must not leave half of it there
@@ -125,9 +137,10 @@ def _present(folder: Path) -> dict | None:
     """The sidecar of a folder whose files are as it says."""
     try:
         sidecar = json.loads((folder / SIDECAR).read_text())
+        memory = sidecar["memory"]
+        digests = sidecar["files"] | ({memory["file"]: memory["sha256"]} if memory else {})
         whole = all(
-            hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
-            for name, digest in sidecar["files"].items()
+            hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest for name, digest in digests.items()
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -9,10 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ds2ta.errors import FitError
 from ds2ta.hw.residual import POOL_WINDOWS
+from ds2ta.hw.ring import MEMORY_BITS
 
 __all__ = ["Machine", "highest", "machine_from_dict"]
 
 _POWERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+_RINGS = tuple(1 << bits for bits in range(5, 17))
 
 
 class Machine(BaseModel):
@@ -31,7 +33,9 @@ class Machine(BaseModel):
     drain_lanes: int = Field(2, ge=1, le=32, description="TASA and LIF lanes (R), power of two")
     score_channels: int = Field(8, ge=1, le=32, description="channels popcounted a cycle (B), power of two")
     buffer_rows: int = Field(16, ge=2, le=64, description="rows waiting between scan and engine, power of two")
-    weights: Literal["rom", "ram", "spram"] = Field("rom", description="weight store")
+    weights: Literal["rom", "ram", "spram", "stream"] = Field(
+        "rom", description="weight store; stream: a ring in front of an external memory"
+    )
     tables: Literal["rom", "ram"] = Field("rom", description="program, neuron parameters and denoiser tables")
     samples: Literal["any", "images"] = Field("any", description="samples taken; images alone save logic")
     shifters: Literal["logic", "multipliers"] = Field("logic", description="what the TASA shifters are made of")
@@ -71,6 +75,10 @@ class Machine(BaseModel):
     events: int = Field(
         1, ge=1, le=2, description="spike words added at once; 2 take two ports of the weight memory"
     )
+    ring_rows: int = Field(
+        0, ge=0, le=1 << 16, description="rows of weights on the chip where they are a stream, power of two"
+    )
+    memory_bits: int = Field(0, ge=0, le=128, description="bits of a word of the external memory: 16, 32, 64, 128")
 
     @model_validator(mode="after")
     def _whole(self) -> "Machine":
@@ -98,6 +106,20 @@ class Machine(BaseModel):
                 f"events: {self.events} at once need a weight memory of two read ports, single-port RAM has one; "
                 "events=1 or weights=ram mends it"
             )
+        if self.weights == "stream":
+            if self.ring_rows not in _RINGS:
+                raise ValueError(
+                    f"ring_rows: {self.ring_rows} must be a power of two from {_RINGS[0]} to {_RINGS[-1]} "
+                    "where weights=stream; ring_rows=1024 is one"
+                )
+            if self.memory_bits not in MEMORY_BITS:
+                raise ValueError(
+                    f"memory_bits: {self.memory_bits} must be one of {', '.join(map(str, MEMORY_BITS))} "
+                    "where weights=stream; memory_bits=16 is one"
+                )
+        elif self.ring_rows or self.memory_bits:
+            mend = " ".join(f"{key}=0" for key in ("ring_rows", "memory_bits") if getattr(self, key))
+            raise ValueError(f"weights: {self.weights} takes no ring_rows and no memory_bits; {mend} mends it")
         if self.acc_width < (least := self.weight_bits + self.max_shift):
             raise ValueError(
                 f"acc_width: {self.acc_width} must be at least weight_bits + max_shift, {least}; "
@@ -120,6 +142,16 @@ class Machine(BaseModel):
                 f"fit {self.lanes} lanes; max_lines={self.lanes // self.row_lanes} mends it"
             )
         return self
+
+    @property
+    def streams(self) -> bool:
+        """Weights come from an external memory."""
+        return self.weights == "stream"
+
+    @property
+    def tile_space(self) -> int:
+        """Rows of the address space in which weight rows lie, from 0."""
+        return self.ring_rows if self.streams else self.weight_rows
 
     @property
     def slots(self) -> int:

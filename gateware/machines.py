@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 from ds2ta.errors import FitError
 from ds2ta.gateware.machine import Machine
+from ds2ta.gateware.needs import row_lanes_for
+from ds2ta.model import IntegerModel
 
-__all__ = ["ECP5", "ICE40", "MACHINES", "machine_choices"]
+__all__ = ["ECP5", "ICE40", "MACHINES", "ON_CHIP_BITS", "STREAMED", "machine_choices"]
 
 #: Model name -> choices of `gateware.machine.Machine`.
 MACHINES: dict[str, dict[str, int | str]] = {
@@ -60,6 +62,19 @@ MACHINES: dict[str, dict[str, int | str]] = {
     },
 }
 
+#: Block RAM of the largest chip that open tools route, an ECP5-85F.
+ON_CHIP_BITS = 208 * 18 * 1024
+#: A network whose weights no such chip holds: they come from a memory beside it.
+STREAMED: dict[str, int | str] = {
+    "lanes": 128,
+    "drain_lanes": 16,
+    "events": 2,
+    "weights": "stream",
+    "tables": "ram",
+    "shifters": "multipliers",
+    "pipeline": "long",
+}
+
 #: What changes when a model's machine goes onto another family than the one that it was chosen for.
 # weights do not fit its block RAM, multipliers are few, block RAM is as fast as logic
 ICE40: dict[str, int | str] = {"weights": "spram", "events": 1, "shifters": "logic", "pipeline": "short"}
@@ -75,10 +90,19 @@ ECP5: dict[str, dict[str, int | str]] = {
 }
 
 
-def machine_choices(model_name: str | None, settings: Sequence[str] | None) -> dict[str, int | str]:
-    """The choices for a shipped model (none: of no model), changed by `settings`, each KEY=VALUE as the option
-    `--set` takes it. Raises `FitError` for one that is no parameter of a machine or lacks a number."""
-    found = dict(MACHINES.get(model_name, {})) if model_name else {}
+def _streamed(model: IntegerModel) -> dict[str, int | str]:
+    """Choices for a network of the paper's size; none for one whose weights a chip may hold."""
+    if sum(layer.weight.size * layer.bits for layer in model.synapses.values()) <= ON_CHIP_BITS:
+        return {}
+    row_lanes = max(row_lanes_for(model.network.head_dim), default=8)
+    drain_lanes = min(int(STREAMED["drain_lanes"]), row_lanes)
+    return STREAMED | {"row_lanes": row_lanes, "score_channels": row_lanes, "drain_lanes": drain_lanes}
+
+
+def machine_choices(model: IntegerModel | None, settings: Sequence[str] | None) -> dict[str, int | str]:
+    """The choices for a model (none: of no model), changed by `settings`, each KEY=VALUE as the option `--set`
+    takes it. Raises `FitError` for one that is no parameter of a machine or lacks a number."""
+    found = dict(MACHINES.get(model.network.name) or _streamed(model)) if model else {}
     for setting in settings or ():
         key, equals, value = setting.partition("=")
         field = Machine.model_fields.get(key)

@@ -77,6 +77,7 @@ class Instruction:
     lane_bits: int = 0
     weights: int = 0
     tap_weights: int = 0
+    tile_rows: int = 0
     tau: int = 0
     window: int = 1
     drain_groups: int = 1
@@ -112,7 +113,7 @@ _UNSTORED = ("name", "reads", "writes")
 def _widths(machine: Machine) -> dict[str, int]:
     """Bits of every stored field."""
     address = ceil_log2(machine.bank_rows)
-    weight = max(1, ceil_log2(machine.weight_rows))
+    weight = max(1, ceil_log2(machine.tile_space))
     count = bits_for(machine.max_count - 1)
     lane = bits_for(ceil_log2(machine.row_lanes))
     wide = {
@@ -129,6 +130,7 @@ def _widths(machine: Machine) -> dict[str, int]:
         "lane_bits": lane,
         "weights": weight,
         "tap_weights": weight,
+        "tile_rows": bits_for(machine.ring_rows),
         "tau": max(1, bits_for(machine.max_tau)),
         "window": bits_for(machine.max_window),
         "drain_groups": bits_for(machine.lanes // machine.drain_lanes),
@@ -156,7 +158,8 @@ def _widths(machine: Machine) -> dict[str, int]:
     for field in fields(Instruction):
         if field.name.endswith("_last") and field.name not in wide:
             wide[field.name] = count
-    return {field.name: wide.get(field.name, 1) for field in fields(Instruction) if field.name not in _UNSTORED}
+    unstored = _UNSTORED if machine.streams else (*_UNSTORED, "tile_rows")
+    return {field.name: wide.get(field.name, 1) for field in fields(Instruction) if field.name not in unstored}
 
 
 def instruction_layout(machine: Machine) -> data.StructLayout:

@@ -6,6 +6,7 @@
 from ds2ta.gateware.compiler import Program
 from ds2ta.gateware.machine import Machine, highest
 from ds2ta.gateware.needs import WIDTHS, row_lanes_for
+from ds2ta.hw.ring import MEMORY_BITS
 from ds2ta.intervals import widths
 from ds2ta.model import IntegerModel
 
@@ -77,7 +78,14 @@ def _widths(model: IntegerModel, machine: Machine) -> dict[str, str]:
 
 def _depths(program: Program) -> dict[str, str]:
     largest = max(program.regions.values(), key=lambda region: region.rows)
-    return {
+    tile = max(program.instructions, key=lambda item: item.tile_rows)
+    ring = {}
+    if tile.tile_rows:
+        ring = {
+            "ring_rows": f"a power of two of at least {tile.tile_rows}, a tile of layer {tile.name}",
+            "memory_bits": f"{', '.join(map(str, MEMORY_BITS))}: those of the memory",
+        }
+    return ring | {
         "bank_rows": f"at least {program.bank_rows}; the largest tensor is {largest.name}, {largest.rows} rows",
         "weight_rows": f"at least {len(program.weight_image)}; fewer with more lanes",
         "parameter_rows": f"at least {len(program.parameter_image)}; fewer with more drain_lanes",

@@ -10,7 +10,16 @@ import sys
 from pathlib import Path
 
 from ds2ta.gateware.machine import Machine, highest
-from ds2ta.gateware.registers import IDENTITY, REGISTERS, STORES, VERSION, WORD_BITS, Register, literals
+from ds2ta.gateware.registers import (
+    IDENTITY,
+    MACHINE_KEYS,
+    REGISTERS,
+    STORES,
+    VERSION,
+    WORD_BITS,
+    Register,
+    literals,
+)
 
 __all__ = ["c_header", "markdown", "write_documents"]
 
@@ -61,7 +70,8 @@ def markdown() -> str:
         "| address | parameter | meaning | values |",
         "|---|---|---|---|",
     ]
-    for number, (key, rule) in enumerate(Machine.model_fields.items()):
+    for number, key in enumerate(MACHINE_KEYS):
+        rule = Machine.model_fields[key]
         choices = ", ".join(f"{index} {choice}" for index, choice in enumerate(literals(key)))
         lines.append(
             f"| 0x{REGISTERS['machine'].at(number):03X} | `{key}` | {rule.description} "
@@ -96,7 +106,7 @@ def c_header() -> str:
             lines.append(f"#define {name}_{field.name.upper()}_LOW {field.low}u")
             lines.append(f"#define {name}_{field.name.upper()}_MASK 0x{field.mask:08X}u")
     lines.append("")
-    for number, key in enumerate(Machine.model_fields):
+    for number, key in enumerate(MACHINE_KEYS):
         lines.append(f"#define DS2TA_MACHINE_{key.upper()} 0x{REGISTERS['machine'].at(number):03X}u")
         lines += [
             f"#define DS2TA_MACHINE_{key.upper()}_{choice.upper()} {index}u"

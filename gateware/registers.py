@@ -18,6 +18,7 @@ from ds2ta.gateware.machine import Machine, highest, machine_from_dict
 __all__ = [
     "ADDRESS_BITS",
     "IDENTITY",
+    "MACHINE_KEYS",
     "REGISTERS",
     "STORES",
     "VERSION",
@@ -38,6 +39,8 @@ IDENTITY = int.from_bytes(b"D2TA", "little")
 VERSION = (1, 1)
 #: Stores in the order of their numbers; registers with one word for each store are indexed by it.
 STORES = ("weights", "program", "parameters", "denoiser")
+#: Parameters of a machine that the registers tell, in their order. No core is made yet for weights as a stream.
+MACHINE_KEYS = tuple(key for key in Machine.model_fields if key not in ("ring_rows", "memory_bits"))
 
 
 class Access(Enum):
@@ -285,14 +288,14 @@ def literals(key: str) -> tuple[str, ...]:
 def machine_words(machine: Machine) -> list[int]:
     """Contents of the registers `machine`: its fields in order, a literal as its index among its choices, then
     zeros."""
-    values = machine.model_dump()
+    values = {key: getattr(machine, key) for key in MACHINE_KEYS}
     words = [literals(key).index(value) if literals(key) else value for key, value in values.items()]
     return words + [0] * (REGISTERS["machine"].count - len(words))
 
 
 def machine_from_words(words: Sequence[int]) -> Machine:
     """The machine that `machine_words` described. Raises `FitError` for words that describe none."""
-    fields = list(Machine.model_fields)
+    fields = list(MACHINE_KEYS)
     if len(words) < len(fields):
         raise FitError(f"machine: {len(words)} words read from the device, {len(fields)} are needed")
     if any(words[len(fields) :]):

@@ -5,7 +5,7 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,7 +14,7 @@ from ds2ta.gateware.program import PROGRAM_WORD, Opcode, instruction_layout, ins
 
 __all__ = ["COUNTERS", "PassCounters", "Sequencer"]
 
-#: Words of the counter store for each pass: cycles, events, rows, and one that is never written.
+#: Words of the counter store for each pass: cycles, events, rows, waits (written where weights are a stream).
 COUNTERS = 4
 
 
@@ -22,13 +22,15 @@ COUNTERS = 4
 class PassCounters:
     """What the machine counts in one pass. `cycles`: from the first cycle of its fetch to the one in which it is
     done, both included. `events`: events with a spike that the engine added (attention: denoised scores kept).
-    `rows`: spike rows scanned. Each modulo 2**counter_width."""
+    `rows`: spike rows scanned. `waits`: cycles in which the scan stood still because the weights of its next tile
+    were not there. Each modulo 2**counter_width."""
 
     name: str
     opcode: Opcode
     cycles: int
     events: int
     rows: int
+    waits: int = 0
 
 
 class Sequencer(wiring.Component):
@@ -41,16 +43,18 @@ class Sequencer(wiring.Component):
     the time of `busy`.
 
     `useful` and `row` are counted one cycle late, so that what makes them may end there; the three counters of a
-    pass are written in the three cycles after its last, while the next is fetched.
+    pass are written in the three cycles after its last, while the next is fetched. Where weights are a stream a
+    fourth cycle writes the fourth.
 
     Members: `go`; `busy`; `fetch`, `fetch_address`, `word`: program store read port; `instruction`; `start`;
     `done`; `index` of the pass; `useful`, `row`: numbers to count, 0 in a fetch and in the cycle of `start`;
+    `waits` (where weights are a stream): the scan waits for weights in this cycle;
     `count_enable`, `count_address`, `count_data`: write port of the counter store, address COUNTERS * pass + 0 for
-    cycles, 1 for events, 2 for rows.
+    cycles, 1 for events, 2 for rows, 3 for waits.
     """
 
     def __init__(self, machine: Machine):
-        self._words = instruction_words(machine)
+        self._words, self._streams = instruction_words(machine), machine.streams
         super().__init__(
             {
                 "go": In(1),
@@ -64,6 +68,7 @@ class Sequencer(wiring.Component):
                 "index": Out(range(machine.instructions)),
                 "useful": In(range(machine.events + 1)),
                 "row": In(1),
+                **({"waits": In(1)} if machine.streams else {}),
                 "count_enable": Out(1),
                 "count_address": Out(range(machine.instructions * COUNTERS)),
                 "count_data": Out(machine.counter_width),
@@ -122,7 +127,12 @@ class Sequencer(wiring.Component):
 
     def _count(self, m: Module, ends: Signal) -> None:
         cycles, events, rows = (Signal.like(self.count_data, name=name) for name in ("cycles", "events", "rows"))
-        useful, row, started, ended = Signal.like(self.useful), Signal(), Signal(), Signal(3)
+        useful, row, started, ended = (
+            Signal.like(self.useful),
+            Signal(),
+            Signal(),
+            Signal(4 if self._streams else 3),
+        )
         finished = Signal.like(self.index)
         m.d.sync += [
             useful.eq(self.useful),
@@ -142,6 +152,11 @@ class Sequencer(wiring.Component):
         m.d.comb += [self.count_enable.eq(ended.any()), self.count_data.eq(rows)]
         which = Signal(2)
         m.d.comb += [which.eq(2), self.count_address.eq(Cat(which, finished))]
+        if self._streams:
+            waits = Signal.like(self.count_data, name="waits")
+            m.d.sync += waits.eq(Mux(started, self.waits, waits + self.waits))
+            with m.If(ended[3]):
+                m.d.comb += [which.eq(3), self.count_data.eq(waits)]
         with m.If(ended[0]):
             m.d.comb += [which.eq(0), self.count_data.eq(cycles)]
         with m.Elif(ended[1]):

@@ -16,7 +16,7 @@ from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.program import PROGRAM_WORD, instruction_words
 from ds2ta.hw.parameters import parameter_layout
 
-__all__ = ["CHUNK", "StoreShape", "load_layout", "scan_signature", "store_images", "store_shapes"]
+__all__ = ["CHUNK", "StoreShape", "load_layout", "memory_image", "scan_signature", "store_images", "store_shapes"]
 
 #: Bits of a store's row that are loaded, or scanned, at once.
 CHUNK = 16
@@ -25,12 +25,14 @@ CHUNK = 16
 @dataclass(frozen=True)
 class StoreShape:
     """One of the four stores as its users see it. `number`: on the load stream and the scan; `rows` of `width`
-    bits, in `chunks` of CHUNK bits; `loadable`: not a rom."""
+    bits, in `chunks` of CHUNK bits; `loadable`: not a rom; `external`: outside of the accelerator, which neither
+    loads nor scans it."""
 
     number: int
     rows: int
     width: int
     loadable: bool
+    external: bool = False
 
     @property
     def chunks(self) -> int:
@@ -56,7 +58,11 @@ def store_shapes(machine: Machine) -> dict[str, StoreShape]:
     program_rows = machine.instructions * instruction_words(machine)
     return {
         "weights": StoreShape(
-            0, machine.weight_rows, machine.lanes * machine.weight_bits, machine.weights != "rom"
+            0,
+            machine.weight_rows,
+            machine.lanes * machine.weight_bits,
+            machine.weights not in ("rom", "stream"),
+            machine.streams,
         ),
         "program": StoreShape(1, program_rows, PROGRAM_WORD, tables),
         "parameters": StoreShape(2, machine.parameter_rows, parameter.size, tables),
@@ -72,6 +78,14 @@ def store_images(program: Program) -> dict[str, list[int]]:
         "parameters": program.parameter_image,
         "denoiser": program.denoiser_image,
     }
+
+
+def memory_image(machine: Machine, program: Program) -> bytes:
+    """What an external memory holds for a machine whose weights are a stream: the weight rows in their order, each
+    in whole words of the memory, all of it little endian."""
+    words = -(-machine.lanes * machine.weight_bits // machine.memory_bits)
+    size = words * machine.memory_bits // 8
+    return b"".join(row.to_bytes(size, "little") for row in program.weight_image)
 
 
 def load_layout(machine: Machine) -> data.StructLayout:

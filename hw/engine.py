@@ -98,6 +98,7 @@ class SynapticEngine(wiring.Component):
     max_lines, max_rest : limits of `lines` and `rest`. max_spacing : of the cycles between tokens' ends.
     registered : with one event, a register stands before the shifter, not behind it: for a device whose block RAM
         is so slow that no logic may follow it. Costs registers where those behind the shifter are free.
+    ring : the weight memory cannot be read in each cycle.
 
     Members
     -------
@@ -116,6 +117,7 @@ class SynapticEngine(wiring.Component):
     useful : events with a non-zero mask that are accumulated in this cycle.
     busy : an event has been issued and not drained (one that waits for the next alone is not busy).
     overrun : a commit finds the shadow draining, which never happens.
+    holds (with `ring`) : no event is issued, because the memory cannot be read in this cycle.
     """
 
     def __init__(
@@ -134,6 +136,7 @@ class SynapticEngine(wiring.Component):
         max_rest: int = 0,
         max_spacing: int = 255,
         registered: bool = False,
+        ring: bool = False,
     ):
         check_range("Most lines", max_lines, 1, 64)
         check_range("Longest rest", max_rest, 0, 8)
@@ -159,6 +162,7 @@ class SynapticEngine(wiring.Component):
         self.events = events
         self.max_rest = max_rest
         self.registered = registered
+        self.ring = ring
         self.weight_latency = weight_latency
         self.latency = self.latency_of(events, weight_latency)
         self._row = row = data.ArrayLayout(signed(weight_bits), lanes)
@@ -183,6 +187,7 @@ class SynapticEngine(wiring.Component):
                 "useful": Out(range(events + 1)),
                 "busy": Out(1),
                 "overrun": Out(1),
+                **({"holds": In(1)} if ring else {}),
             }
         )
 
@@ -218,9 +223,10 @@ class SynapticEngine(wiring.Component):
     def _issue(self, m: Module, now: _Issue, drained: Value) -> None:
         """Takes an event, and hands on the one before when it is known whether a token ends with it."""
         event = self.i.payload
+        may = ~now.last | (now.spaced.all() & (drained | ~self.waits))
         m.d.comb += [
             now.last.eq(event.first | event.flush),
-            now.may.eq(~now.last | (now.spaced.all() & (drained | ~self.waits))),
+            now.may.eq(may & ~self.holds if self.ring else may),
             now.issues.eq(now.waits & self.i.valid & now.may),
             self.i.ready.eq(~now.waits | now.may),
         ]

@@ -134,6 +134,8 @@ class Gather(wiring.Component):
     plane_width: bits of a bit-plane index.
     row_lanes: channels in a row, g (power of two).
     max_lines: most output lines at once.
+    tiles_wait: each tile waits until it is granted, the first one a cycle at least; `end` marks the last beat of
+        each tile.
 
     Members (all configuration is held while the layer runs)
     -------
@@ -148,6 +150,8 @@ class Gather(wiring.Component):
     plane).
     lane_bits: log2 of the channels interleaved in a row; `g >> lane_bits` bit planes share a row, of one group.
     weights: weight row of the first tile; tap_weights: weight rows of a tap.
+    claims, granted, waits (with tiles_wait): claims are answered when the weights of the next tile are there;
+    `waits`: no beat, for want of them.
     """
 
     def __init__(
@@ -159,6 +163,7 @@ class Gather(wiring.Component):
         plane_width: int,
         row_lanes: int,
         max_lines: int = 1,
+        tiles_wait: bool = False,
     ):
         for name, value in {
             "address_width": address_width,
@@ -171,7 +176,7 @@ class Gather(wiring.Component):
         if row_lanes not in (4, 8, 16, 32):
             raise FitError(f"Gather row_lanes must be 4, 8, 16 or 32, not {row_lanes!r}")
         check_range("Gather max_lines", max_lines, 1, 64)
-        self._row_lanes, self.max_lines = row_lanes, max_lines
+        self._row_lanes, self.max_lines, self._tiles_wait = row_lanes, max_lines, tiles_wait
         count = In(count_width)
         super().__init__(
             {
@@ -193,6 +198,7 @@ class Gather(wiring.Component):
                 "lane_bits": In(range(ceil_log2(row_lanes) + 1)),
                 "weights": In(weight_width),
                 "tap_weights": In(weight_width),
+                **({"claims": Out(1), "granted": In(1), "waits": Out(1)} if tiles_wait else {}),
                 "o": Out(
                     stream.Signature(
                         gather_layout(
@@ -219,8 +225,9 @@ class Gather(wiring.Component):
         self._show(m, now)
         m.d.comb += now.next_weights.eq(now.tap_weights + self.tap_weights)
         running = Signal()
-        m.d.comb += self.o.valid.eq(running)
-        with m.If(running & self.o.ready):
+        going = running & ~self._claim(m, now, running) if self._tiles_wait else running
+        m.d.comb += self.o.valid.eq(going)
+        with m.If(going & self.o.ready):
             with m.If(~now.rows_done):
                 m.d.sync += [now.group.eq(now.group + 1), now.group_last.eq(now.group + 1 == self.groups_last)]
                 m.d.sync += now.row_weights.eq(now.row_weights + self._row_lanes)
@@ -254,6 +261,23 @@ class Gather(wiring.Component):
             self._enter_tile(m, now, self.weights)
         return m
 
+    def _claim(self, m: Module, now: _Loops, running: Signal) -> Signal:
+        """Claims the weights of each tile, while the one before is walked. The answer: they are not there, and the
+        tile waits at its door."""
+        unclaimed = Signal.like(self.tiles_last)  # tiles behind the one that is claimed
+        claiming, there, waits = Signal(), Signal(), Signal(name="tile_waits")
+        last = self.o.payload.last & now.position_last & ~now.tile_last
+        m.d.comb += [self.claims.eq(claiming & ~there), self.waits.eq(running & waits)]
+        with m.If(self.start | (self.o.valid & self.o.ready & last)):
+            m.d.sync += [waits.eq(~there & ~self.granted), there.eq(0)]
+        with m.Elif(self.granted):
+            m.d.sync += [waits.eq(0), there.eq(~waits)]
+        with m.If(self.start):
+            m.d.sync += [claiming.eq(1), unclaimed.eq(self.tiles_last)]
+        with m.Elif(self.granted):
+            m.d.sync += [claiming.eq(unclaimed.any()), unclaimed.eq(unclaimed - 1)]
+        return waits
+
     def _show(self, m: Module, now: _Loops) -> None:
         """The beat at hand, and which loops end with it."""
         beat = self.o.payload
@@ -274,7 +298,7 @@ class Gather(wiring.Component):
             beat.plane_last.eq(now.ky_last & now.kx_last & now.rows_done),
             beat.first.eq(now.plane_first & (now.ky == 0) & (now.kx == 0) & (now.group == 0)),
             beat.last.eq(beat.plane_last & now.planes_done),
-            beat.end.eq(beat.last & now.position_last & now.tile_last),
+            beat.end.eq(beat.last & now.position_last & (Const(1) if self._tiles_wait else now.tile_last)),
         ]
 
     def _next_plane(self, m: Module, now: _Loops) -> None:

@@ -87,7 +87,7 @@ class Store(wiring.Component):
         check_range("Store ports", ports, 1, 1 if kind == "spram" else 2)
         check_range("Store width", width, 1, 1 << 14)
         check_range("Store depth", depth, 1, 1 << 22)
-        check_range("Chunk bits", chunk_bits, 1, 64)
+        check_range("Chunk bits", chunk_bits, 1, 1 << 14)
         if kind not in KINDS:
             raise FitError(f"Store kind must be one of {', '.join(KINDS)}, not {kind!r}")
         if kind == "spram" and chunk_bits != _SPRAM_BITS:

@@ -12,6 +12,7 @@ from ds2ta.gateware.compiler import Program
 from ds2ta.gateware.cycles import predict, total_cycles
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.sequencer import PassCounters
+from ds2ta.gateware.weight_feed import PERFECT, SDRAM
 from ds2ta.golden import slow
 from ds2ta.model import IntegerModel
 
@@ -40,9 +41,10 @@ class Expected:
 
 
 def expect(model: IntegerModel, machine: Machine, program: Program, sample: np.ndarray) -> Expected:
-    """What `program`, compiled from `model` for `machine`, must make of a sample."""
+    """What `program`, compiled from `model` for `machine`, must make of a sample. Weights that are a stream come
+    from a memory like an SDRAM."""
     trace = slow.run(model, sample)
-    return Expected(trace, predict(program, machine, sample, trace))
+    return Expected(trace, predict(program, machine, sample, trace, memory=SDRAM if machine.streams else PERFECT))
 
 
 def predicted_cycles(

@@ -38,9 +38,33 @@ static inline void get(const VlWide<N>& port, std::vector<Word>& to) {
 
 #include "ports.h"
 
+// A memory that feeds an input stream for ever, from its first word on after each reset; see `MemoryTiming` of
+// gateware/weight_feed.py, whose numbers these are.
+struct Memory {
+    int stream = -1;
+    std::vector<Word> words;
+    Word count = 0, page_words = 0, page_gap = 0, period = 1, busy = 0;
+    Word at = 0, next = 0;
+    bool offered = false;
+
+    void restart() { at = next = 0, offered = false; }
+    void offer(Vtop& top, Word cycle) {
+        if (stream < 0) return;
+        offered = !top.rst && (offered || (cycle >= next && cycle % period >= busy));
+        source_put(top, stream, offered, &words[at * source_words(stream)]);
+    }
+    void settle(Vtop& top, Word cycle) {
+        if (!offered || !source_ready(top, stream)) return;
+        offered = false;
+        at = (at + 1) % count;
+        next = cycle + 1 + (page_words && at % page_words == 0 ? page_gap : 0);
+    }
+};
+
 struct Simulation {
     VerilatedContext context;
     std::unique_ptr<Vtop> top{new Vtop{&context}};
+    Memory memory;
 #if VM_TRACE
     VerilatedVcdC waves;
 #endif
@@ -56,6 +80,8 @@ struct Simulation {
     // Inputs of this cycle are set: settle, note what is valid, and give the clock edge. `settled` runs in between.
     template <class Settled>
     void advance(Settled settled) {
+        if (top->rst) memory.restart();
+        memory.offer(*top, cycle);
         evaluate();
         for (int channel = 0; channel < CHANNELS; ++channel) {
             if (!channel_valid(*top, channel)) continue;
@@ -63,6 +89,7 @@ struct Simulation {
             channel_get(*top, channel, beats[channel]);
         }
         settled();
+        memory.settle(*top, cycle);
         context.timeInc(5);
         top->clk = 1;
         evaluate();
@@ -164,6 +191,18 @@ int main(int count, char** arguments) {
                 for (Word& word : words) word = read_word();
                 source_put(top, stream, true, words.data());
                 words.clear();
+                break;
+            }
+            case 8: {  // feed: stream, number of payloads, a memory's timing, payloads
+                Memory& memory = simulation.memory;
+                memory = Memory{};
+                memory.stream = read_word(), memory.count = read_word();
+                for (Word* number : {&memory.page_words, &memory.page_gap, &memory.period, &memory.busy})
+                    *number = read_word();
+                memory.words.resize(memory.count * source_words(memory.stream));
+                const std::size_t size = memory.words.size();
+                if (std::fread(memory.words.data(), sizeof(Word), size, stdin) != size) return 1;
+                memory.next = simulation.cycle;
                 break;
             }
             default:

@@ -17,13 +17,14 @@ from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.program import Opcode
 from ds2ta.gateware.samples import sample_bytes
 from ds2ta.gateware.sequencer import COUNTERS, PassCounters
-from ds2ta.gateware.stores import CHUNK, load_layout, store_images, store_shapes
+from ds2ta.gateware.stores import CHUNK, load_layout, memory_image, store_images, store_shapes
+from ds2ta.gateware.weight_feed import PERFECT, MemoryTiming
 from ds2ta.hw.residual import ResidualMode
 from ds2ta.model import IntegerModel
 from ds2ta.sim.gates import Gates
 from ds2ta.sim.rtl import Beats, Rtl, RtlError
 
-__all__ = ["Decoder", "RtlNetwork", "RtlResult", "expected_entries", "load_words"]
+__all__ = ["Decoder", "RtlNetwork", "RtlResult", "expected_entries", "load_words", "memory_words"]
 
 _LONGEST_END = 1000  # cycles of `busy` after the last logit
 
@@ -31,12 +32,13 @@ _LONGEST_END = 1000  # cycles of `busy` after the last logit
 @dataclass(frozen=True)
 class RtlResult:
     """What the machine made of a sample. `cycles`: from the first byte to the end, as `gateware.cycles` counts
-    them. `trace` has the names and shapes of `golden.slow.run`, less the denoised map, whose kept entries
-    are in `entries[block]` as (step, key, value) in the order of the scores."""
+    them, `began` the number of the first. `trace` has the names and shapes of `golden.slow.run`, less the denoised
+    map, whose kept entries are in `entries[block]` as (step, key, value) in the order of the scores."""
 
     logits: np.ndarray
     class_index: int
     cycles: int
+    began: int
     passes: tuple[PassCounters, ...]
     trace: dict[str, np.ndarray] = field(default_factory=dict)
     entries: dict[int, list[tuple[int, int, int]]] = field(default_factory=dict)
@@ -55,6 +57,14 @@ def load_words(machine: Machine, program: Program) -> Iterable[int]:
                 yield shape.number << at["store"] | address << at["row"] | chunk << at["chunk"] | data << at["data"]
 
 
+def memory_words(machine: Machine, program: Program) -> list[int]:
+    """Packed words of the `weights` stream, those of one sample."""
+    image, size = memory_image(machine, program), machine.memory_bits // 8
+    words = [int.from_bytes(image[at : at + size], "little") for at in range(0, len(image), size)]
+    words[-1] |= 1 << machine.memory_bits  # the last
+    return words
+
+
 def expected_entries(denoised: np.ndarray) -> list[tuple[int, int, int]]:
     """The entries (step, key, value) that a denoised map [T, heads, N, N] leaves, in the machine's order."""
     order = denoised.transpose(1, 2, 3, 0)  # head, query, key, step
@@ -67,7 +77,7 @@ class RtlNetwork:
     `machine` with ROM stores is built for this model; with RAM stores the same simulator serves any model that
     fits, through `load`; its first model may then be None. `program`: the model's, where it is compiled already.
     `gates` simulates the netlist for that family in place of the Verilog: the same results and counters, no trace;
-    `faults` and `packed` as `Gates` has them.
+    `faults` and `packed` as `Gates` has them. `memory`: where weights are a stream, what they come from.
     """
 
     def __init__(
@@ -80,11 +90,14 @@ class RtlNetwork:
         gates: str | None = None,
         faults: int = 0,
         packed: bool = False,
+        memory: MemoryTiming = PERFECT,
     ):
-        self.machine = machine
-        self._loadable = machine.weights != "rom" or machine.tables != "rom"
+        self.machine, self.memory = machine, memory
+        self._loadable = any(shape.loadable for shape in store_shapes(machine).values())
         # a machine of RAM stores alone is the same for every model
         every = machine.weights != "rom" and machine.tables != "rom"
+        self._rested = False  # the ring of weights is full
+        self._loading = 0  # cycles that loading may still take
         if model is not None and program is None:
             program = compile_model(model, machine)
         component = Accelerator(machine, None if every else program, trace=gates is None)
@@ -111,6 +124,10 @@ class RtlNetwork:
 
     def _load(self, model: IntegerModel, program: Program, waiting: np.ndarray | None = None) -> None:
         self.model, self.program = model, program
+        if self.machine.streams:
+            self._rtl.feed("weights", memory_words(self.machine, program), self.memory)
+            self._rtl.reset()  # what the ring holds is of another model
+            self._rest()
         if not self._loadable:
             return
         words = list(load_words(self.machine, self.program))
@@ -124,10 +141,21 @@ class RtlNetwork:
             words[first] ^= max(Opcode) << at["data"]  # the opcode is the instruction's first field
             self._rtl.offer("sample", int(sample_bytes(model, waiting)[0]))
         self._rtl.send("load", words)
+        # behind the last word a register of a long pipeline keeps the sample waiting
+        self._loading = int(self.machine.pipeline == "long")
+
+    def _rest(self) -> None:
+        """Wait until the ring of weights takes no more."""
+        if not self._rested:
+            rows = min(self.machine.ring_rows, len(self.program.weight_image))
+            words = -(-self.machine.lanes * self.machine.weight_bits // self.machine.memory_bits)
+            self._rtl.advance(self.memory.longest(rows * words) + 8)
+        self._rested = True
 
     def reset(self) -> None:
         """Reset the machine; loaded stores keep their contents."""
         self._rtl.reset()
+        self._rested = False
 
     def scan(self, store: str, row: int) -> int:
         """A row of a store, read back through the accelerator's `scan` port."""
@@ -150,6 +178,10 @@ class RtlNetwork:
     def run(self, sample: np.ndarray, *, trace: bool = False, limit: int = 20_000_000) -> RtlResult:
         """Classify one sample. Raises `RtlError` when no result comes within `limit` cycles."""
         data = sample_bytes(self.model, sample)
+        if self.machine.streams:
+            self._rest()
+        self._rested = False
+        began, self._loading = self._rtl.cycle + self._loading, 0
         self._rtl.collect()
         self._rtl.send("sample", data.astype(np.uint64), limit=limit)
         self._rtl.run("result", limit=limit)
@@ -159,7 +191,7 @@ class RtlNetwork:
             self._rtl.advance()
         else:
             raise RtlError(f"still busy {_LONGEST_END} cycles after the result")
-        self._rtl.advance(3)  # the counters of the last pass are written
+        self._rtl.advance(COUNTERS)  # the counters of the last pass are written
         beats = self._rtl.collect()
         if len(beats.get("trace_collision", ())):
             raise RtlError(
@@ -174,19 +206,19 @@ class RtlNetwork:
             logits=logits,
             class_index=class_index,
             cycles=total_cycles(passes),
+            began=began,
             passes=passes,
         )
         return replace(found, trace=decoder.trace(beats), entries=decoder.entries(beats)) if trace else found
 
     def _counters(self, index: int) -> PassCounters:
         found = []
-        for which in range(3):
+        for which in range(COUNTERS if self.machine.streams else COUNTERS - 1):
             self._rtl.set("counter_address", COUNTERS * index + which)
             self._rtl.advance()
             found.append(self._rtl.get("counter_data"))
-        cycles, events, rows = found
         instruction = self.program.instructions[index]
-        return PassCounters(instruction.name, instruction.opcode, cycles, events, rows)
+        return PassCounters(instruction.name, instruction.opcode, *found)
 
 
 class Decoder:

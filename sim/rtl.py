@@ -25,12 +25,13 @@ from amaranth.lib import stream, wiring
 
 from ds2ta.errors import Ds2taError
 from ds2ta.gateware.verilog import WAIVERS, emit, port_widths, snake
+from ds2ta.gateware.weight_feed import MemoryTiming
 from ds2ta.sim.verilator import build_simulator
 
 __all__ = ["Beats", "Rtl", "RtlError"]
 
 _HARNESS = Path(__file__).with_name("harness.cpp")
-_COMMANDS = ("reset", "send", "run", "set", "get", "advance", "collect", "offer")
+_COMMANDS = ("reset", "send", "run", "set", "get", "advance", "collect", "offer", "feed")
 
 
 class RtlError(Ds2taError):
@@ -268,6 +269,15 @@ class Rtl:
         """Hold a packed payload valid until the next `send` of the stream, whose first beat must be the same."""
         number = self._interface.sources.index(source)
         self._command("offer", number, *_split(payload, self._interface.widths[f"{source}__payload"]))
+
+    def feed(self, source: str, payloads: Iterable[int], timing: MemoryTiming) -> None:
+        """Let a memory send packed payloads over and over, from now on and after each reset from the first on; the
+        stream takes no `send` beside that."""
+        width = self._interface.widths[f"{source}__payload"]
+        words = np.asarray([word for payload in payloads for word in _split(payload, width)], dtype="<u8")
+        beats, number = len(words) // _words(width), self._interface.sources.index(source)
+        numbers = timing.page_words, timing.page_gap, timing.period, timing.busy
+        self._command("feed", number, beats, *numbers, payload=words.tobytes())
 
     def run(self, channel: str = "result", *, limit: int = 10_000_000) -> None:
         """Run until `channel`, an output stream with a field `last`, has shown it since the last `collect`."""

@@ -324,7 +324,8 @@ class MemoryModel:
 
     `read` = (address, enable, data) and `write` = (address, enable, data) name ports of the dut; `words` is the
     live content (packed integers). A read and a write of one address in one cycle fail the test, as the hardware
-    promises never to do it. A component whose enable port was dropped may be given None for it."""
+    promises never to do it. A component whose enable port was dropped may be given None for it. In a cycle with the
+    port `void` high a read gives anything."""
 
     def __init__(
         self,
@@ -334,8 +335,10 @@ class MemoryModel:
         read: Sequence[str | None] = (),
         write: Sequence[str | None] = (),
         latency: int = 1,
+        void: str | None = None,
     ):
-        self._late = latency == 2
+        self._late, self._noise = latency == 2, random.Random(4)
+        self._void = getattr(dut, void) if void else None
         self.words = list(words)
         self.writes: list[tuple[int, int]] = []
         ports: Callable = lambda names: [getattr(dut, name) if name else None for name in names]  # noqa: E731
@@ -351,6 +354,8 @@ class MemoryModel:
             if read and (read[1] is None or read[1].value):
                 source = int(read[0].value)
                 shown = self.words[source] if source < len(self.words) else 0
+                if self._void is not None and self._void.value:
+                    shown = self._noise.getrandbits(len(read[2]))
                 if not self._late:
                     read[2].value = shown
             if write and (write[1] is None or write[1].value):

@@ -20,6 +20,7 @@ from ds2ta.gateware.cycles import predict
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.program import Opcode
 from ds2ta.gateware.sequencer import PassCounters
+from ds2ta.gateware.weight_feed import PERFECT, SDRAM
 from ds2ta.golden.data.sets import load_data
 from ds2ta.golden.integer import IntegerNetwork
 from ds2ta.model import IntegerModel
@@ -86,8 +87,9 @@ def difference(
     if found.class_index != (index := int(np.argmax(wanted["logits"]))):
         return f"class: golden {index}, rtl {found.class_index}"
     wrap = 1 << network.machine.counter_width
-    for seen, expected in zip(found.passes, predict(network.program, network.machine, sample, wanted), strict=True):
-        for counter in ("cycles", "events", "rows"):
+    passes = predict(network.program, network.machine, sample, wanted, memory=network.memory, began=found.began)
+    for seen, expected in zip(found.passes, passes, strict=True):
+        for counter in ("cycles", "events", "rows", "waits"):
             if (one := getattr(expected, counter) % wrap) != (other := getattr(seen, counter)):
                 return f"pass {seen.name}: {counter}: cycle model {one}, rtl {other}"
     return None
@@ -95,9 +97,10 @@ def difference(
 
 def verify(model: IntegerModel, machine: Machine, program: Program, samples: np.ndarray) -> Iterator[Seen]:
     """Run every sample, one at a time, on a machine with the model's program; the simulator is built before the
-    first."""
+    first. Weights that are a stream come from a memory like an SDRAM."""
     golden = IntegerNetwork(model)
-    with RtlNetwork(model, machine, program=program) as network:
+    memory = SDRAM if machine.streams else PERFECT
+    with RtlNetwork(model, machine, program=program, memory=memory) as network:
         for sample in samples:
             trace = golden.trace(sample[None])
             wanted = {name: np.asarray(value)[0] for name, value in trace.items()}

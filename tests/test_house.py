@@ -127,7 +127,7 @@ def fields_of_registers() -> object:
     for item in registers.REGISTERS.values():
         fields = [(field.name, field.low, field.width) for field in item.fields]
         found.append((item.name, item.address, item.count, item.access.name, item.only, fields))
-    return found, list(Machine.model_fields)
+    return found, list(registers.MACHINE_KEYS)
 
 
 def bits_of_frames() -> object:

@@ -45,7 +45,7 @@ def _machine(model, settings: list[str] | None):
 
     machine, _ = fit(
         model,
-        **machine_choices(model.network.name, None) | ICE40 | {"tables": "ram"} | machine_choices(None, settings),
+        **machine_choices(model, None) | ICE40 | {"tables": "ram"} | machine_choices(None, settings),
     )
     return machine
 

@@ -130,7 +130,7 @@ def verilog(
         plans = [planned(loaded, find_board(board_name), optimize, settings) for _, loaded in models]
         fitted = [(one.machine, one.program) for one in plans]
     else:
-        fitted = [fit(loaded, **machine_choices(loaded.network.name, settings)) for _, loaded in models]
+        fitted = [fit(loaded, **machine_choices(loaded, settings)) for _, loaded in models]
     for (_, loaded), (machine, program) in zip(models, fitted, strict=True):
         name = loaded.network.name
         predicted = predicted_cycles(loaded, machine, program, loaded.samples[:_PREDICTED_SAMPLES])
@@ -209,7 +209,7 @@ def _fitted(model: "IntegerModel", backend: str, settings: list[str] | None) -> 
     from ds2ta.gateware.compiler import fit
     from ds2ta.gateware.machines import machine_choices
 
-    return fit(model, **machine_choices(model.network.name, settings))
+    return fit(model, **machine_choices(model, settings))
 
 
 @app.command()
@@ -288,7 +288,7 @@ def _show_machine(model: "IntegerModel", settings: list[str] | None) -> None:
     from ds2ta.gateware.reasons import reasons
     from ds2ta.records.work import measure_work
 
-    choices = machine_choices(model.network.name, settings)
+    choices = machine_choices(model, settings)
     try:
         machine, program = fit(model, **choices)
     except FitError as error:

@@ -90,7 +90,7 @@ def _count_rtl(model, samples, golden, settings: list[str] | None) -> tuple:
     from ds2ta.gateware.machines import machine_choices
     from ds2ta.sim.activity import count, unequal
 
-    machine, program = fit(model, **machine_choices(model.network.name, settings))
+    machine, program = fit(model, **machine_choices(model, settings))
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
         found = count(

@@ -51,7 +51,7 @@ def verify(
         shipped = name in SHIPPED and model_path(name).is_file()
         if settings or not shipped or model_digest(load_model(model_path(name))) != model_digest(loaded):
             raise FitError("--record: shipped models are recorded, on their own machines; leave it out for others")
-    machine, program = fit(loaded, **machine_choices(name, settings))
+    machine, program = fit(loaded, **machine_choices(loaded, settings))
     inputs, labels = held_out(loaded, data, samples)
     seen, started = [], time.perf_counter()
     with Progress(console=Console(stderr=True), transient=True) as progress:

@@ -16,7 +16,7 @@ from cocotb.triggers import RisingEdge
 
 from ds2ta.hw.gather import gather_layout
 from ds2ta.sim.build import bench_parameters
-from ds2ta.sim.stream import StreamSink, cycle, reset
+from ds2ta.sim.stream import StreamSink, cycle, in_background, next_cycle, reset
 
 CONV = {
     "kernel": 3,
@@ -167,6 +167,7 @@ def _expected(layer: dict, base: int, weights: int, slack: int, plane_pitch: int
                         first = number == at == 0
                         last = ends and number == len(position) - 1
                         beats.append({**one, "plane_last": ends, "first": first, "last": last, "end": 0})
+        beats[-1]["end"] = int(bool(p.get("tiles_wait")))
     beats[-1]["end"] = 1
     return beats
 
@@ -219,6 +220,8 @@ async def addresses(dut, stall):
     """Directed and random layers one after another, the next started in the first idle cycle. Without stalls the
     first beat comes one cycle after start and a beat in every cycle from then on."""
     p = bench_parameters()
+    if p.get("tiles_wait"):
+        return
     generator = random.Random(f"{stall}{p}")
     sink = _sink(dut, stall)
     await reset(dut)
@@ -247,10 +250,77 @@ async def addresses(dut, stall):
         assert sink.cycles == at
 
 
+class _Grants:
+    """Answers claims after a while, at the earliest in the next cycle; notes when, and the cycles with `waits`."""
+
+    def __init__(self, dut, generator: random.Random, longest: int):
+        self.cycles: list[int] = []
+        self.waits: list[int] = []
+        dut.granted.value = 0
+        in_background(dut, self._answer(dut, generator, longest))
+
+    async def _answer(self, dut, generator: random.Random, longest: int) -> None:
+        left, granted = 0, False
+        while True:
+            await next_cycle
+            if dut.waits.value:
+                self.waits.append(cycle())
+            claims = bool(dut.claims.value)
+            assert claims or not granted, "a claim is withdrawn"
+            if granted:
+                self.cycles.append(cycle())
+            elif claims:
+                left = left - 1 if left else generator.choice([0, 0, generator.randint(0, longest)])
+            granted = not granted and claims and left == 0
+            dut.granted.value = granted
+
+
+@cocotb.test()
+@cocotb.parametrize(stall=["never", "random:0.3", "bursts"], longest=[0, 60])
+async def tiles(dut, stall, longest):
+    """No beat of a tile before its grant; without stalls all beats as soon as they may come, and `waits` in the
+    cycles in which one could have come."""
+    p = bench_parameters()
+    if not p.get("tiles_wait"):
+        return
+    generator = random.Random(f"{stall}{longest}{p}")
+    sink, grants = _sink(dut, stall), _Grants(dut, generator, longest)
+    await reset(dut)
+    layers = [layer for layer in DIRECTED if _held(layer)]
+    layers += filter(_held, (_random_layer(generator) for _ in range(30)))
+    for layer in layers:
+        place = (
+            generator.randrange(1 << p["address_width"]),
+            generator.randrange(1 << p["weight_width"]),
+            generator.choice([0, 0, 1, 5]),
+            generator.randrange(1 << p["address_width"]),
+        )
+        expected = _expected(layer, *place)
+        grants.cycles.clear()
+        grants.waits.clear()
+        sink.cycles.clear()
+        before = await _begin(dut, _configuration(layer, *place))
+        _compare(await sink.take(len(expected)), expected, layer)
+        each = len(expected) // layer["tiles"]
+        assert len(grants.cycles) == layer["tiles"]
+        for tile, granted in enumerate(grants.cycles):
+            beats = sink.cycles[tile * each :][:each]
+            assert beats[0] > granted
+            waited = list(range(before + 1, granted + 1))
+            assert [at for at in grants.waits if before < at <= beats[0]] == waited
+            if stall == "never":
+                first = max(before, granted) + 1
+                assert beats == list(range(first, first + each)), f"{layer}: tile {tile}"
+            before = beats[-1]
+        assert not dut.claims.value
+
+
 @cocotb.test()
 async def rests(dut):
     """No beat before the first start, none after the end, whatever the configuration does meanwhile; a reset in
     the middle of a layer ends it."""
+    if bench_parameters().get("tiles_wait"):
+        return
     sink = _sink(dut, "never")
     await reset(dut)
     for _ in range(4):

@@ -15,6 +15,7 @@ from typing import get_args
 
 from ds2ta.gateware.compiler import compile_model
 from ds2ta.gateware.cycles import predict
+from ds2ta.gateware.registers import MACHINE_KEYS
 from ds2ta.gateware.stores import store_shapes
 from ds2ta.golden import slow
 
@@ -55,7 +56,7 @@ class FakeBoard:
         self.shapes = list(store_shapes(machine).values())
         words = [
             get_args(field.annotation).index(value) if get_args(field.annotation) else value
-            for field, value in zip(type(machine).model_fields.values(), machine.model_dump().values(), strict=True)
+            for field, value in ((type(machine).model_fields[key], getattr(machine, key)) for key in MACHINE_KEYS)
         ]
         self.constants = {0x000: 0x41543244, 0x001: 1 << 16, 0x002: clock_hz}
         self.constants |= {0x040 + n: (words + [0] * 64)[n] for n in range(64)}

@@ -14,6 +14,7 @@ from ds2ta.gateware.accelerator import Accelerator
 from ds2ta.gateware.compiler import fit
 from ds2ta.gateware.cycles import predict
 from ds2ta.gateware.machines import ICE40, MACHINES
+from ds2ta.gateware.weight_feed import MemoryTiming
 from ds2ta.golden import slow
 from ds2ta.modelfile import load_model
 from ds2ta.sim.backends import first_difference
@@ -58,3 +59,30 @@ def test_loadable_stores():
             found = rtl.run(sample, trace=True)
             assert first_difference(model, wanted, found.trace | {"logits": found.logits}) is None
             assert found.passes == predict(rtl.program, machine, sample, wanted)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"events": 1, "memory_bits": 16, "buffer_rows": 2},
+        {"events": 2, "memory_bits": 128},  # faster than it is used: the ring is full
+        {"events": 2, "memory_bits": 32, "pipeline": "long", "ring_rows": 512, "lanes": 24},
+    ],
+    ids=["one-event", "wide-memory", "long"],
+)
+def test_streamed_weights(change):
+    """digits-tiny with its weights in an external memory that has pages and is refreshed: every layer, and the
+    cycles and waits of every pass."""
+    model = load_model(model_path("digits-tiny"))
+    choices = MACHINES["digits-tiny"] | {"weights": "stream", "tables": "ram"}
+    machine, program = fit(model, **choices | change)
+    memory = MemoryTiming(page_words=100, page_gap=9, period=90, busy=7)
+    waits = 0
+    with RtlNetwork(model, machine, program=program, memory=memory) as rtl:
+        for sample in model.samples[:4]:
+            wanted = slow.run(model, sample)
+            found = rtl.run(sample, trace=True)
+            assert first_difference(model, wanted, found.trace | {"logits": found.logits}) is None
+            assert found.passes == predict(program, machine, sample, wanted, memory=memory, began=found.began)
+            waits += sum(item.waits for item in found.passes)
+    assert waits > 4 * len(program.instructions), "no pass has waited"

@@ -99,6 +99,10 @@ def test_digits_tiny(tmp_path):
         ({"clock_hz": 12e6}, "Clock frequency must be .* not 12000000.0"),
         ({"digest": bytes(31)}, "Digest must have 32 bytes or none, not 31"),
         ({"machine": machine_from_dict({"logit_width": 33})}, "logit_width: 33 must be at most 32"),
+        (
+            {"machine": machine_from_dict({"weights": "stream", "ring_rows": 32, "memory_bits": 16})},
+            "machine: weights: stream has no shell yet, .* weights=ram mends it",
+        ),
     ],
 )
 def test_limits(change, message):

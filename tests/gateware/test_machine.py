@@ -29,6 +29,8 @@ COMPANY = {
     ("acc_width", "le"): {"logit_width": 64},
     ("logit_width", "ge"): {"acc_width": 4},
     ("max_lines", "le"): {"lanes": 512, "row_lanes": 8},
+    ("ring_rows", "le"): {"weights": "stream", "memory_bits": 16},
+    ("memory_bits", "le"): {"weights": "stream", "ring_rows": 32},
 }
 
 
@@ -93,9 +95,10 @@ def test_type(key, value):
 
 @pytest.mark.parametrize("key", ["weights", "tables"])
 def test_kinds(key):
-    kinds = ("rom", "ram", "spram") if key == "weights" else ("rom", "ram")
+    kinds = ("rom", "ram", "spram", "stream") if key == "weights" else ("rom", "ram")
     for kind in kinds:
-        assert getattr(machine_from_dict({key: kind}), key) == kind
+        company = {"ring_rows": 32, "memory_bits": 16} if kind == "stream" else {}
+        assert getattr(machine_from_dict({key: kind, **company}), key) == kind
     message = _refused({key: "flash"})
     assert message.startswith(f"machine: {key}: ")
     assert "'flash'" in message
@@ -184,6 +187,26 @@ def test_power_of_two(key):
             {"events": 2, "weights": "spram"},
             "events: 2 at once need a weight memory of two read ports, single-port RAM has one; "
             "events=1 or weights=ram mends it",
+        ),
+        (
+            {"weights": "stream", "memory_bits": 32, "ring_rows": 32},
+            {"weights": "stream", "memory_bits": 32, "ring_rows": 1000},
+            "ring_rows: 1000 must be a power of two from 32 to 65536 where weights=stream; ring_rows=1024 is one",
+        ),
+        (
+            {"weights": "stream", "memory_bits": 128, "ring_rows": 1 << 16},
+            {"weights": "stream", "memory_bits": 24, "ring_rows": 1024},
+            "memory_bits: 24 must be one of 16, 32, 64, 128 where weights=stream; memory_bits=16 is one",
+        ),
+        (
+            {"weights": "ram"},
+            {"weights": "ram", "ring_rows": 1024},
+            "weights: ram takes no ring_rows and no memory_bits; ring_rows=0 mends it",
+        ),
+        (
+            {"weights": "spram"},
+            {"weights": "spram", "memory_bits": 16},
+            "weights: spram takes no ring_rows and no memory_bits; memory_bits=0 mends it",
         ),
         (
             {"max_lines": 4, "row_lanes": 8, "lanes": 32},

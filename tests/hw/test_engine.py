@@ -37,13 +37,14 @@ SHAPE = {
         (16, 10, 8, 8, 1, 16, 9, 2, 0, False, 2, 1),
         (6, 2, 2, 3, 2, 9, 8, 2, 1, False, 2, 2),
         (1, 1, 1, 2, 0, 5, 3, 1, 0, False, 2, 1),
+        (8, 4, 2, 4, 4, 12, 12, 4, 0, False, 2, 1, True),
+        (6, 2, 2, 3, 2, 9, 8, 2, 1, False, 2, 2, True),
     ],
     ids=lambda values: "-".join(map(str, values)),
 )
 def test_bench(values):
-    shape = dict(
-        zip((*SHAPE, "max_lines", "max_rest", "registered", "events", "weight_latency"), values, strict=True)
-    )
+    names = (*SHAPE, "max_lines", "max_rest", "registered", "events", "weight_latency", "ring")
+    shape = {"ring": False, **dict(zip(names, values, strict=False))}
     run_bench(SynapticEngine(**shape), module="ds2ta.sim.benches.bench_engine", parameters=shape)
 
 

@@ -33,8 +33,10 @@ SHAPE = {
             "count_width": 6,
             "max_lines": 3,
         },
+        {"tiles_wait": True},
+        {"tiles_wait": True, "row_lanes": 32, "weight_width": 5, "max_lines": 3},
     ],
-    ids=["g8", "g4-small-bank", "g32"],
+    ids=["g8", "g4-small-bank", "g32", "g8-tiles-wait", "g32-tiles-wait"],
 )
 def test_bench(change):
     shape = {**SHAPE, **change}

@@ -84,8 +84,12 @@ def test_spike_bank_bench(width, depth):
             {"kind": "spram"},
             "Store init must be empty .*, not 3 rows",
         ),
-        ({"chunk_bits": 1}, {"chunk_bits": 0}, "Chunk bits must be an integer from 1 to 64, not 0"),
-        ({"chunk_bits": 64}, {"chunk_bits": 65}, "Chunk bits must be an integer from 1 to 64, not 65"),
+        ({"chunk_bits": 1}, {"chunk_bits": 0}, "Chunk bits must be an integer from 1 to 16384, not 0"),
+        (
+            {"chunk_bits": 1 << 14},
+            {"chunk_bits": (1 << 14) + 1},
+            "Chunk bits must be an integer from 1 to 16384, not 16385",
+        ),
         (
             {"kind": "spram", "init": [], "chunk_bits": 16},
             {"kind": "spram", "init": [], "chunk_bits": 8},
