@@ -34,7 +34,7 @@ from ds2ta.hw.parameters import parameter_layout
 from ds2ta.hw.payloads import RowWrite, row_layout
 from ds2ta.hw.residual import ResidualMode
 from ds2ta.hw.ring import memory_layout
-from ds2ta.hw.slices import pipeline_register, skid_buffer
+from ds2ta.hw.slices import skid_buffer
 
 __all__ = ["Accelerator"]
 
@@ -279,8 +279,7 @@ class Accelerator(wiring.Component):
         _join(m, part.tasa.o, part.parameters.i)
         _join(m, part.parameters.o, part.lif.i)
         _join(m, part.lif.o, part.packer.i)
-        rows = pipeline_register(m, part.reader.o) if self.machine.pipeline == "long" else part.reader.o
-        _join(m, rows, part.zero_skip.i)
+        _join(m, part.reader.o, part.zero_skip.i)
         _fork(m, runs[Opcode.HEAD], part.engine.o, part.head.i, part.tasa.i)
         # only the head ever says no, and only in its own pass
         m.d.comb += part.engine.o.ready.eq(part.head.i.ready)

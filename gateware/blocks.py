@@ -94,6 +94,7 @@ class _Parts:
                 max_shift=machine.max_shift,
                 buffer_rows=machine.buffer_rows,
                 events=machine.events,
+                registered=self._registered,
             ),
             "engine": SynapticEngine(
                 lanes=machine.lanes,

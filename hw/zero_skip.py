@@ -18,6 +18,7 @@ from amaranth.utils import ceil_log2
 
 from ds2ta.hw.payloads import check_power_of_two, check_range, event_layout, pair_layout, row_layout
 from ds2ta.hw.row_reader import read_layout
+from ds2ta.hw.slices import pipeline_register
 from ds2ta.hw.store import DualPortMemory
 
 __all__ = ["ZeroSkip"]
@@ -54,13 +55,14 @@ class ZeroSkip(wiring.Component):
     Event address = row weight + channel, of which the `lane_bits` low bits of the lane are the number; only lanes
     whose other bits are the row's `part` count. A row's weight is a multiple of the channels that it holds.
 
-    Latency: the first event of a row accepted in cycle c is valid in c + 3 at the earliest. Throughput: one row a
-    cycle in, one event or pair a cycle out; no bubble between rows that are waiting. Back-pressure: a row, empty or
-    not, is accepted while fewer than `buffer_rows` rows wait in the memory (one more may be at its output);
-    `i.ready` and `o.valid` come from registers, so neither side's timing reaches the other.
+    Latency: the first event of a row accepted in cycle c is valid in c + 3 at the earliest, if `registered` in
+    c + 4. Throughput: one row a cycle in, one event or pair a cycle out; no bubble between rows that are waiting.
+    Back-pressure: a row, empty or not, is accepted while fewer than `buffer_rows` rows wait in the memory (one more
+    may be at its output); `i.ready` and `o.valid` come from registers, so neither side's timing reaches the other.
+    If `registered`, one more row waits for that in a register.
 
     Parameters: `row_lanes`, `time_steps`, `weight_width`, `plane_width`, `max_shift`, `buffer_rows` (power of two),
-    `events`.
+    `events`; `registered`: a register stands between the search for spikes in a row and their count.
 
     Members: `lane_bits`; `i` rows; `o` events, `hw.payloads.event_layout` or `pair_layout`; `rows` pulses for each
     row of the bank that was scanned.
@@ -76,6 +78,7 @@ class ZeroSkip(wiring.Component):
         max_shift: int,
         buffer_rows: int,
         events: int = 1,
+        registered: bool = False,
     ):
         row = row_layout(row_lanes, time_steps)  # checks both
         check_range("Weight width", weight_width, 1, 24)
@@ -84,6 +87,7 @@ class ZeroSkip(wiring.Component):
         check_power_of_two("Buffer rows", buffer_rows, 2, 64)
         check_range("Events", events, 1, 2)
         self._lanes, self._steps, self._buffer_rows, self._events = row_lanes, time_steps, buffer_rows, events
+        self._registered = registered
         self._kept = data.StructLayout(
             {
                 "row": row.size,
@@ -153,22 +157,17 @@ class ZeroSkip(wiring.Component):
         """Rows to the memory: one with a spike, or the last of a bit plane that has kept none and is needed, for a
         position has one event at least, and each plane behind its first event doubles; after the layer's last row
         the flush. The answer is high in a cycle in which one is stored."""
-        lanes, arrived = self._lanes, self.i.payload
-        accept, alive, flushing = Signal(), Signal(lanes), Signal()
+        lanes, source = self._lanes, self._search(m)
+        arrived, alive = source.payload.read, source.payload.alive
+        accept, flushing = Signal(), Signal()
         kept_any, kept_plane = Signal(), Signal()  # rows of this position, of this plane
         keep, stores, needed = (Signal() for _ in range(3))
         kept = data.View(self._kept, waiting.write.data)
         count = Signal(range(lanes + 1))
         m.d.comb += [
-            self.i.ready.eq(~flushing & ~full),
-            accept.eq(self.i.valid & self.i.ready),
+            source.ready.eq(~flushing & ~full),
+            accept.eq(source.valid & source.ready),
             self.rows.eq(accept),
-            alive.eq(
-                Cat(
-                    arrived.row[lane].any() & ((Const(lane) >> self.lane_bits) == arrived.part)
-                    for lane in range(lanes)
-                )
-            ),
             needed.eq((arrived.last | kept_any) if self._events == 2 else (arrived.last & ~kept_any)),
             keep.eq(alive.any() | (arrived.plane_last & ~kept_plane & needed)),
             stores.eq(Mux(flushing, ~full, accept & keep)),
@@ -190,6 +189,20 @@ class ZeroSkip(wiring.Component):
         with m.Elif(stores):
             m.d.sync += flushing.eq(0)
         return stores
+
+    def _search(self, m: Module) -> stream.Interface:
+        """The rows that come, each with the lanes of its part that have a spike."""
+        found = data.StructLayout({"read": self.i.payload.shape(), "alive": self._lanes})
+        source = stream.Signature(found).create(path=("searched",))
+        row, part = self.i.payload.row, self.i.payload.part
+        spikes = (row[lane].any() & ((Const(lane) >> self.lane_bits) == part) for lane in range(self._lanes))
+        m.d.comb += [
+            source.valid.eq(self.i.valid),
+            self.i.ready.eq(source.ready),
+            source.payload.read.eq(self.i.payload),
+            source.payload.alive.eq(Cat(spikes)),
+        ]
+        return pipeline_register(m, source) if self._registered else source
 
     def _serve(self, m: Module, waiting: DualPortMemory, *, shown: Signal, moves: Signal, done: Signal) -> None:
         """Events of the row at the memory's output, while one is `shown` there, one or two in each cycle in which

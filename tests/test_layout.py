@@ -67,6 +67,7 @@ MOVERS = {
     "packer": "the layout of words, sim/spike_rows.py",
     "pairs": "the order of the attention's loops, written out",
     "parameters": "the rows of the store, counted out",
+    "ring": "a list of rows, and the cycles in which words were taken",
     "row_reader": "the rows of the bank, the pixels of a line",
     "store": "an array in Python",
     "uart": "the bits of a frame, written out",

@@ -177,12 +177,14 @@ async def _bench(dut, stall_in: str, stall_out: str, density: float) -> None:
         _compare(await sink.take(len(expected)), expected)
         if stall_in == stall_out == "never":
             taken, left = _schedule(kept, p["buffer_rows"])
+            if p["registered"]:  # a row comes into the register when the one before goes on
+                taken, left = [0, *(at + 1 for at in taken[:-1])], [at + 1 for at in left]
             start = source.cycles[0]
             assert [at - start for at in source.cycles] == taken
             assert [at - start for at in sink.cycles] == left
             # the contract's latency
             first = next(number for number, row in enumerate(kept[0]) if row)
-            assert sink.cycles[0] - source.cycles[first] == 3
+            assert sink.cycles[0] - source.cycles[first] == 3 + p["registered"]
         for _ in range(4):
             await RisingEdge(dut.clk)
         assert not sink.received

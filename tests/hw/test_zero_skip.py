@@ -19,6 +19,7 @@ SHAPE = {
     "max_shift": 7,
     "buffer_rows": 2,
     "events": 1,
+    "registered": False,
 }
 
 
@@ -32,8 +33,13 @@ SHAPE = {
         {"events": 2},
         {"events": 2, "buffer_rows": 8, "row_lanes": 4, "time_steps": 2, "max_shift": 2, "plane_width": 2},
         {"events": 2, "buffer_rows": 16, "row_lanes": 16, "time_steps": 1, "max_shift": 0, "plane_width": 1},
+        {"registered": True, "buffer_rows": 4},
+        {"registered": True, "events": 2, "row_lanes": 16},
     ],
-    ids=["g8-2", "g8-4", "g4-8", "g16-16", "g8-2-pairs", "g4-8-pairs", "g16-16-pairs"],
+    ids=[
+        *("g8-2", "g8-4", "g4-8", "g16-16", "g8-2-pairs", "g4-8-pairs", "g16-16-pairs"),
+        *("g8-4-registered", "g16-2-pairs-registered"),
+    ],
 )
 def test_bench(change):
     shape = {**SHAPE, **change}

@@ -13,8 +13,8 @@ MUTANTS = [
     },
     {
         "file": "sim/verify.py",
-        "old": 'for counter in ("cycles", "events", "rows"):',
-        "new": 'for counter in ("cycles", "events"):',
+        "old": 'for counter in ("cycles", "events", "rows", "waits"):',
+        "new": 'for counter in ("cycles", "events", "waits"):',
         "test": "tests/sim/test_verify.py::test_wrong_entries_and_counts_are_named",
         "why": "the counter of rows is not compared",
     },
