@@ -118,9 +118,8 @@ class Tasa(wiring.Component):
             tau.append(amount)
             total.append(total[-1] + amount)
 
-        # powers[r][j] = P << total[j]: with multipliers all at once, behind a register, because multiplier blocks
-        # have a place of their own on a chip; else one more in each stage, the last included (which adds); a stage
-        # hands on to the next what it has
+        # powers[r][j] = P << total[j]: one more in each stage, the last included (which adds), or all behind a
+        # register, as multiplier blocks have a place of their own on a chip; a stage hands on what it has
         valid, marks = self.i.valid, {mark: self.i.payload[mark] for mark in _MARKS}
         powers = [[self.i.payload.value[r]] for r in range(self.lanes)]
         factors = []
