@@ -52,7 +52,8 @@ _OPERATORS = {
 }
 _WIDE = ("less", "equal", "any")  # counted by what they take, not by what they give
 _LUT_DEPTH, _LUT_WIDTH = 16, 4  # of a LUT memory of ECP5
-_LUT_COST, _BLOCK_COST = 4, 128  # by which yosys chooses between the two
+# by which yosys chooses: cost of a LUT memory, of a block RAM, bits of a ROM of logic for 1
+_LUT_COST, _BLOCK_COST, _ROM_BITS = 4, {"ecp5": 128, "ice40": 64}, 16
 _SINGLE_PORT = ("SB_SPRAM256KA",)
 #: The modules around the accelerator of a board.
 AROUND = ("core", "accelerator")
@@ -263,13 +264,18 @@ def _place_memories(family: str, part: Part) -> tuple[int, int, int]:
     """(block RAMs, LUT RAMs, bits of the registers behind those)."""
     blocks = in_luts = registers = 0
     for width, rows, style, ports, grain in part.memories:
-        if family == "ice40":
-            blocks += _ice40_rams(width, rows, ports)
+        rams = _ice40_rams(width, rows, ports) if family == "ice40" else _ecp5_rams(width, rows, ports, grain)
+        if not grain and width * rows / _ROM_BITS < _BLOCK_COST[family] * rams:  # a small ROM is logic
             continue
-        rams = _ecp5_rams(width, rows, ports, grain)
-        lut_rams = ports * -(-width // _LUT_WIDTH) * -(-rows // _LUT_DEPTH)
-        small = _LUT_COST * lut_rams <= _BLOCK_COST * rams
-        if style == "distributed" or (style is None and grain and small):  # a ROM has no grain
+        if family == "ice40":
+            blocks += rams
+            continue
+        deep = -(-rows // _LUT_DEPTH)
+        lut_rams = ports * -(-width // _LUT_WIDTH) * deep
+        # yosys counts half for each bit of the choice among memories behind each other, and of their enables
+        choice = (deep - 1) * (ports * width + -(-width // (grain or width))) / 2
+        small = _LUT_COST * lut_rams + choice <= _BLOCK_COST[family] * rams
+        if style == "distributed" or (style is None and grain and small):
             in_luts += lut_rams
             registers += ports * width
         else:

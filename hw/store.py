@@ -155,7 +155,7 @@ class Store(wiring.Component):
             depth=rows,
             init=self._init[first : first + rows],
             attrs=memory_attributes(depth=rows, fast=True)
-            if self._latency == 2 and rows <= _LUT_BANK_ROWS
+            if self._latency == 2 and rows <= _LUT_BANK_ROWS and self._kind == "ram"  # a ROM is logic where small
             else self._attributes,
         )
         m.submodules[f"memory_{number}" if number else "memory"] = memory

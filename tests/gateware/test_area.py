@@ -27,10 +27,15 @@ MOST = 0.1  # that an estimate may be off
 
 MEMORIES = {
     "a store of words": lambda: Store(width=64, depth=88, kind="ram"),
+    "wide, and deeper than two memories of LUTs": lambda: Store(width=832, depth=36, kind="ram"),
+    "wide, and as deep as two": lambda: Store(width=832, depth=32, kind="ram"),
     "deep and narrow": lambda: Store(width=10, depth=3000, kind="ram"),
     "wide and shallow": lambda: Store(width=448, depth=135, kind="ram"),
     "two ports": lambda: Store(width=48, depth=1500, kind="ram", ports=2),
     "two ports, registered": lambda: Store(width=32, depth=2100, kind="ram", ports=2, latency=2),
+    "read only, with a remainder": lambda: Store(
+        width=32, depth=2100, kind="rom", init=[n * 2654435761 % (1 << 32) for n in range(2100)], latency=2
+    ),
     "written whole": lambda: DualPortMemory(width=24, depth=300),
     "small": lambda: DualPortMemory(width=19, depth=10, block=True),
     "a bank in slots": lambda: SpikeBank(row_lanes=8, time_steps=4, slots=4, address_width=12, rows=3000),

@@ -79,8 +79,9 @@ def test_goals_and_limits(model, fast):
     assert fast.cycles < tight.cycles <= small.cycles
 
 
-def test_multipliers_where_there_are_some(model):
-    """They take LUTs off the TASA lanes, and a cycle or two more."""
+def test_multipliers_where_there_are_some():
+    """They take LUTs off the TASA lanes, where these shift far, and some cycles more."""
+    model = random_model(np.random.default_rng(4), samples=1, row_lanes=8, depth=1, window=3, tau=5)
     alone = {key: value for key, value in FIXED.items() if key != "shifters"} | {"lanes": 8, "drain_lanes": 8}
     needs = planned(model, goal="area", fixed={**alone, "events": 1}).area.multipliers
     assert needs >= 8
