@@ -26,6 +26,7 @@ from ds2ta.modelfile import load_model
 #: What is no module, and yet needed where there is no checkout.
 DATA = {
     *("models/README.md", "models/digits-small.safetensors", "models/digits-tiny.safetensors", "models/digits.npy"),
+    "gateware/area.json",
     *("sim/board.cpp", "sim/harness.cpp", "sim/primitives.v", "sim/cells/ecp5.v", "sim/cells/ice40.v"),
 }
 #: Without the search path of whoever runs the tests.

@@ -30,16 +30,18 @@ def lowest(key: str) -> int:
 
 
 def machine_at(end: str) -> Machine:
-    choice, limit = (-1, highest) if end == "highest" else (0, lowest)
-    values = {"weights": "ram", "tables": "ram"}
+    choice, limit = (0, lowest) if end == "lowest" else (-1, highest)
+    values = {"weights": "ram", "tables": "ram", "ring_rows": 0, "memory_bits": 0}
+    if end == "streamed":
+        values |= {"weights": "stream", "ring_rows": 2048, "memory_bits": 128}
     for key, field in Machine.model_fields.items():
         if key not in values:
             options = get_args(field.annotation)
             values[key] = options[choice] if options else limit(key)
-    return Machine(**values | (_MODEST if end == "highest" else {}))
+    return Machine(**values | ({} if end == "lowest" else _MODEST))
 
 
-@pytest.mark.parametrize("end", ["lowest", "highest"])
+@pytest.mark.parametrize("end", ["lowest", "highest", "streamed"])
 def test_ends(end, tmp_path):
     machine = machine_at(end)
     assert machine.time_steps == (1 if end == "lowest" else 16)

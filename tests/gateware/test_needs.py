@@ -117,7 +117,7 @@ CASES = {
     "banks": (
         {},
         ["bank_rows=8"],
-        "model x: its tensors need 16 rows in a spike bank, the machine's bank_rows is 8 (largest: stem.0, "
+        "model x: its tensors need 16 rows in a spike bank, the machine's bank_rows is 8 (largest: block.0.x2, "
         "12 rows); "
         "--set bank_rows=16 takes it",
     ),
