@@ -87,7 +87,7 @@ class Accelerator(wiring.Component):
     result: {logit, index, class_index, last}.
     busy: a sample is being worked on. pass_index: the pass at work.
     counter_address, counter_data: the counters of each pass of the last sample, as the sequencer addresses them
-      (one cycle of latency); complete three cycles after `busy` falls.
+      (one cycle of latency); complete three cycles after `busy` falls, four where weights are a stream.
     weights (where they are a stream): words of `hw.ring.memory_layout`, the rows of the weight store in their
       order, sample after sample; what comes between samples is kept for the next.
     scan: reads the stores back, for a check of the memories; see `scan_signature`.

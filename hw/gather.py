@@ -31,7 +31,8 @@ __all__ = ["Gather", "gather_layout"]
 def gather_layout(*, address_width: int, weight_width: int, plane_width: int) -> data.StructLayout:
     """`address` of the row; `pad`: a row of zeros instead; `kx`; `edge`: a packed layer's neighbour is missing,
     zeros instead; `weight`: weight row of its lane 0; `plane`: its bit plane, `part`: which of those that share the
-    row; `plane_last`: last beat of a plane; `first`/`last` beat of a position; `end`: last beat of the layer."""
+    row; `plane_last`: last beat of a plane; `first`/`last` beat of a position; `end`: last beat of the layer
+    (where tiles wait: of each tile)."""
     return data.StructLayout(
         {
             "address": address_width,

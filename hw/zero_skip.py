@@ -44,7 +44,7 @@ class ZeroSkip(wiring.Component):
     """Events of a layer, position by position.
 
     A position's first event has `first` set; a position without any spike gives one null event (`first`, empty
-    mask), so that its neurons are still updated. After the last position comes one `flush` event, of which only
+    mask), so that its neurons are still updated. Behind a row with `end` comes one `flush` event, of which only
     that flag means anything.
 
     With `events` = 1, an event has its row's bit plane as `shift`. With `events` = 2, the lowest and the highest
