@@ -14,7 +14,7 @@ from amaranth.utils import ceil_log2
 from ds2ta.errors import FitError
 from ds2ta.gateware.images import StoreImages
 from ds2ta.gateware.layout import Allocator, Region
-from ds2ta.gateware.machine import Machine, highest, machine_from_dict
+from ds2ta.gateware.machine import RINGS, Machine, highest, machine_from_dict
 from ds2ta.gateware.needs import cure, needs, refuse, refuse_lacks, refuse_what_none_has
 from ds2ta.gateware.program import Instruction, Opcode, program_words
 from ds2ta.hw.residual import POOL_WINDOWS, ResidualMode
@@ -27,7 +27,6 @@ _COUNTS = ("width_last", "height_last", "tiles_last", "rows_last", "groups_last"
 # addresses and distances that stand modulo the address space
 _WRAPPING = ("source", "source_line", "source_plane", "target_line", "plane_pitch")
 _HEAD_SPACING = 8  # the head says itself when it is done with a token; the engine sees that this much later
-_LEAST_RING = 32
 _MEMORY_BITS = 16
 _FOREVER = 10**9  # a pass behind all others
 ADDRESS_A, ADDRESS_B = 0, 1  # bank A: activations of the layer at hand; bank B: residual stream and V; stem: both
@@ -383,7 +382,7 @@ class _Compiler:
     @property
     def ring_rows(self) -> int:
         """Rows of a ring that holds the largest tile."""
-        return max(_LEAST_RING, 1 << ceil_log2(max(item.tile_rows for item in self.instructions)))
+        return max(RINGS[0], 1 << ceil_log2(max(item.tile_rows for item in self.instructions)))
 
     def refuse_unless_held(self, machine: Machine) -> None:
         """Raise `FitError` where the machine's banks or stores are too small."""

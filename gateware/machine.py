@@ -11,10 +11,11 @@ from ds2ta.errors import FitError
 from ds2ta.hw.residual import POOL_WINDOWS
 from ds2ta.hw.ring import MEMORY_BITS
 
-__all__ = ["Machine", "highest", "machine_from_dict"]
+__all__ = ["RINGS", "Machine", "highest", "machine_from_dict"]
 
 _POWERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
-_RINGS = tuple(1 << bits for bits in range(5, 17))
+#: Rows that a ring of weights may have.
+RINGS = tuple(1 << bits for bits in range(5, 17))
 
 
 class Machine(BaseModel):
@@ -107,9 +108,9 @@ class Machine(BaseModel):
                 "events=1 or weights=ram mends it"
             )
         if self.weights == "stream":
-            if self.ring_rows not in _RINGS:
+            if self.ring_rows not in RINGS:
                 raise ValueError(
-                    f"ring_rows: {self.ring_rows} must be a power of two from {_RINGS[0]} to {_RINGS[-1]} "
+                    f"ring_rows: {self.ring_rows} must be a power of two from {RINGS[0]} to {RINGS[-1]} "
                     "where weights=stream; ring_rows=1024 is one"
                 )
             if self.memory_bits not in MEMORY_BITS:
@@ -147,6 +148,11 @@ class Machine(BaseModel):
     def streams(self) -> bool:
         """Weights come from an external memory."""
         return self.weights == "stream"
+
+    @property
+    def row_words(self) -> int:
+        """Words of the external memory in a row of weights."""
+        return -(-self.lanes * self.weight_bits // self.memory_bits)
 
     @property
     def tile_space(self) -> int:

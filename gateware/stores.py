@@ -83,8 +83,7 @@ def store_images(program: Program) -> dict[str, list[int]]:
 def memory_image(machine: Machine, program: Program) -> bytes:
     """What an external memory holds for a machine whose weights are a stream: the weight rows in their order, each
     in whole words of the memory, all of it little endian."""
-    words = -(-machine.lanes * machine.weight_bits // machine.memory_bits)
-    size = words * machine.memory_bits // 8
+    size = machine.row_words * machine.memory_bits // 8
     return b"".join(row.to_bytes(size, "little") for row in program.weight_image)
 
 

@@ -58,7 +58,7 @@ class WeightFeed:
 
     def __init__(self, machine: Machine, tiles: Sequence[int], timing: MemoryTiming, began: int):
         self._timing = timing
-        self._words = -(-machine.lanes * machine.weight_bits // machine.memory_bits)
+        self._words = machine.row_words
         self._total, self._ring = sum(tiles), machine.ring_rows
         first = min(self._total, self._ring)
         self._written = [began - 3] * first  # the cycle in which each row is written

@@ -148,8 +148,7 @@ class RtlNetwork:
         """Wait until the ring of weights takes no more."""
         if not self._rested:
             rows = min(self.machine.ring_rows, len(self.program.weight_image))
-            words = -(-self.machine.lanes * self.machine.weight_bits // self.machine.memory_bits)
-            self._rtl.advance(self.memory.longest(rows * words) + 8)
+            self._rtl.advance(self.memory.longest(rows * self.machine.row_words) + 8)
         self._rested = True
 
     def reset(self) -> None:

@@ -18,6 +18,7 @@ from ds2ta.hw.gather import gather_layout
 from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.stream import StreamSink, cycle, in_background, next_cycle, reset
 
+_TILES_WAIT = bool(bench_parameters().get("tiles_wait"))
 CONV = {
     "kernel": 3,
     "planes": 1,
@@ -167,7 +168,7 @@ def _expected(layer: dict, base: int, weights: int, slack: int, plane_pitch: int
                         first = number == at == 0
                         last = ends and number == len(position) - 1
                         beats.append({**one, "plane_last": ends, "first": first, "last": last, "end": 0})
-        beats[-1]["end"] = int(bool(p.get("tiles_wait")))
+        beats[-1]["end"] = int(_TILES_WAIT)
     beats[-1]["end"] = 1
     return beats
 
@@ -214,14 +215,12 @@ def _sink(dut, stall: str) -> StreamSink:
     return StreamSink(dut, "o", gather_layout(**widths), stall=stall, seed=p["row_lanes"])
 
 
-@cocotb.test()
+@cocotb.test(skip=_TILES_WAIT)
 @cocotb.parametrize(stall=["never", "random:0.3", "random:0.7", "bursts"])
 async def addresses(dut, stall):
     """Directed and random layers one after another, the next started in the first idle cycle. Without stalls the
     first beat comes one cycle after start and a beat in every cycle from then on."""
     p = bench_parameters()
-    if p.get("tiles_wait"):
-        return
     generator = random.Random(f"{stall}{p}")
     sink = _sink(dut, stall)
     await reset(dut)
@@ -275,14 +274,12 @@ class _Grants:
             dut.granted.value = granted
 
 
-@cocotb.test()
+@cocotb.test(skip=not _TILES_WAIT)
 @cocotb.parametrize(stall=["never", "random:0.3", "bursts"], longest=[0, 60])
 async def tiles(dut, stall, longest):
     """No beat of a tile before its grant; without stalls all beats as soon as they may come, and `waits` in the
     cycles in which one could have come."""
     p = bench_parameters()
-    if not p.get("tiles_wait"):
-        return
     generator = random.Random(f"{stall}{longest}{p}")
     sink, grants = _sink(dut, stall), _Grants(dut, generator, longest)
     await reset(dut)
@@ -315,12 +312,10 @@ async def tiles(dut, stall, longest):
         assert not dut.claims.value
 
 
-@cocotb.test()
+@cocotb.test(skip=_TILES_WAIT)
 async def rests(dut):
     """No beat before the first start, none after the end, whatever the configuration does meanwhile; a reset in
     the middle of a layer ends it."""
-    if bench_parameters().get("tiles_wait"):
-        return
     sink = _sink(dut, "never")
     await reset(dut)
     for _ in range(4):
