@@ -39,12 +39,15 @@ class MemoryReader(wiring.Component):
     tells of the reading that ended last whether its CRC was not `expected`. A reading that a `restart` or a
     `resync` meets is read to its end, without effect, and the next one begins.
 
-    Latency: a word that comes in cycle c is offered in c. Throughput: a word each cycle; between two readings lie 2
-    cycles and what the memory needs. `done` comes 2 cycles after a reading's last word, with `differs`; `found` is
-    right from that word's next cycle to the beginning of another reading.
+    Words are asked for in runs of `piece`, the last one of a reading shorter, so that a break is soon over. After a
+    `restart` the reader waits for 2**`settle` cycles, as long as words are written one after the other.
 
-    Parameters: `memory_bits` of a word, `address_bits` of its number, `patience`: log2 of the cycles without a word
-    after which the memory counts as `stalled`.
+    Latency: a word that comes in cycle c is offered in c. Throughput: a word each cycle; between two runs lie 2
+    cycles, between two readings 3, and what the memory needs. `done` comes 2 cycles after a reading's last word,
+    with `differs`; `found` is right from that word's next cycle to the beginning of another reading.
+
+    Parameters: `memory_bits` of a word, `address_bits` of its number, `piece`, `settle` as above; `patience`: log2
+    of the cycles without a word after which the memory counts as `stalled`.
 
     Members
     -------
@@ -59,10 +62,14 @@ class MemoryReader(wiring.Component):
     stalled : no word came for long though one was asked for, and not held up; until `restart`.
     """
 
-    def __init__(self, *, memory_bits: int, address_bits: int, patience: int = 16):
+    def __init__(
+        self, *, memory_bits: int, address_bits: int, piece: int = 4096, settle: int = 14, patience: int = 16
+    ):
         check_range("Address bits", address_bits, 1, 32)
+        check_range("Piece", piece, 1, 1 << 16)
+        check_range("Settle", settle, 1, 24)
         check_range("Patience", patience, 2, 24)
-        self._memory_bits, self._address_bits, self._patience = memory_bits, address_bits, patience
+        self._memory_bits, self._piece, self._settle, self._patience = memory_bits, piece, settle, patience
         super().__init__(
             {
                 "memory": Out(memory_port(memory_bits, address_bits)),
@@ -84,24 +91,34 @@ class MemoryReader(wiring.Component):
         m.submodules.crc = unit = crc.Processor(CRC32_ISO_HDLC(data_width=self._memory_bits))
         word, run = self.memory.word, self.memory.run
         reads, drops, silent, takes = Signal(), Signal(), Signal(), Signal()  # drops: words are without effect
+        left, final = Signal.like(self.words), Signal()  # words from this run on; it is the reading's last
+        settled = Signal(self._settle)
         breaks = self.restart | self.resync
         m.d.comb += [
             silent.eq(drops | ~self.checked),
             self.o.valid.eq(reads & word.valid & ~silent),
-            self.o.payload.eq(word.payload),
+            self.o.payload.word.eq(word.payload.word),
+            self.o.payload.last.eq(word.payload.last & final),
             word.ready.eq(reads & (silent | self.o.ready)),
             takes.eq(word.valid & word.ready),
             unit.data.eq(word.payload.word),
             unit.valid.eq(takes),
             self.found.eq(unit.crc),
         ]
-        m.d.sync += self.done.eq(0)
+        m.d.sync += [self.done.eq(0), settled.eq(Mux(self.restart, 0, settled + ~settled.all()))]
         with m.FSM():
             with m.State("REST"):
-                m.d.comb += unit.start.eq(self.memory.ready & self.words.any() & ~breaks)
-                m.d.sync += [drops.eq(0), run.payload.words.eq(self.words)]
+                m.d.comb += unit.start.eq(self.memory.ready & self.words.any() & settled.all() & ~breaks)
+                m.d.sync += [drops.eq(0), left.eq(self.words), run.payload.address.eq(0)]
                 with m.If(unit.start):
-                    m.next = "ASK"
+                    m.next = "PIECE"
+            with m.State("PIECE"):
+                m.d.sync += [
+                    drops.eq(drops | breaks),
+                    final.eq(left <= self._piece),
+                    run.payload.words.eq(Mux(left <= self._piece, left, self._piece)),
+                ]
+                m.next = "ASK"
             with m.State("ASK"):
                 m.d.comb += run.valid.eq(1)
                 m.d.sync += drops.eq(drops | breaks)
@@ -111,9 +128,18 @@ class MemoryReader(wiring.Component):
                 m.d.comb += reads.eq(1)
                 m.d.sync += drops.eq(drops | breaks)
                 with m.If(takes & word.payload.last):
-                    m.next = "COMPARE"
+                    m.d.sync += [
+                        left.eq(left - run.payload.words),
+                        run.payload.address.eq(run.payload.address + run.payload.words),
+                    ]
+                    with m.If(drops | breaks):
+                        m.next = "REST"
+                    with m.Elif(final):
+                        m.next = "COMPARE"
+                    with m.Else():
+                        m.next = "PIECE"
             with m.State("COMPARE"):
-                with m.If(~drops & ~breaks):
+                with m.If(~breaks):
                     m.d.sync += [self.checked.eq(1), self.differs.eq(unit.crc != self.expected), self.done.eq(1)]
                 m.next = "REST"
         with m.If(self.restart):

@@ -17,18 +17,22 @@ from ds2ta.sim.stream import StreamSink, StreamSource, cycle, in_background, nex
 
 
 class _Memory:
-    """Words, and the runs that were asked for; `flips`: {(number of the run, word): bits that come wrong}."""
+    """Words, and the runs that were asked for; `flips`: {(number of the reading, word): bits that come wrong}."""
 
     def __init__(self, dut, words: list[int], stall: str):
         p = bench_parameters()
-        self.dut, self.words, self.runs = dut, words, []
+        self.dut, self.words, self.readings = dut, words, 0
+        self.runs: list[tuple[int, int]] = []  # first word, and the one behind the last
         self.flips: dict[tuple[int, int], int] = {}
         self._layout = run_layout(p["address_bits"])
         self.source = StreamSource(dut, "memory__word", memory_layout(p["memory_bits"]), stall=stall, seed=9)
         self.patience = random.Random(f"runs{stall}")
         dut.memory__ready.value = 1
-        dut.memory__run__ready.value = 0
-        in_background(dut, self._serve())
+        dut.memory__run__ready.value = dut.memory__word__valid.value = 0
+
+    def start(self) -> None:
+        """Serve from now on."""
+        in_background(self.dut, self._serve())
 
     async def _serve(self) -> None:
         dut, held = self.dut, None
@@ -43,12 +47,12 @@ class _Memory:
                 continue
             dut.memory__run__ready.value = 0
             run = unpack(self._layout, offered)
-            assert run["address"] == 0
-            number = len(self.runs)
-            self.runs.append(run["words"])
+            first, end = run["address"], run["address"] + run["words"]
+            self.readings += first == 0
+            self.runs.append((first, end))
             sending = self.source.start(
-                {"word": self.words[at] ^ self.flips.get((number, at), 0), "last": at == run["words"] - 1}
-                for at in range(run["words"])
+                {"word": self.words[at] ^ self.flips.get((self.readings - 1, at), 0), "last": at == end - 1}
+                for at in range(first, end)
             )
             while not sending.ended:
                 await next_cycle
@@ -72,6 +76,7 @@ class _Bench:
     async def start(self, stall: str) -> None:
         self.sink = StreamSink(self.dut, "o", memory_layout(self.p["memory_bits"]), stall=stall, seed=8)
         await reset(self.dut)
+        self.memory.start()
         in_background(self.dut, self._watch())
 
     async def _watch(self) -> None:
@@ -113,12 +118,17 @@ async def readings(dut, stalls):
         bench.dones.clear()
         bench.memory.runs.clear()
         await bench.contents(count)
+        for _ in range((1 << bench.p["settle"]) - 2):
+            assert not bench.memory.runs
+            await RisingEdge(dut.clk)
         await bench.ended(4)
         dut.words.value = 0
         wanted = [{"word": word, "last": at == count - 1} for at, word in enumerate(bench.words[:count])]
         assert await bench.sink.take(3 * count) == 3 * wanted
         assert [item[1:] for item in bench.dones[:4]] == [(0, _crc(bench.words[:count]))] * 4
-        assert bench.memory.runs[:4] == [count] * 4
+        piece = bench.p["piece"]
+        runs = [(first, min(first + piece, count)) for first in range(0, count, piece)]
+        assert bench.memory.runs[: 4 * len(runs)] == 4 * runs
         if stalls == ("never", "never"):
             ends = bench.sink.cycles[-1]
             assert bench.dones[3][0] == ends + 2
@@ -161,22 +171,22 @@ async def breaks(dut):
             await RisingEdge(dut.clk)
         if number % 3:
             await bench.pulse("resync")
-            bench.sink.received.clear()
+            await RisingEdge(dut.clk)
         else:
             bench.words[:] = [bench.generator.getrandbits(bench.p["memory_bits"]) for _ in range(200)]
             wanted = [{"word": word, "last": at == count - 1} for at, word in enumerate(bench.words[:count])]
             await bench.contents(count)
-            bench.sink.received.clear()
-            bench.dones.clear()
             await RisingEdge(dut.clk)
+            bench.dones.clear()
             assert not dut.checked.value
+        bench.sink.received.clear()  # what came in the very cycle too
         assert await bench.sink.take(count) == wanted
         assert not any(differs for _, differs, _ in bench.dones)
 
 
 @cocotb.test()
 async def late(dut):
-    """A memory that does not answer shows in `stalled`; one that is not ready does not, nor an output that waits."""
+    """A memory that does not answer shows in `stalled`; one that is not ready does not, nor a waiting output."""
     bench = _Bench(dut)
     long = 3 << bench.p["patience"]
     await bench.start("never")
