@@ -16,7 +16,17 @@ from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.program import PROGRAM_WORD, instruction_words
 from ds2ta.hw.parameters import parameter_layout
 
-__all__ = ["CHUNK", "StoreShape", "load_layout", "memory_image", "scan_signature", "store_images", "store_shapes"]
+__all__ = [
+    "CHUNK",
+    "StoreShape",
+    "load_layout",
+    "memory_address_bits",
+    "memory_image",
+    "memory_words",
+    "scan_signature",
+    "store_images",
+    "store_shapes",
+]
 
 #: Bits of a store's row that are loaded, or scanned, at once.
 CHUNK = 16
@@ -83,9 +93,18 @@ def store_images(program: Program) -> dict[str, list[int]]:
 def memory_image(machine: Machine, program: Program) -> bytes:
     """What an external memory holds for a machine whose weights are a stream: the weight rows in their order, each
     in whole words of the memory, all of it little endian."""
-    words = -(-machine.lanes * machine.weight_bits // machine.memory_bits)
-    size = words * machine.memory_bits // 8
+    size = memory_words(machine) * machine.memory_bits // 8
     return b"".join(row.to_bytes(size, "little") for row in program.weight_image)
+
+
+def memory_words(machine: Machine) -> int:
+    """Words of the external memory in a row of weights."""
+    return -(-machine.lanes * machine.weight_bits // machine.memory_bits)
+
+
+def memory_address_bits(machine: Machine) -> int:
+    """Bits of the number of a word of the external memory."""
+    return max(1, bits_for(machine.weight_rows * memory_words(machine) - 1))
 
 
 def load_layout(machine: Machine) -> data.StructLayout:

@@ -11,12 +11,17 @@ from amaranth.lib.wiring import In, Out
 from ds2ta.hw.payloads import check_range
 from ds2ta.hw.ring import memory_layout
 
-__all__ = ["MemoryReader", "memory_port", "run_layout"]
+__all__ = ["MemoryReader", "memory_port", "run_layout", "write_layout"]
 
 
 def run_layout(address_bits: int) -> data.StructLayout:
     """A run of words to read: `words`, at least 1, from `address` on, which may not pass the end of the memory."""
     return data.StructLayout({"address": address_bits, "words": address_bits + 1})
+
+
+def write_layout(address_bits: int) -> data.StructLayout:
+    """A word to write."""
+    return data.StructLayout({"address": address_bits, "word": 16})
 
 
 def memory_port(memory_bits: int, address_bits: int) -> wiring.Signature:
@@ -44,7 +49,7 @@ class MemoryReader(wiring.Component):
 
     Latency: a word that comes in cycle c is offered in c. Throughput: a word each cycle; between two runs lie 2
     cycles, between two readings 3, and what the memory needs. `done` comes 2 cycles after a reading's last word,
-    with `differs`; `found` is right from that word's next cycle to the beginning of another reading.
+    with `differs` and `found`, which stay.
 
     Parameters: `memory_bits` of a word, `address_bits` of its number, `piece`, `settle` as above; `patience`: log2
     of the cycles without a word after which the memory counts as `stalled`.
@@ -103,7 +108,6 @@ class MemoryReader(wiring.Component):
             takes.eq(word.valid & word.ready),
             unit.data.eq(word.payload.word),
             unit.valid.eq(takes),
-            self.found.eq(unit.crc),
         ]
         m.d.sync += [self.done.eq(0), settled.eq(Mux(self.restart, 0, settled + ~settled.all()))]
         with m.FSM():
@@ -139,6 +143,7 @@ class MemoryReader(wiring.Component):
                     with m.Else():
                         m.next = "PIECE"
             with m.State("COMPARE"):
+                m.d.sync += self.found.eq(unit.crc)
                 with m.If(~breaks):
                     m.d.sync += [self.checked.eq(1), self.differs.eq(unit.crc != self.expected), self.done.eq(1)]
                 m.next = "REST"
