@@ -18,7 +18,7 @@ pass reads a row that it writes.
 
 from types import SimpleNamespace
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, ceil_log2
@@ -33,7 +33,7 @@ from ds2ta.hw.head import logit_layout
 from ds2ta.hw.parameters import parameter_layout
 from ds2ta.hw.payloads import RowWrite, row_layout
 from ds2ta.hw.residual import ResidualMode
-from ds2ta.hw.ring import memory_layout
+from ds2ta.hw.payloads import memory_layout
 from ds2ta.hw.slices import skid_buffer
 
 __all__ = ["Accelerator"]
@@ -88,8 +88,9 @@ class Accelerator(wiring.Component):
     busy: a sample is being worked on. pass_index: the pass at work.
     counter_address, counter_data: the counters of each pass of the last sample, as the sequencer addresses them
       (one cycle of latency); complete three cycles after `busy` falls, four where weights are a stream.
-    weights (where they are a stream): words of `hw.ring.memory_layout`, the rows of the weight store in their
-      order, sample after sample; what comes between samples is kept for the next.
+    weights (where they are a stream): words of `hw.payloads.memory_layout`, the rows of the weight store in their
+      order, sample after sample; what comes between samples is kept for the next. weights_restart: what came and
+      was not used is forgotten; only while `busy` is low.
     scan: reads the stores back, for a check of the memories; see `scan_signature`.
     trace_X, trace_X_* (only with `trace`): what the passes produce, shown in every cycle with trace_X_valid, for
       benches and `ds2ta diff`; each with trace_X_pass:
@@ -139,6 +140,7 @@ class Accelerator(wiring.Component):
             }
         if machine.streams:
             members["weights"] = In(stream.Signature(memory_layout(machine.memory_bits)))
+            members["weights_restart"] = In(1)
         if any(shape.loadable for shape in store_shapes(machine).values()):
             members["load"] = In(stream.Signature(load_layout(machine)))
         super().__init__(members)
@@ -147,7 +149,8 @@ class Accelerator(wiring.Component):
         m = Module()
         part = SimpleNamespace(**blocks(self.machine, self.program))
         for name, component in vars(part).items():
-            m.submodules[name] = component
+            empties = self.machine.streams and name == "weight_store"
+            m.submodules[name] = ResetInserter(self.weights_restart)(component) if empties else component
         work = _Pass(part.sequencer)
         work.decode(m)
         loads = Signal()  # a word is offered, or on its way into its store

@@ -3,7 +3,7 @@
 
 """The memory checker: reads the stores back while the machine is idle and compares their CRCs with expectations."""
 
-from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import crc, wiring
 from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
 from amaranth.lib.wiring import In, Out
@@ -20,6 +20,18 @@ _STEP = 4  # bits that the CRC takes in a cycle
 
 def _parts(word: Value) -> list[Value]:
     return [word[at : at + _STEP] for at in range(0, _WORD, _STEP)]
+
+
+#: Ports to the reader of an external memory.
+_EXTERNAL = {
+    "rows": Out(_WORD),
+    "expected": Out(_WORD),
+    "known": Out(1),
+    "checked": In(1),
+    "done": In(1),
+    "differs": In(1),
+    "stored": In(_WORD),
+}
 
 
 class StoreChecker(wiring.Component):
@@ -41,10 +53,14 @@ class StoreChecker(wiring.Component):
       `found` is the store's CRC; a `restart` makes it void.
     good: the last whole scan since `restart` agreed. bad: stores that disagreed, kept until `restart`.
     agreed: pulse, a whole scan agreed.
+    rows, expected, known (where weights are a stream): settings of the weights, for their reader; `known` falls
+      with `restart`, until they were fetched anew.
+    checked, done, differs, stored: from the reader: its first reading has ended, one has, and what it found. Each
+      reading that differs counts as a disagreement, at any time.
     """
 
     def __init__(self, machine: Machine):
-        self._shapes = store_shapes(machine)
+        self._shapes, self._streams = store_shapes(machine), machine.streams
         self._settle = 1 + machine.weight_latency  # cycles from the first with a row's address to its first chunk
         scan = scan_signature(machine)
         super().__init__(
@@ -62,6 +78,7 @@ class StoreChecker(wiring.Component):
                 "good": Out(1),
                 "bad": Out(len(self._shapes)),
                 "agreed": Out(1),
+                **(_EXTERNAL if machine.streams else {}),
             }
         )
 
@@ -80,15 +97,16 @@ class StoreChecker(wiring.Component):
             for number, last in enumerate(lasts):
                 with m.Case(number):
                     m.d.comb += last_chunk.eq(chunk[: bits_for(max(lasts))] == last)
+        external = store == 0 if self._streams else Const(0)
         m.d.comb += [
             scan.store.eq(store),
             scan.chunk.eq(chunk),
             last_store.eq(store == len(self._shapes) - 1),
             unit.data.eq(scan.data.word_select(part, _STEP)),
-            self.found.eq(unit.crc),
+            self.found.eq(Mux(external, self.stored, unit.crc) if self._streams else unit.crc),
             self.quiet.eq(~scan.enable),
         ]
-        parts = zip(_parts(self.word), _parts(unit.crc), strict=True)
+        parts = zip(_parts(self.word), _parts(self.found), strict=True)
         m.d.sync += differs.eq(Cat(word != found for word, found in parts))
 
         with m.FSM():
@@ -97,6 +115,10 @@ class StoreChecker(wiring.Component):
                 m.d.sync += [left.eq(self.word), scan.row.eq(0)]
                 with m.If(self.fetched):
                     m.next = "WAIT"
+                    if self._streams:
+                        with m.If(external):
+                            m.d.sync += self.rows.eq(self.word)
+                            m.next = "EXPECT"
             with m.State("WAIT"):
                 m.d.sync += [chunk.eq(0), settle.eq(self._settle - 1)]
                 with m.If(~left.any()):
@@ -135,4 +157,19 @@ class StoreChecker(wiring.Component):
                     m.d.sync += self.good.eq(1)
                     m.d.comb += self.agreed.eq(~self.restart)
                 m.next = "BEGIN"
+            if self._streams:
+                self._ask_reader(m)
+        if self._streams:
+            with m.If(self.done & self.differs):
+                m.d.sync += [self.bad[0].eq(1), self.good.eq(0), clean.eq(0)]
         return ResetInserter(self.restart)(m)
+
+    def _ask_reader(self, m: Module) -> None:
+        """An external memory is read by another, who is told what to expect; of no rows there is no reading."""
+        with m.State("EXPECT"):
+            m.d.comb += [self.fetch.eq(1), self.fetch_expected.eq(1)]
+            with m.If(self.fetched):
+                m.d.sync += [self.expected.eq(self.word), self.known.eq(1)]
+                m.next = "EXTERNAL"
+        with m.State("EXTERNAL"), m.If(self.checked | ~self.rows.any()):
+            m.next = "COMPARE"

@@ -18,6 +18,7 @@ from amaranth.hdl import (
     Const,
     DomainRenamer,
     Module,
+    Mux,
     ResetSignal,
     Signal,
     Value,
@@ -34,8 +35,15 @@ from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.register_file import RegisterFile, bus_signature
 from ds2ta.gateware.registers import IDENTITY, REGISTERS, STORES, VERSION, machine_words
 from ds2ta.gateware.sequencer import COUNTERS
-from ds2ta.gateware.stores import load_layout, store_images, store_shapes
+from ds2ta.gateware.stores import (
+    CHUNK,
+    load_layout,
+    store_images,
+    store_shapes,
+)
 from ds2ta.hw.head import logit_layout
+from ds2ta.hw.memory_reader import MemoryReader
+from ds2ta.hw.payloads import memory_port, memory_write_layout
 
 __all__ = ["Core", "count_width", "sample_length"]
 
@@ -116,6 +124,8 @@ class Core(wiring.Component):
     Members
     -------
     bus: `register_file.bus_signature`; `done` 4 cycles after `enable`, or some more.
+    memory (where weights are a stream): `hw.payloads.memory_port`, from word 0 on; memory_write (where its
+      words have 16 bits): stream of `hw.payloads.memory_write_layout`, weights that are loaded, none while a sample is worked on.
     load (where a store is loadable): `stores.load_layout`; a word every 2 cycles, none while a sample is open
       or worked on. load_error: pulse, the word taken in the cycle before is outside of the loadable stores and had
       no effect.
@@ -142,11 +152,6 @@ class Core(wiring.Component):
             raise FitError(f"Clock frequency must be a whole number of Hz below 2**32, not {clock_hz!r}")
         if len(digest) not in (0, _DIGEST_BYTES):
             raise FitError(f"Digest must have {_DIGEST_BYTES} bytes or none, not {len(digest)}")
-        if machine.streams:
-            raise FitError(
-                "machine: weights: stream has no shell yet, only the bare accelerator takes a memory; "
-                "weights=ram mends it"
-            )
         if machine.logit_width > 32:
             raise FitError(
                 f"machine: logit_width: {machine.logit_width} must be at most 32, the width of a register"
@@ -155,6 +160,10 @@ class Core(wiring.Component):
         self._shapes = store_shapes(machine)
         self._accelerator = Accelerator(machine, program, trace=trace)
         self._checker = StoreChecker(machine)
+        #: By store: words of it can be loaded through the core; those of an external memory if they are as wide.
+        self._takes = [
+            shape.loadable or (shape.external and machine.memory_bits == CHUNK) for shape in self._shapes.values()
+        ]
         self._file = RegisterFile(
             classes=machine.max_classes,
             counters=COUNTERS * machine.instructions,
@@ -177,7 +186,13 @@ class Core(wiring.Component):
             "error": Out(1),
             **{name: member for name, member in ports.items() if name.startswith("trace_")},
         }
-        if "load" in ports:
+        if machine.streams:
+            bits, address_bits = machine.memory_bits, machine.memory_address_bits
+            self._reader = MemoryReader(memory_bits=bits, address_bits=address_bits)
+            members["memory"] = Out(memory_port(bits, address_bits))
+            if bits == CHUNK:
+                members["memory_write"] = Out(stream.Signature(memory_write_layout(address_bits)))
+        if any(self._takes):
             members |= {"load": In(stream.Signature(load_layout(machine))), "load_error": Out(1)}
         if result_stream:
             members["result"] = Out(stream.Signature(logit_layout(machine.logit_width, machine.max_classes)))
@@ -206,6 +221,8 @@ class Core(wiring.Component):
             checker.word.eq(self._file.word),
             self.error.eq(checker.bad.any()),
         ]
+        if self.machine.streams:
+            self._read_memory(m, reset)
         wiring.connect(m, checker.scan, accelerator.scan)
         wiring.connect(m, wiring.flipped(self.bus), self._file.bus)
         self._show(m, now)
@@ -227,6 +244,30 @@ class Core(wiring.Component):
         m.d.sync += [
             reset.resetting.eq(ResetSignal() | (reset.resets & checker.quiet)),
             reset.recovers.eq(ResetSignal() | reset.resets),
+        ]
+
+    def _read_memory(self, m: Module, reset: _Reset) -> None:
+        """Weights from the memory outside. Other contents empty the ring, but not while a sample is worked on,
+        which then has no trusted result anyway. A reset of the accelerator empties it too."""
+        accelerator, checker = self._accelerator, self._checker
+        m.submodules.reader = reader = self._reader
+        wiring.connect(m, reader.memory, wiring.flipped(self.memory))
+        wiring.connect(m, reader.o, accelerator.weights)
+        pending, begins = Signal(init=1), Signal()
+        m.d.comb += begins.eq(pending & ~accelerator.busy)
+        m.d.sync += pending.eq(checker.restart | (pending & accelerator.busy))
+        words = Signal.like(reader.words)  # a product, a cycle late
+        m.d.sync += words.eq(Mux(checker.known, checker.rows * self.machine.row_words, 0))
+        m.d.comb += [
+            reader.words.eq(Mux(checker.known & ~pending, words, 0)),
+            reader.expected.eq(checker.expected),
+            reader.restart.eq(begins),
+            reader.resync.eq(reset.resetting),
+            accelerator.weights_restart.eq(begins),
+            checker.checked.eq(reader.checked & ~pending),
+            checker.done.eq(reader.done),
+            checker.differs.eq(reader.differs),
+            checker.stored.eq(reader.found),
         ]
 
     def _take(self, m: Module, reset: _Reset, now: _Sample, word_waits: Value) -> None:
@@ -281,6 +322,8 @@ class Core(wiring.Component):
             "memory_good": checker.good,
             "memory_error": self.error,
             "bad_stores": checker.bad,
+            "external_ready": self.memory.ready if self.machine.streams else 0,
+            "external_stalled": self._reader.stalled if self.machine.streams else 0,
         }
         for field in REGISTERS["status"].fields:
             m.d.comb += file.status[field.low :][: field.width].eq(status[field.name])
@@ -305,15 +348,26 @@ class Core(wiring.Component):
     def _load(self, m: Module, settled: Signal, restart: Signal) -> Value:
         """One cycle looks whether the word fits its store, the next, or a later one, hands it over."""
         accelerator, word = self._accelerator, self.load.payload
-        rows = Array(shape.rows if shape.loadable else 0 for shape in self._shapes.values())
+        shapes = list(self._shapes.values())
+        rows = Array(shape.rows if takes else 0 for shape, takes in zip(shapes, self._takes, strict=True))
         chunks = Array(shape.chunks for shape in self._shapes.values())
         seen, fits, passes = Signal(), Signal(), Signal()
+        written: Value = Const(1)  # by the memory outside, if the word is one of its
+        inside: Value = Const(1)
+        if "memory_write" in self.signature.members:
+            inside, write = word.store != shapes[0].number, self.memory_write
+            written = inside | ~fits | write.ready
+            m.d.comb += [
+                write.valid.eq(self.load.valid & seen & settled & fits & ~inside),
+                write.payload.address.eq(word.row * shapes[0].chunks + word.chunk),
+                write.payload.word.eq(word.data),
+            ]
         m.d.comb += [
-            self.load.ready.eq(seen & settled),
+            self.load.ready.eq(seen & settled & written),
             passes.eq(self.load.valid & self.load.ready),
-            accelerator.load.valid.eq(passes & fits),
-            accelerator.load.payload.eq(word),
         ]
+        if "load" in accelerator.signature.members:
+            m.d.comb += [accelerator.load.valid.eq(passes & fits & inside), accelerator.load.payload.eq(word)]
         m.d.sync += [
             restart.eq(passes & fits),  # a cycle late, before any sample can end
             seen.eq(self.load.valid & ~passes),

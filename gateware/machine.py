@@ -8,8 +8,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ds2ta.errors import FitError
+from ds2ta.hw.payloads import MEMORY_BITS
 from ds2ta.hw.residual import POOL_WINDOWS
-from ds2ta.hw.ring import MEMORY_BITS
 
 __all__ = ["RINGS", "Machine", "highest", "machine_from_dict"]
 
@@ -153,6 +153,11 @@ class Machine(BaseModel):
     def row_words(self) -> int:
         """Words of the external memory in a row of weights."""
         return -(-self.lanes * self.weight_bits // self.memory_bits)
+
+    @property
+    def memory_address_bits(self) -> int:
+        """Bits of the number of a word of the external memory."""
+        return max(1, (self.weight_rows * self.row_words - 1).bit_length())
 
     @property
     def tile_space(self) -> int:

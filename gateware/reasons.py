@@ -6,7 +6,7 @@
 from ds2ta.gateware.compiler import Program
 from ds2ta.gateware.machine import Machine, highest
 from ds2ta.gateware.needs import WIDTHS, row_lanes_for
-from ds2ta.hw.ring import MEMORY_BITS
+from ds2ta.hw.payloads import MEMORY_BITS
 from ds2ta.intervals import widths
 from ds2ta.model import IntegerModel
 

@@ -36,11 +36,11 @@ WORD_BITS = 32
 #: Contents of the register `id`: the bytes D, 2, T, A, least significant first.
 IDENTITY = int.from_bytes(b"D2TA", "little")
 #: (major, minor) of this map. A new major number breaks drivers, a new minor one only adds.
-VERSION = (1, 1)
+VERSION = (1, 2)
 #: Stores in the order of their numbers; registers with one word for each store are indexed by it.
 STORES = ("weights", "program", "parameters", "denoiser")
-#: Parameters of a machine that the registers tell, in their order. No core is made yet for weights as a stream.
-MACHINE_KEYS = tuple(key for key in Machine.model_fields if key not in ("ring_rows", "memory_bits"))
+#: Parameters of a machine that the registers tell, in their order.
+MACHINE_KEYS = tuple(Machine.model_fields)
 
 
 class Access(Enum):
@@ -150,6 +150,10 @@ _MAP = (
             ),
             Field("memory_good", 4, 1, "since the last change every store was read once and agreed"),
             Field("memory_error", 5, 1, "a store disagreed; stays until a change or a rescan"),
+            Field("external_ready", 6, 1, "the external memory of the weights may be used; 0 without one"),
+            Field(
+                "external_stalled", 7, 1, "the external memory did not answer for long; stays as memory_error does"
+            ),
             Field("bad_stores", 8, 4, "bit s: store s disagreed; stays as long as memory_error"),
         ),
         reset=None,
@@ -270,7 +274,8 @@ _MAP = (
         0x800,
         Access.RO,
         "Counters of the passes of the last sample: word 4 p + k belongs to pass p; k = 0 cycles, 1 events, "
-        "2 rows, 3 nothing (reads 0). Passes up to the machine's instructions exist. Defined while busy is 0.",
+        "2 rows, 3 waits for streamed weights (else 0). Passes up to the machine's instructions exist. Defined while "
+        "busy is 0.",
         count=4 * highest("instructions"),
         reset=None,
     ),

@@ -16,7 +16,15 @@ from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.program import PROGRAM_WORD, instruction_words
 from ds2ta.hw.parameters import parameter_layout
 
-__all__ = ["CHUNK", "StoreShape", "load_layout", "memory_image", "scan_signature", "store_images", "store_shapes"]
+__all__ = [
+    "CHUNK",
+    "StoreShape",
+    "load_layout",
+    "memory_image",
+    "scan_signature",
+    "store_images",
+    "store_shapes",
+]
 
 #: Bits of a store's row that are loaded, or scanned, at once.
 CHUNK = 16

@@ -8,12 +8,13 @@ unit of every spike memory; flattened, bit `lane * T + t` of a row is step t of 
 """
 
 from amaranth.hdl import signed, unsigned
-from amaranth.lib import data, wiring
-from amaranth.lib.wiring import Out
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
 
 from ds2ta.errors import FitError
 
 __all__ = [
+    "MEMORY_BITS",
     "MemoryWrite",
     "RowWrite",
     "addressed_row_layout",
@@ -21,12 +22,19 @@ __all__ = [
     "check_range",
     "drain_layout",
     "event_layout",
+    "memory_layout",
+    "memory_port",
+    "memory_write_layout",
     "pair_layout",
     "placed_words_layout",
     "row_layout",
+    "run_layout",
     "spikes_layout",
     "words_layout",
 ]
+
+#: Widths of an external memory's words.
+MEMORY_BITS = (16, 32, 64, 128)
 
 
 def check_range(name: str, value: int, low: int, high: int) -> None:
@@ -118,3 +126,37 @@ class MemoryWrite(wiring.Signature):
 
     def __init__(self, shape: object, address_width: int):
         super().__init__({"address": Out(address_width), "data": Out(shape), "enable": Out(1)})
+
+
+def memory_layout(memory_bits: int) -> data.StructLayout:
+    """A word of an external memory; `last`: of those that were asked for."""
+    return data.StructLayout({"word": memory_bits, "last": 1})
+
+
+def run_layout(address_bits: int) -> data.StructLayout:
+    """A run of words to read: `words`, at least 1, from `address` on, which may not pass the end of the memory."""
+    return data.StructLayout({"address": address_bits, "words": address_bits + 1})
+
+
+def memory_write_layout(address_bits: int) -> data.StructLayout:
+    """A word of 16 bits to write."""
+    return data.StructLayout({"address": address_bits, "word": 16})
+
+
+def memory_port(memory_bits: int, address_bits: int) -> wiring.Signature:
+    """An external memory that is read in runs, seen from its user, who counts its words from 0.
+
+    `run` asks for one; another may be asked for while words of those before are still to come. `word` brings all
+    words, in the order in which they were asked for, `last` with the last one of each run. The user takes a word in
+    the cycle in which it is valid, always: he asks for what he has room for. `ready`: the memory may be asked; it
+    stays so. `failed`: pulse, not later than the next `last`: a word that comes, or came, is not what was asked for,
+    and the memory knows it. Each run ends with its `last` nevertheless, or `word` never comes again.
+    """
+    return wiring.Signature(
+        {
+            "run": Out(stream.Signature(run_layout(address_bits))),
+            "word": In(stream.Signature(memory_layout(memory_bits))),
+            "ready": In(1),
+            "failed": In(1),
+        }
+    )

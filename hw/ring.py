@@ -11,22 +11,14 @@ is read while the engine works.
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ds2ta.errors import FitError
-from ds2ta.hw.payloads import check_power_of_two, check_range
+from ds2ta.hw.payloads import MEMORY_BITS, check_power_of_two, check_range, memory_layout
 from ds2ta.hw.store import Store
 
-__all__ = ["MEMORY_BITS", "WeightRing", "memory_layout"]
-
-#: Widths of an external memory's words.
-MEMORY_BITS = (16, 32, 64, 128)
-
-
-def memory_layout(memory_bits: int) -> data.StructLayout:
-    """A word from the memory; `last`: of the sample's weights."""
-    return data.StructLayout({"word": memory_bits, "last": 1})
+__all__ = ["WeightRing"]
 
 
 class WeightRing(wiring.Component):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import cocotb
 from cocotb.triggers import RisingEdge
 
-from ds2ta.hw.ring import memory_layout
+from ds2ta.hw.payloads import memory_layout
 from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.stream import StreamSource, cycle, in_background, next_cycle, reset
 
