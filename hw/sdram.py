@@ -245,9 +245,10 @@ class SdramController(wiring.Component):
                 self._command(m, now, _Command.WRITE, self.t_wr + 1)
                 m.d.sync += [self.pins.address.eq(column), self.pins.out.eq(now.word), self.pins.drive.eq(1)]
                 m.d.sync += [now.writes.eq(0), now.row_ends.eq(1)]
-        with m.Elif(now.open & (now.due | now.row_ends | ~now.left.any())), m.If(now.age >= self.t_ras):
-            self._command(m, now, _Command.PRECHARGE, self.t_rp)
-            m.d.sync += [self.pins.address.eq(1 << 10), now.open.eq(0), now.row_ends.eq(0)]
+        with m.Elif(now.open & (now.due | now.row_ends | ~now.left.any())):
+            with m.If(now.age >= self.t_ras):
+                self._command(m, now, _Command.PRECHARGE, self.t_rp)
+                m.d.sync += [self.pins.address.eq(1 << 10), now.open.eq(0), now.row_ends.eq(0)]
         with m.Elif(~now.open & (now.age == self.t_rc)):
             with m.If(now.due):
                 m.d.comb += now.refreshes.eq(1)
