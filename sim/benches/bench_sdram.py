@@ -1,0 +1,185 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""Bench of SdramController: words through a model of the chip that refuses a violated time, and the cycles that runs
+take."""
+
+import random
+
+import cocotb
+from amaranth.lib import data
+from cocotb.triggers import RisingEdge
+
+from ds2ta.hw.sdram import run_layout, write_layout
+from ds2ta.sim.build import bench_parameters
+from ds2ta.sim.sdram_chip import ChipTimes, SdramModel
+from ds2ta.sim.stream import StreamSink, StreamSource, cycle, in_background, next_cycle, reset
+
+PINS = ("cke", "command", "bank", "address", "mask", "out", "drive")
+
+
+class _Bench:
+    def __init__(self, dut, stall: str = "never"):
+        p = self.p = bench_parameters()
+        self.dut, self.bits = dut, 2 + p["row_bits"] + p["column_bits"]
+        self.chip = SdramModel(
+            row_bits=p["row_bits"],
+            column_bits=p["column_bits"],
+            times=ChipTimes(**p["times"]),
+            period=1e9 / p["clock_hz"],
+        )
+        self.run = StreamSource(dut, "run", run_layout(self.bits), seed=1)
+        self.write = StreamSource(dut, "write", write_layout(self.bits), seed=2)
+        self.sink = StreamSink(dut, "o", data.StructLayout({"word": 16, "last": 1}), stall=stall, seed=3)
+        self.generator = random.Random(f"{p}{stall}")
+        in_background(dut, self._serve())
+
+    async def _serve(self) -> None:
+        dut, late = self.dut, [0] * (self.p["round_trip"] - 1)
+        while True:
+            await next_cycle
+            late.append(self.chip.clocked(**{name: int(getattr(dut, f"pins__{name}").value) for name in PINS}))
+            dut.pins__back.value = late.pop(0)
+
+    def place(self, address: int) -> tuple[int, int, int]:
+        """Bank, row, column of a word."""
+        columns, rows = self.p["column_bits"], self.p["row_bits"]
+        return address >> columns + rows, address >> columns & (1 << rows) - 1, address & (1 << columns) - 1
+
+    async def start(self) -> None:
+        """Reset, and wait until the chip is initialized."""
+        await reset(self.dut)
+        while not self.dut.ready.value:
+            await RisingEdge(self.dut.clk)
+
+    def fill(self, address: int, words: int) -> list[int]:
+        """Put words into the chip past the controller."""
+        values = [self.generator.randrange(1 << 16) for _ in range(words)]
+        self.chip.words.update({self.place(address + n): value for n, value in enumerate(values)})
+        return values
+
+    async def read(self, address: int, words: int) -> list[int]:
+        """A run; its words, of which the last alone is marked."""
+        await self.run.send([{"address": address, "words": words}])
+        found = await self.sink.take(words)
+        assert [one["last"] for one in found] == [0] * (words - 1) + [1]
+        return [one["word"] for one in found]
+
+
+@cocotb.test()
+async def begins(dut):
+    """Nothing is taken before the chip is initialized: two times eight refreshes around the mode register."""
+    bench = _Bench(dut)
+    await reset(dut)
+    begin = cycle()
+    dut.run__valid.value = dut.write__valid.value = 1
+    while not dut.ready.value:
+        assert not dut.run__ready.value | dut.write__ready.value
+        await RisingEdge(dut.clk)
+    assert (cycle() - begin) * bench.chip.period >= bench.p["times"]["power_up"]
+    assert bench.chip.refreshes == 16
+    dut.run__valid.value = dut.write__valid.value = 0
+
+
+@cocotb.test()
+@cocotb.parametrize(stall=["never", "random:0.3", "random:0.8", "bursts"])
+async def runs(dut, stall):
+    """Runs across columns, rows and banks, of one word and of many, to the memory's very end."""
+    bench = _Bench(dut, stall)
+    await bench.start()
+    columns, size = 1 << bench.p["column_bits"], 1 << bench.bits
+    rows = columns << bench.p["row_bits"]
+    jobs = [(0, 1), (5, 1), (columns - 1, 2), (columns - 1, 1), (3, 5 * columns), (rows - 3, 6), (size - 9, 9)]
+    jobs += [(bench.generator.randrange(size - 80), bench.generator.randint(1, 80)) for _ in range(12)]
+    for address, words in jobs:
+        values = bench.fill(address, words)
+        assert await bench.read(address, words) == values, (address, words)
+        if bench.generator.random() < 0.3:
+            for _ in range(bench.generator.randint(1, 60)):
+                await RisingEdge(dut.clk)
+
+
+@cocotb.test()
+async def a_word_a_cycle(dut):
+    """A run over many rows and refreshes takes no more cycles than its words, row changes and refreshes do."""
+    bench = _Bench(dut)
+    await bench.start()
+    columns, t = 1 << bench.p["column_bits"], bench.p["cycles"]
+    words = 40 * columns
+    values = bench.fill(0, words)
+    before = bench.chip.refreshes
+    begin = cycle()
+    assert await bench.read(0, words) == values
+    spent, refreshed = cycle() - begin, bench.chip.refreshes - before
+    row = max(t["t_rp"] + t["t_rcd"] + 2, t["t_rc"] + 1 - columns)
+    most = words + 40 * row + refreshed * (t["t_rp"] + t["t_rfc"] + t["t_rcd"] + 3) + 30
+    assert words < spent <= most, (spent, most)
+    assert refreshed >= spent // t["refresh"] - 1
+    assert bench.chip.commands[5] == words
+
+
+@cocotb.test()
+async def writes(dut):
+    """Single words, some twice, between runs that may still be on their way; what is not written stays."""
+    bench = _Bench(dut)
+    await bench.start()
+    size, known = 1 << bench.bits, {}
+    base = bench.generator.randrange(size - 64)
+    for n, value in enumerate(bench.fill(base, 64)):
+        known[base + n] = value
+    for _ in range(12):
+        beats = []
+        for _ in range(bench.generator.randint(1, 6)):
+            address, word = base + bench.generator.randrange(64), bench.generator.randrange(1 << 16)
+            known[address] = word
+            beats.append({"address": address, "word": word})
+        await bench.write.send(beats)
+        assert await bench.read(base, 64) == [known[base + n] for n in range(64)]
+
+
+@cocotb.test()
+async def nobody_starves_the_refresh(dut):
+    """For many intervals: a run whose words nobody takes, writes without end, nothing at all. The model refuses what is
+    late."""
+    bench = _Bench(dut)
+    await bench.start()
+    interval = bench.p["cycles"]["refresh"]
+    bench.sink._task.cancel()
+    dut.o__ready.value = 0
+    await bench.run.send([{"address": 0, "words": 1 << bench.p["column_bits"]}])
+    before = bench.chip.refreshes
+    for _ in range(6 * interval):
+        await RisingEdge(dut.clk)
+    assert bench.chip.refreshes - before >= 5
+    dut.o__ready.value = 1
+    sending = bench.write.start({"address": n % 50, "word": n} for n in range(10**6))
+    before = bench.chip.refreshes
+    for _ in range(6 * interval):
+        await RisingEdge(dut.clk)
+    sending.cancel()
+    dut.write__valid.value = 0
+    assert bench.chip.refreshes - before >= 5
+    before = bench.chip.refreshes
+    for _ in range(3 * interval):
+        await RisingEdge(dut.clk)
+    assert bench.chip.refreshes - before >= 2
+    assert not dut.busy.value
+
+
+@cocotb.test()
+async def a_reset_begins_anew(dut):
+    """In the middle of a run: the chip is initialized again, and no word of the old run leaves."""
+    bench = _Bench(dut)
+    await bench.start()
+    await bench.run.send([{"address": 0, "words": 200}])
+    for _ in range(20):
+        await RisingEdge(dut.clk)
+    dut.rst.value = 1
+    await RisingEdge(dut.clk)
+    dut.rst.value = 0
+    bench.sink.received.clear()  # one may have left in that very cycle
+    while not dut.ready.value:
+        await RisingEdge(dut.clk)
+    assert not bench.sink.received
+    values = bench.fill(7, 20)
+    assert await bench.read(7, 20) == values
