@@ -31,9 +31,8 @@ from ds2ta.gateware.sequencer import COUNTERS, Sequencer
 from ds2ta.gateware.stores import CHUNK, load_layout, scan_signature, store_shapes
 from ds2ta.hw.head import logit_layout
 from ds2ta.hw.parameters import parameter_layout
-from ds2ta.hw.payloads import RowWrite, row_layout
+from ds2ta.hw.payloads import RowWrite, memory_layout, row_layout
 from ds2ta.hw.residual import ResidualMode
-from ds2ta.hw.payloads import memory_layout
 from ds2ta.hw.slices import skid_buffer
 
 __all__ = ["Accelerator"]

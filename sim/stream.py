@@ -22,7 +22,18 @@ from cocotb.utils import get_sim_time
 
 __all__ = [
     *("Background", "MemoryModel", "StreamSink", "StreamSource"),
-    *("break_off", "cycle", "in_background", "next_cycle", "pack", "packer", "reset", "unpack", "unpacker"),
+    *(
+        "break_off",
+        "cycle",
+        "in_background",
+        "next_cycle",
+        "pack",
+        "packer",
+        "reset",
+        "stalls",
+        "unpack",
+        "unpacker",
+    ),
 ]
 
 PERIOD = 10  # ns
@@ -166,7 +177,7 @@ def in_background(dut, coroutine: Coroutine) -> Background:
     return background
 
 
-def _stalls(profile: str, seed: str) -> Iterator[bool] | None:
+def stalls(profile: str, seed: str) -> Iterator[bool] | None:
     """Endless decisions "stall now?". `never`; `random:P` stalls a cycle with probability P; `bursts` alternates
     runs of 1..8 stalled and 1..8 free cycles. None means never."""
     generator = random.Random(seed)
@@ -225,7 +236,7 @@ class _End:
         self._dut = dut
         self._valid, self._ready = getattr(dut, f"{name}__valid"), getattr(dut, f"{name}__ready")
         self._payload = getattr(dut, f"{name}__payload")
-        self._layout, self._stall, self.name = layout, _stalls(stall, f"{name}{seed}"), name
+        self._layout, self._stall, self.name = layout, stalls(stall, f"{name}{seed}"), name
         self.cycles: list[int] = []  # the cycle of each transfer
         _ends[name] = self
 

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the ds2ta authors
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Bench of MemoryReader in front of a memory that answers runs with its words: readings, CRCs against zlib, breaks
-at any moment."""
+"""Bench of MemoryReader between a memory and a ring: readings and checks, CRCs against zlib, room, breaks at any
+moment."""
 
 import random
 import zlib
@@ -10,208 +10,301 @@ import zlib
 import cocotb
 from cocotb.triggers import RisingEdge
 
-from ds2ta.hw.payloads import memory_layout, run_layout
+from ds2ta.hw.payloads import memory_layout
 from ds2ta.sim.build import bench_parameters
-from ds2ta.sim.stream import StreamSink, StreamSource, cycle, in_background, next_cycle, reset, unpack
-
-
-class _Memory:
-    """Words, and the runs that were asked for; `flips`: {(number of the reading, word): bits that come wrong}."""
-
-    def __init__(self, dut, words: list[int], stall: str):
-        p = bench_parameters()
-        self.dut, self.words, self.readings = dut, words, 0
-        self.runs: list[tuple[int, int]] = []  # first word, and the one behind the last
-        self.flips: dict[tuple[int, int], int] = {}
-        self._layout = run_layout(p["address_bits"])
-        self.source = StreamSource(dut, "memory__word", memory_layout(p["memory_bits"]), stall=stall, seed=9)
-        self.patience = random.Random(f"runs{stall}")
-        dut.memory__ready.value = 1
-        dut.memory__run__ready.value = dut.memory__word__valid.value = 0
-
-    def start(self) -> None:
-        """Serve from now on."""
-        in_background(self.dut, self._serve())
-
-    async def _serve(self) -> None:
-        dut, held = self.dut, None
-        while True:
-            ready = self.patience.random() < 0.5
-            dut.memory__run__ready.value = ready
-            await next_cycle
-            offered = int(dut.memory__run__payload.value) if dut.memory__run__valid.value else None
-            assert held is None or offered == held, "a run that was asked for is taken back or changed"
-            held = None if ready else offered
-            if not ready or offered is None:
-                continue
-            dut.memory__run__ready.value = 0
-            run = unpack(self._layout, offered)
-            first, end = run["address"], run["address"] + run["words"]
-            self.readings += first == 0
-            self.runs.append((first, end))
-            sending = self.source.start(
-                {"word": self.words[at] ^ self.flips.get((self.readings - 1, at), 0), "last": at == end - 1}
-                for at in range(first, end)
-            )
-            while not sending.ended:
-                await next_cycle
-
-
-def _crc(words: list[int]) -> int:
-    size = bench_parameters()["memory_bits"] // 8
-    return zlib.crc32(b"".join(word.to_bytes(size, "little") for word in words))
+from ds2ta.sim.run_memory import RunMemory
+from ds2ta.sim.stream import cycle, in_background, next_cycle, reset, unpack
 
 
 class _Bench:
-    def __init__(self, dut, stall: str = "never"):
-        self.dut, self.p = dut, bench_parameters()
-        self.generator = random.Random(f"{stall}{self.p}")
-        self.words = [self.generator.getrandbits(self.p["memory_bits"]) for _ in range(200)]
-        self.memory = _Memory(dut, self.words, stall)
+    """Plays the ring: takes what comes, gives rows back by tiles, and knows how many may be on their way."""
+
+    def __init__(self, dut, stall: str = "never", latency: int = 0):
+        p = self.p = bench_parameters()
+        self.dut = dut
+        self.generator = random.Random(f"{stall}{p}")
+        size = p["row_words"] * p["rows"]
+        self.words = self.new_words(size)
+        self.memory = RunMemory(
+            dut,
+            self.words,
+            memory_bits=p["memory_bits"],
+            address_bits=p["address_bits"],
+            stall=stall,
+            latency=latency,
+        )
         self.dones: list[tuple[int, int, int]] = []  # cycle, differs, found
-        for name in ("words", "expected", "restart", "resync"):
+        self.taken: list[dict] = []  # since the last break
+        self.cycles: list[int] = []
+        self.rows = 0  # of a reading
+        self.held = 0  # rows that were asked for or came, and were not given back
+        self.frees = True  # gives rows back
+        self.fails = 0  # cycles with `failed`
+        self.voids = False
+        for name in ("rows", "expected", "restart", "resync", "idle", "freed"):
             getattr(dut, name).value = 0
+        dut.o__ready.value = 1
 
-    async def start(self, stall: str) -> None:
-        self.sink = StreamSink(self.dut, "o", memory_layout(self.p["memory_bits"]), stall=stall, seed=8)
+    def new_words(self, count: int) -> list[int]:
+        return [self.generator.getrandbits(self.p["memory_bits"]) for _ in range(count)]
+
+    async def start(self) -> None:
         await reset(self.dut)
-        self.memory.start()
-        in_background(self.dut, self._watch())
+        in_background(self.dut, self._ring())
 
-    async def _watch(self) -> None:
+    async def _ring(self) -> None:
+        dut, row_words, ring_rows = self.dut, self.p["row_words"], self.p["ring_rows"]
+        layout = memory_layout(self.p["memory_bits"])
+        pauses, freed, came, done_rows = 0, 0, 0, 0  # came: rows since the reading began; done_rows: given back
         while True:
             await next_cycle
-            if self.dut.done.value:
-                self.dones.append((cycle(), int(self.dut.differs.value), int(self.dut.found.value)))
+            if dut.done.value:
+                self.dones.append((cycle(), int(dut.differs.value), int(dut.found.value)))
+            self.fails += int(dut.failed.value)
+            if dut.restart.value or dut.resync.value or dut.rst.value:
+                self.taken.clear()
+                self.cycles.clear()
+                came = done_rows = 0
+            elif dut.o__valid.value:
+                self.taken.append(unpack(layout, int(dut.o__payload.value)))
+                self.cycles.append(cycle())
+                came = -(-len(self.taken) // row_words)
+                assert came - done_rows <= ring_rows, "words without room"
+            freed, pauses = 0, max(0, pauses - 1)
+            whole = len(self.taken) // row_words
+            if self.frees and not pauses and whole > done_rows:
+                ended = self.rows and whole % self.rows == 0
+                tile = min(self.generator.randint(1, ring_rows), self.rows - done_rows % self.rows)
+                if whole - done_rows >= tile or (ended and whole - done_rows):
+                    freed = min(tile, whole - done_rows)
+                    done_rows += freed
+                    pauses = self.generator.choice((0, 1, 5, 60))
+            dut.freed.value = freed
 
     async def pulse(self, name: str) -> None:
         getattr(self.dut, name).value = 1
         await RisingEdge(self.dut.clk)
         getattr(self.dut, name).value = 0
 
-    async def contents(self, count: int, expected: int | None = None) -> None:
-        """Other words: a restart, and a while later their number."""
-        self.dut.words.value = 0
-        await self.pulse("restart")
-        self.dut.expected.value = _crc(self.words[:count]) if expected is None else expected
-        self.dut.words.value = count
+    def crc(self, rows: int) -> int:
+        size = self.p["memory_bits"] // 8
+        words = self.words[: rows * self.p["row_words"]]
+        return zlib.crc32(b"".join(word.to_bytes(size, "little") for word in words))
 
-    async def ended(self, count: int) -> None:
-        for _ in range(40_000):
-            if len(self.dones) >= count:
+    def reading(self, rows: int) -> list[dict]:
+        count = rows * self.p["row_words"]
+        return [{"word": word, "last": at == count - 1} for at, word in enumerate(self.words[:count])]
+
+    async def contents(self, rows: int, expected: int | None = None) -> None:
+        """Other words: a restart, and a while later their number."""
+        self.dut.rows.value = 0
+        await self.pulse("restart")
+        self.dut.expected.value = self.crc(rows) if expected is None else expected
+        self.dut.rows.value = self.rows = rows
+
+    async def until(self, done, limit: int = 60_000) -> None:
+        for _ in range(limit):
+            if done():
                 return
             await RisingEdge(self.dut.clk)
-        raise AssertionError(f"{len(self.dones)} readings of {count}")
+        raise AssertionError("this never comes")
+
+    async def wait(self, cycles: int) -> None:
+        for _ in range(cycles):
+            await RisingEdge(self.dut.clk)
+
+    async def take(self, readings: int) -> None:
+        """So many readings come, whole and in order."""
+        wanted = readings * self.reading(self.rows)
+        await self.until(lambda: len(self.taken) >= len(wanted))
+        assert self.taken[: len(wanted)] == wanted
 
 
 @cocotb.test()
-@cocotb.parametrize(stalls=[("never", "never"), ("random:0.4", "random:0.3"), ("bursts", "bursts")])
-async def readings(dut, stalls):
-    """The first reading goes nowhere, the next ones to the output; each is checked."""
-    bench = _Bench(dut, stalls[0])
-    await bench.start(stalls[1])
-    for _ in range(5):  # no words, no run
-        await RisingEdge(dut.clk)
-    assert not bench.memory.runs
-    for count in (1, 2, 37, 200):
-        bench.dones.clear()
+@cocotb.parametrize(memory=[("never", 0), ("random:0.4", 3), ("bursts", 30)])
+async def readings(dut, memory):
+    """The first reading is a check and goes nowhere, the next ones go to the ring; each has its CRC. Runs are whole
+    rows, and end at multiples of a piece, or where the ring or the reading does."""
+    bench = _Bench(dut, *memory)
+    await bench.start()
+    await bench.wait(5)
+    assert not bench.memory.runs  # no rows, no run
+    row, piece, most = bench.p["row_words"], bench.p["piece_rows"], bench.p["rows"]
+    for rows in (1, 2, piece, piece + 1, most - 1, most):
+        await bench.contents(rows)
         bench.memory.runs.clear()
-        await bench.contents(count)
+        bench.dones.clear()
         for _ in range((1 << bench.p["settle"]) - 2):
             assert not bench.memory.runs
             await RisingEdge(dut.clk)
-        await bench.ended(4)
-        dut.words.value = 0
-        wanted = [{"word": word, "last": at == count - 1} for at, word in enumerate(bench.words[:count])]
-        assert await bench.sink.take(3 * count) == 3 * wanted
-        assert [item[1:] for item in bench.dones[:4]] == [(0, _crc(bench.words[:count]))] * 4
-        piece = bench.p["piece"]
-        runs = [(first, min(first + piece, count)) for first in range(0, count, piece)]
-        assert bench.memory.runs[: 4 * len(runs)] == 4 * runs
-        if stalls == ("never", "never"):
-            ends = bench.sink.cycles[-1]
-            assert bench.dones[3][0] == ends + 2
-        for _ in range(3 * count + 20):  # a reading that had begun
-            await RisingEdge(dut.clk)
-        bench.sink.received.clear()
-        bench.sink.cycles.clear()
+        await bench.until(lambda: len(bench.dones) == 1)
+        assert dut.checked.value
+        assert bench.memory.runs[: -(-rows // piece)] == [
+            (first * row, min(piece, rows - first) * row) for first in range(0, rows, piece)
+        ]
+        assert not bench.taken
+        await bench.take(3)
+        await bench.wait(3)
+        if memory == ("never", 0):
+            assert bench.dones[3][0] == bench.cycles[3 * rows * row - 1] + 2
+        assert [one[1:] for one in bench.dones[:4]] == [(0, bench.crc(rows))] * 4
+        for first, size in bench.memory.runs:
+            assert first % row == size % row == 0
+            assert size <= piece * row
+            assert first // row % piece * row + size <= piece * row
+
+
+@cocotb.test()
+async def a_word_a_cycle(dut):
+    """The next run is asked for before the last one ends: where the memory takes two, no cycle is lost in a ring that
+    is large enough."""
+    bench = _Bench(dut)
+    await bench.start()
+    bench.frees = False
+    rows = min(bench.p["rows"], bench.p["ring_rows"])
+    await bench.contents(rows)
+    await bench.take(1)
+    long_enough = min(bench.p["piece_rows"] * bench.p["row_words"], 8) == 8
+    assert bench.cycles[-1] - bench.cycles[0] == rows * bench.p["row_words"] - 1 or not long_enough
+
+
+@cocotb.test()
+@cocotb.parametrize(stall=["never", "random:0.5"])
+async def checks(dut, stall):
+    """While the machine is idle and the ring full, checks follow each other; else there is none. A reading of the ring
+    goes on where it was, and begins again without a wait for the check."""
+    bench = _Bench(dut, stall)
+    await bench.start()
+    bench.frees = False
+    rows = bench.p["rows"]
+    assert rows > bench.p["ring_rows"]
+    await bench.contents(rows)
+    await bench.until(lambda: len(bench.taken) == bench.p["ring_rows"] * bench.p["row_words"])
+    runs = len(bench.memory.runs)
+    await bench.wait(500)
+    assert len(bench.memory.runs) == runs
+    bench.dones.clear()
+    dut.idle.value = 1
+    await bench.until(lambda: len(bench.dones) == 3)
+    assert [one[1:] for one in bench.dones] == [(0, bench.crc(rows))] * 3
+    bit = 1 << bench.generator.randrange(bench.p["memory_bits"])
+    where = bench.generator.randrange(len(bench.words))
+    bench.words[where] ^= bit  # flipped, and back
+    bench.dones.clear()
+    await bench.until(lambda: len(bench.dones) == 2)
+    assert bench.dones[1][1] == 1
+    bench.words[where] ^= bit
+    dut.idle.value = 0
+    await bench.wait(2 * bench.p["piece_rows"] * bench.p["row_words"] + 40)
+    runs = len(bench.memory.runs)
+    await bench.wait(500)
+    assert len(bench.memory.runs) == runs
+    bench.frees = True
+    await bench.take(2)
+    dut.idle.value = 1
+    await bench.take(4)
+    bench.frees = False
+    bench.dones.clear()
+    await bench.until(lambda: len(bench.dones) >= 4)
+    assert [one[1] for one in bench.dones[2:4]] == [0, 0]
 
 
 @cocotb.test()
 async def wrong_words(dut):
-    """One bit in any reading, and no reading before or after, differs; so does another expectation."""
+    """One bit in a reading differs, and no reading before or after; so does another expectation. What the memory says
+    of a word goes on."""
     bench = _Bench(dut)
-    await bench.start("never")
-    count = 23
-    bits = bench.p["memory_bits"]
-    for number in range(1, 12, 2):
-        bench.memory.flips[number, bench.generator.randrange(count)] = 1 << bench.generator.randrange(bits)
-    await bench.contents(count)
-    await bench.ended(12)
-    assert [differs for _, differs, _ in bench.dones[:12]] == [0, 1] * 6
+    await bench.start()
+    rows = bench.p["rows"]
+    await bench.contents(rows)
+    await bench.take(1)
+    for number in range(1, 7):
+        bench.dones.clear()
+        where = bench.generator.randrange(len(bench.words))
+        bench.memory.glitches[where] = 1 << bench.generator.randrange(bench.p["memory_bits"])
+        if number % 2:
+            bench.memory.fails.add(bench.generator.randrange(len(bench.words)))
+        await bench.until(lambda: not bench.memory.glitches and not bench.memory.fails)
+        count = len(bench.dones)
+        await bench.until(lambda: len(bench.dones) >= count + 2)
+        assert sum(one[1] for one in bench.dones) == 1
+        assert bench.fails == (number + 1) // 2
+    await bench.contents(rows, bench.crc(rows) ^ 1 << bench.generator.randrange(32))
     bench.dones.clear()
-    await bench.contents(count, _crc(bench.words[:count]) ^ 1 << bench.generator.randrange(32))
-    await bench.ended(2)
-    assert {differs for _, differs, _ in bench.dones[:2]} == {1}
+    await bench.until(lambda: len(bench.dones) == 3)
+    assert {one[1] for one in bench.dones} == {1}
 
 
 @cocotb.test()
-async def breaks(dut):
-    """A resync at any moment: the next word is the first; a restart: and before that comes a reading that goes
-    nowhere. What was under way has no effect."""
-    bench = _Bench(dut, "random:0.2")
-    await bench.start("never")
-    count = 19
-    await bench.contents(count)
-    await bench.ended(2)
-    wanted = [{"word": word, "last": at == count - 1} for at, word in enumerate(bench.words[:count])]
-    for number in range(80):
-        for _ in range(bench.generator.randint(1, 4 * count)):
-            await RisingEdge(dut.clk)
+@cocotb.parametrize(memory=[("random:0.2", 0), ("never", 40)])
+async def breaks(dut, memory):
+    """A resync at any moment: the next word is the first; a restart: and before that comes a check. What was under way
+    has no effect, not even a failure that the memory reports."""
+    bench = _Bench(dut, *memory)
+    await bench.start()
+    rows = bench.p["rows"]
+    await bench.contents(rows)
+    await bench.take(1)
+    for number in range(90):
+        dut.idle.value = bench.generator.randrange(2)
+        bench.frees = bool(bench.generator.randrange(4))
+        await bench.wait(bench.generator.randint(1, 3 * len(bench.words)))
+        bench.frees = True
         if number % 3:
+            checked = dut.checked.value
             await bench.pulse("resync")
             await RisingEdge(dut.clk)
+            assert dut.checked.value or not checked
         else:
-            bench.words[:] = [bench.generator.getrandbits(bench.p["memory_bits"]) for _ in range(200)]
-            wanted = [{"word": word, "last": at == count - 1} for at, word in enumerate(bench.words[:count])]
-            await bench.contents(count)
+            fails = bench.fails
+            bench.memory.fails.update(range(len(bench.words)))  # those that are under way
+            dut.rows.value = 0
+            await bench.pulse("restart")
+            await bench.wait(300)
+            bench.memory.fails.clear()
+            assert bench.fails <= fails + 1  # in the very cycle
+            bench.words[:] = bench.new_words(len(bench.words))
+            await bench.contents(rows)
             await RisingEdge(dut.clk)
             bench.dones.clear()
             assert not dut.checked.value
-        bench.sink.received.clear()  # what came in the very cycle too
-        assert await bench.sink.take(count) == wanted
-        assert not any(differs for _, differs, _ in bench.dones)
+        await bench.take(1)
+        assert not any(one[1] for one in bench.dones)
 
 
 @cocotb.test()
 async def late(dut):
-    """A memory that does not answer shows in `stalled`; one that is not ready does not, nor a waiting output."""
+    """A memory that does not answer, or takes no run, or is not ready, shows in `stalled`; a full ring does not."""
     bench = _Bench(dut)
-    long = 3 << bench.p["patience"]
-    await bench.start("never")
-    dut.memory__ready.value = 0
-    await bench.contents(5)
-    for _ in range(long):
-        await RisingEdge(dut.clk)
-    assert not bench.memory.runs
+    long = 2 << bench.p["patience"]
+    await bench.start()
+    bench.frees = False
+    await bench.contents(bench.p["rows"])
+    await bench.until(lambda: len(bench.taken) == bench.p["ring_rows"] * bench.p["row_words"])
+    await bench.wait(long)
     assert not dut.stalled.value
-    dut.memory__ready.value = 1
-    await bench.ended(2)
-    assert not dut.stalled.value
-    bench.sink._task.cancel()
-    dut.o__ready.value = 0
-    for _ in range(long):
-        await RisingEdge(dut.clk)
-    assert not dut.stalled.value
-    dut.o__ready.value = 1
-    while not (dut.memory__run__valid.value and dut.memory__run__ready.value):
-        await RisingEdge(dut.clk)
-    bench.memory.source._valid.value = 0
-    bench.memory.source._stall = iter([True] * long)
-    for _ in range(long):
-        await RisingEdge(dut.clk)
+    bench.frees = True
+    for number in range(6):
+        await bench.wait(bench.generator.randrange(40))
+        bench.memory.dumb = True
+        await bench.wait(long)
+        assert dut.stalled.value
+        bench.memory.dumb = False
+        if number % 2:
+            await bench.wait(long)
+            assert dut.stalled.value
+        await bench.contents(bench.p["rows"])
+        await bench.wait(2)
+        assert not dut.stalled.value
+        await bench.take(1)
+    dut.rst.value = 1
+    bench.memory.ready = False
+    await bench.wait(2)
+    dut.rst.value = 0
+    await bench.wait(long)
     assert dut.stalled.value
-    bench.memory.source._stall = None
-    await bench.contents(5)
-    await RisingEdge(dut.clk)
+    assert not dut.memory__run__valid.value
+    bench.memory.ready = True
+    await bench.contents(bench.p["rows"])
+    await bench.take(1)
     assert not dut.stalled.value

@@ -2,7 +2,7 @@
 # SPDX-FileCopyrightText: 2026 the ds2ta authors
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Drives the cocotb bench of MemoryReader over widths of a word, and checks its parameter limits."""
+"""Drives the cocotb bench of MemoryReader over shapes of rows and rings, and checks its parameter limits."""
 
 import pytest
 from amaranth.back import rtlil
@@ -11,24 +11,46 @@ from ds2ta.errors import FitError
 from ds2ta.hw.memory_reader import MemoryReader
 from ds2ta.sim.build import run_bench
 
-SHAPE = {"memory_bits": 16, "address_bits": 9, "piece": 8, "settle": 4, "patience": 6}
+SHAPE = {
+    "memory_bits": 16,
+    "address_bits": 12,
+    "row_words": 3,
+    "ring_rows": 16,
+    "piece_words": 16,
+    "settle": 4,
+    "patience": 8,
+}
 
 
 @pytest.mark.parametrize(
-    "change",
-    [{}, {"memory_bits": 64, "address_bits": 20, "piece": 64, "settle": 1, "patience": 5}],
-    ids=["16", "64"],
+    ("change", "rows"),
+    [
+        ({}, 43),
+        ({"memory_bits": 64, "row_words": 1, "ring_rows": 64, "piece_words": 8, "settle": 1}, 150),
+        ({"memory_bits": 32, "row_words": 40, "ring_rows": 4}, 7),
+    ],
+    ids=["16", "64", "long rows"],
 )
-def test_bench(change):
+def test_bench(change, rows):
     shape = {**SHAPE, **change}
-    run_bench(MemoryReader(**shape), module="ds2ta.sim.benches.bench_memory_reader", parameters=shape)
+    reader = MemoryReader(**shape)
+    parameters = shape | {"rows": rows, "piece_rows": reader.piece_rows}
+    run_bench(reader, module="ds2ta.sim.benches.bench_memory_reader", parameters=parameters)
+
+
+@pytest.mark.parametrize(
+    ("words", "ring", "piece"), [(3, 16, 4), (1, 64, 16), (1, 8, 8), (16, 16, 1), (17, 16, 1), (40, 4, 1)]
+)
+def test_pieces_are_a_power_of_two_of_rows(words, ring, piece):
+    assert MemoryReader(**SHAPE | {"row_words": words, "ring_rows": ring}).piece_rows == piece
 
 
 @pytest.mark.parametrize(
     ("key", "name", "low", "high"),
     [
         ("address_bits", "Address bits", 1, 32),
-        ("piece", "Piece", 1, 1 << 16),
+        ("row_words", "Row words", 1, 1 << 10),
+        ("piece_words", "Piece words", 1, 1 << 16),
         ("settle", "Settle", 1, 24),
         ("patience", "Patience", 2, 24),
     ],
@@ -38,3 +60,9 @@ def test_limits(key, name, low, high):
         assert "module" in rtlil.convert(MemoryReader(**{**SHAPE, key: good}))
         with pytest.raises(FitError, match=f"^{name} must be an integer from {low} to {high}, not {bad}$"):
             MemoryReader(**{**SHAPE, key: bad})
+
+
+@pytest.mark.parametrize("bad", [2, 24, 1 << 17])
+def test_a_ring_has_a_power_of_two_of_rows(bad):
+    with pytest.raises(FitError, match=f"^Ring rows must be a power of two from 4 to 65536, not {bad}$"):
+        MemoryReader(**{**SHAPE, "ring_rows": bad})
