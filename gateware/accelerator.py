@@ -18,7 +18,7 @@ pass reads a row that it writes.
 
 from types import SimpleNamespace
 
-from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, ceil_log2
@@ -80,7 +80,7 @@ class Accelerator(wiring.Component):
 
     Members
     -------
-    load: store words, only where a store is loadable; ready while `busy` is low. Words go first: a sample starts
+    load: store words, only where a store can be loaded; ready while `busy` is low. Words go first: a sample starts
       after the last one, once it stands in its store.
     sample: {value}: sample bytes. The first byte starts the program and is consumed by its first pass.
     result: {logit, index, class_index, last}.
@@ -89,7 +89,8 @@ class Accelerator(wiring.Component):
       (one cycle of latency); complete three cycles after `busy` falls, four where weights are a stream.
     weights (where they are a stream): words of `hw.payloads.memory_layout`, the rows of the weight store in their
       order, sample after sample; what comes between samples is kept for the next. weights_restart: what came and
-      was not used is forgotten; only while `busy` is low.
+      was not used is forgotten; only while `busy` is low. weights_freed: rows that may come in the next cycle or
+      later, beside those there was room for.
     scan: reads the stores back, for a check of the memories; see `scan_signature`.
     trace_X, trace_X_* (only with `trace`): what the passes produce, shown in every cycle with trace_X_valid, for
       benches and `ds2ta diff`; each with trace_X_pass:
@@ -139,8 +140,8 @@ class Accelerator(wiring.Component):
             }
         if machine.streams:
             members["weights"] = In(stream.Signature(memory_layout(machine.memory_bits)))
-            members["weights_restart"] = In(1)
-        if any(shape.loadable for shape in store_shapes(machine).values()):
+            members |= {"weights_restart": In(1), "weights_freed": Out(range(machine.ring_rows + 1))}
+        if any(shape.inside for shape in store_shapes(machine).values()):
             members["load"] = In(stream.Signature(load_layout(machine)))
         super().__init__(members)
 
@@ -148,8 +149,7 @@ class Accelerator(wiring.Component):
         m = Module()
         part = SimpleNamespace(**blocks(self.machine, self.program))
         for name, component in vars(part).items():
-            empties = self.machine.streams and name == "weight_store"
-            m.submodules[name] = ResetInserter(self.weights_restart)(component) if empties else component
+            m.submodules[name] = component
         work = _Pass(part.sequencer)
         work.decode(m)
         loads = Signal()  # a word is offered, or on its way into its store
@@ -366,10 +366,12 @@ class Accelerator(wiring.Component):
         ring, gather, engine = part.weight_store, part.gather, part.engine
         wiring.connect(m, wiring.flipped(self.weights), ring.i)
         m.d.comb += [
+            ring.restart.eq(self.weights_restart),
             ring.tile_rows.eq(work.instruction.tile_rows),
             ring.claims.eq(gather.claims),
             gather.granted.eq(ring.granted),
             ring.frees.eq(engine.i.valid & engine.i.ready & engine.i.payload.flush),
+            self.weights_freed.eq(Mux(ring.frees, ring.tile_rows, 0)),
             part.sequencer.waits.eq(gather.waits),
         ]
         if self.machine.events == 2:
@@ -470,7 +472,7 @@ class Accelerator(wiring.Component):
         }
         shapes = store_shapes(self.machine)
         for name, target in blocks_of.items():
-            if not shapes[name].loadable:
+            if not shapes[name].inside:
                 continue
             m.d.comb += [
                 target.load.enable.eq(arrived & (entry.store == shapes[name].number)),

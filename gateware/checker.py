@@ -30,7 +30,9 @@ _EXTERNAL = {
     "checked": In(1),
     "done": In(1),
     "differs": In(1),
+    "failed": In(1),
     "stored": In(_WORD),
+    "wrong": Out(1),
 }
 
 
@@ -55,8 +57,9 @@ class StoreChecker(wiring.Component):
     agreed: pulse, a whole scan agreed.
     rows, expected, known (where weights are a stream): settings of the weights, for their reader; `known` falls
       with `restart`, until they were fetched anew.
-    checked, done, differs, stored: from the reader: its first reading has ended, one has, and what it found. Each
-      reading that differs counts as a disagreement, at any time.
+    checked, done, differs, failed, stored: from the reader: its first reading has ended, one has, whether that
+      differs, the memory failed, and the CRC. A reading that differs, and a memory that failed, count as a
+      disagreement, at any time. wrong: it failed, until `restart`.
     """
 
     def __init__(self, machine: Machine):
@@ -160,7 +163,9 @@ class StoreChecker(wiring.Component):
             if self._streams:
                 self._ask_reader(m)
         if self._streams:
-            with m.If(self.done & self.differs):
+            with m.If(self.failed):
+                m.d.sync += self.wrong.eq(1)
+            with m.If(self.failed | (self.done & self.differs)):
                 m.d.sync += [self.bad[0].eq(1), self.good.eq(0), clean.eq(0)]
         return ResetInserter(self.restart)(m)
 

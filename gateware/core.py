@@ -79,7 +79,9 @@ def _contents(machine: Machine, program: Program | None, clock_hz: int, digest: 
         if machine.tables == "rom":  # the program itself is built in
             words["sample_length"] = [sample_length(program)]
             words["classes"] = [program.instructions[-1].classes_last + 1]
-        built_in = {name: [] if shapes[name].loadable else image for name, image in store_images(program).items()}
+        built_in = {name: [] if shapes[name].inside else image for name, image in store_images(program).items()}
+        if machine.streams and machine.tables != "rom":  # weights of no model yet
+            built_in["weights"] = []
         words["check_rows"] = [len(built_in[name]) for name in STORES]
         words["check_expected"] = [shapes[name].crc(built_in[name]) for name in STORES]
     return {REGISTERS[name].at(index): word for name, some in words.items() for index, word in enumerate(some)}
@@ -106,6 +108,7 @@ class _Sample:
         self.full, self.shut, self.starts = Signal(init=1), Signal(), Signal(name="starts")
         self.taken = Signal.like(core.sample_bytes)
         self.waits = Signal()  # a byte, for the accelerator
+        self.old = Signal()  # the ring holds weights of old contents
         # a logit comes; it is the last
         self.came, self.ends = Signal(), Signal(name="ends")
         self.valid, self.trusted, self.winner = Signal(), Signal(), Signal.like(result_class, name="winner")
@@ -125,10 +128,10 @@ class Core(wiring.Component):
     -------
     bus: `register_file.bus_signature`; `done` 4 cycles after `enable`, or some more.
     memory (where weights are a stream): `hw.payloads.memory_port`, from word 0 on; memory_write (where its
-      words have 16 bits): stream of `hw.payloads.memory_write_layout`, weights that are loaded, none while a sample is worked on.
-    load (where a store is loadable): `stores.load_layout`; a word every 2 cycles, none while a sample is open
-      or worked on. load_error: pulse, the word taken in the cycle before is outside of the loadable stores and had
-      no effect.
+      words have 16 bits): stream of `hw.payloads.memory_write_layout`, weights that are loaded, none while a sample
+    is worked on. load (where a store is loadable): `stores.load_layout`; a word every 2 cycles, none while a sample
+      is open or worked on. load_error: pulse, the word taken in the cycle before is outside of the loadable stores
+      and had no effect.
     sample: {value}. Bytes wait while `sample_bytes` is `sample_length`, so until the result of their predecessors
       is complete. sample_bytes, sample_length: the registers, for shells that check them; sample_full: they are
       equal (a change of `sample_length` shows one cycle later).
@@ -160,10 +163,6 @@ class Core(wiring.Component):
         self._shapes = store_shapes(machine)
         self._accelerator = Accelerator(machine, program, trace=trace)
         self._checker = StoreChecker(machine)
-        #: By store: words of it can be loaded through the core; those of an external memory if they are as wide.
-        self._takes = [
-            shape.loadable or (shape.external and machine.memory_bits == CHUNK) for shape in self._shapes.values()
-        ]
         self._file = RegisterFile(
             classes=machine.max_classes,
             counters=COUNTERS * machine.instructions,
@@ -188,11 +187,16 @@ class Core(wiring.Component):
         }
         if machine.streams:
             bits, address_bits = machine.memory_bits, machine.memory_address_bits
-            self._reader = MemoryReader(memory_bits=bits, address_bits=address_bits)
+            self._reader = MemoryReader(
+                memory_bits=bits,
+                address_bits=address_bits,
+                row_words=machine.row_words,
+                ring_rows=machine.ring_rows,
+            )
             members["memory"] = Out(memory_port(bits, address_bits))
             if bits == CHUNK:
                 members["memory_write"] = Out(stream.Signature(memory_write_layout(address_bits)))
-        if any(self._takes):
+        if any(shape.loadable for shape in self._shapes.values()):
             members |= {"load": In(stream.Signature(load_layout(machine))), "load_error": Out(1)}
         if result_stream:
             members["result"] = Out(stream.Signature(logit_layout(machine.logit_width, machine.max_classes)))
@@ -222,7 +226,7 @@ class Core(wiring.Component):
             self.error.eq(checker.bad.any()),
         ]
         if self.machine.streams:
-            self._read_memory(m, reset)
+            self._read_memory(m, reset, now)
         wiring.connect(m, checker.scan, accelerator.scan)
         wiring.connect(m, wiring.flipped(self.bus), self._file.bus)
         self._show(m, now)
@@ -246,37 +250,42 @@ class Core(wiring.Component):
             reset.recovers.eq(ResetSignal() | reset.resets),
         ]
 
-    def _read_memory(self, m: Module, reset: _Reset) -> None:
-        """Weights from the memory outside. Other contents empty the ring, but not while a sample is worked on,
-        which then has no trusted result anyway. A reset of the accelerator empties it too."""
+    def _read_memory(self, m: Module, reset: _Reset, now: _Sample) -> None:
+        """Weights from the memory outside. Other contents empty the ring before the next sample; a sample that is
+        worked on reads to its end, and has no trusted result. A reset of the accelerator empties the ring too."""
         accelerator, checker = self._accelerator, self._checker
         m.submodules.reader = reader = self._reader
         wiring.connect(m, reader.memory, wiring.flipped(self.memory))
         wiring.connect(m, reader.o, accelerator.weights)
         pending, begins = Signal(init=1), Signal()
-        m.d.comb += begins.eq(pending & ~accelerator.busy)
+        m.d.comb += [begins.eq(pending & ~accelerator.busy), now.old.eq(checker.restart | pending)]
         m.d.sync += pending.eq(checker.restart | (pending & accelerator.busy))
-        words = Signal.like(reader.words)  # a product, a cycle late
-        m.d.sync += words.eq(Mux(checker.known, checker.rows * self.machine.row_words, 0))
         m.d.comb += [
-            reader.words.eq(Mux(checker.known & ~pending, words, 0)),
+            reader.rows.eq(Mux(checker.known, checker.rows, 0)),
             reader.expected.eq(checker.expected),
+            reader.freed.eq(accelerator.weights_freed),
             reader.restart.eq(begins),
             reader.resync.eq(reset.resetting),
+            reader.idle.eq(~accelerator.busy),
+            reader.starved.eq(accelerator.busy & checker.known & ~checker.rows.any()),
             accelerator.weights_restart.eq(begins),
             checker.checked.eq(reader.checked & ~pending),
-            checker.done.eq(reader.done),
+            checker.done.eq(reader.done & ~pending),
             checker.differs.eq(reader.differs),
+            checker.failed.eq(reader.failed),
             checker.stored.eq(reader.found),
         ]
 
     def _take(self, m: Module, reset: _Reset, now: _Sample, word_waits: Value) -> None:
         """Bytes of a sample to the accelerator; its first starts the program."""
         accelerator, length = self._accelerator, self._file.sample_length
+        free = self._checker.quiet & ~word_waits
+        if self.machine.streams:
+            free = free & ~now.old
         m.d.comb += [
             now.shut.eq(now.full | reset.forget),
             now.waits.eq(self.sample.valid & ~now.shut),
-            accelerator.sample.valid.eq(now.waits & (accelerator.busy | (self._checker.quiet & ~word_waits))),
+            accelerator.sample.valid.eq(now.waits & (accelerator.busy | free)),
             accelerator.sample.payload.eq(self.sample.payload),
             self.sample.ready.eq(accelerator.sample.ready & ~now.shut),
             now.starts.eq(accelerator.sample.valid & ~accelerator.busy),
@@ -318,12 +327,15 @@ class Core(wiring.Component):
             "busy": accelerator.busy,
             "sample_open": now.taken.any() & ~now.full,
             "result_valid": now.valid,
-            "result_trusted": now.valid & now.trusted,
+            # a memory outside may turn out to be wrong at any time
+            "result_trusted": now.valid & now.trusted & ~self.error
+            if self.machine.streams
+            else now.valid & now.trusted,
             "memory_good": checker.good,
             "memory_error": self.error,
             "bad_stores": checker.bad,
-            "external_ready": self.memory.ready if self.machine.streams else 0,
             "external_stalled": self._reader.stalled if self.machine.streams else 0,
+            "external_failed": checker.wrong if self.machine.streams else 0,
         }
         for field in REGISTERS["status"].fields:
             m.d.comb += file.status[field.low :][: field.width].eq(status[field.name])
@@ -349,17 +361,19 @@ class Core(wiring.Component):
         """One cycle looks whether the word fits its store, the next, or a later one, hands it over."""
         accelerator, word = self._accelerator, self.load.payload
         shapes = list(self._shapes.values())
-        rows = Array(shape.rows if takes else 0 for shape, takes in zip(shapes, self._takes, strict=True))
+        rows = Array(shape.rows if shape.loadable else 0 for shape in shapes)
         chunks = Array(shape.chunks for shape in self._shapes.values())
         seen, fits, passes = Signal(), Signal(), Signal()
-        written: Value = Const(1)  # by the memory outside, if the word is one of its
         inside: Value = Const(1)
+        written: Value = Const(1)  # a word of the memory outside is taken there
         if "memory_write" in self.signature.members:
-            inside, write = word.store != shapes[0].number, self.memory_write
+            write, at = self.memory_write, Signal.like(self.memory_write.payload.address)
+            inside = word.store != shapes[0].number
             written = inside | ~fits | write.ready
+            m.d.sync += at.eq(word.row * shapes[0].chunks + word.chunk)
             m.d.comb += [
                 write.valid.eq(self.load.valid & seen & settled & fits & ~inside),
-                write.payload.address.eq(word.row * shapes[0].chunks + word.chunk),
+                write.payload.address.eq(at),
                 write.payload.word.eq(word.data),
             ]
         m.d.comb += [

@@ -151,8 +151,8 @@ class Machine(BaseModel):
 
     @property
     def row_words(self) -> int:
-        """Words of the external memory in a row of weights."""
-        return -(-self.lanes * self.weight_bits // self.memory_bits)
+        """Words of the external memory in a row of weights; 0 without one."""
+        return -(-self.lanes * self.weight_bits // self.memory_bits) if self.streams else 0
 
     @property
     def memory_address_bits(self) -> int:

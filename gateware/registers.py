@@ -150,10 +150,8 @@ _MAP = (
             ),
             Field("memory_good", 4, 1, "since the last change every store was read once and agreed"),
             Field("memory_error", 5, 1, "a store disagreed; stays until a change or a rescan"),
-            Field("external_ready", 6, 1, "the external memory of the weights may be used; 0 without one"),
-            Field(
-                "external_stalled", 7, 1, "the external memory did not answer for long; stays as memory_error does"
-            ),
+            Field("external_stalled", 6, 1, "the external memory does not answer; stays as memory_error does"),
+            Field("external_failed", 7, 1, "it answered with an error; stays as memory_error does"),
             Field("bad_stores", 8, 4, "bit s: store s disagreed; stays as long as memory_error"),
         ),
         reset=None,
@@ -274,8 +272,8 @@ _MAP = (
         0x800,
         Access.RO,
         "Counters of the passes of the last sample: word 4 p + k belongs to pass p; k = 0 cycles, 1 events, "
-        "2 rows, 3 waits for streamed weights (else 0). Passes up to the machine's instructions exist. Defined while "
-        "busy is 0.",
+        "2 rows, 3 waits for streamed weights (else 0). Passes up to the machine's instructions exist. Defined "
+        "while busy is 0.",
         count=4 * highest("instructions"),
         reset=None,
     ),

@@ -33,14 +33,19 @@ CHUNK = 16
 @dataclass(frozen=True)
 class StoreShape:
     """One of the four stores as its users see it. `number`: on the load stream and the scan; `rows` of `width`
-    bits, in `chunks` of CHUNK bits; `loadable`: not a rom; `external`: outside of the accelerator, which neither
-    loads nor scans it."""
+    bits, in `chunks` of CHUNK bits; `loadable`: through a shell; `external`: in a memory outside of the
+    accelerator, which neither loads nor scans it, in rows of whole words of that memory."""
 
     number: int
     rows: int
     width: int
     loadable: bool
     external: bool = False
+
+    @property
+    def inside(self) -> bool:
+        """The accelerator itself is loaded with it."""
+        return self.loadable and not self.external
 
     @property
     def chunks(self) -> int:
@@ -68,8 +73,8 @@ def store_shapes(machine: Machine) -> dict[str, StoreShape]:
         "weights": StoreShape(
             0,
             machine.weight_rows,
-            machine.lanes * machine.weight_bits,
-            machine.weights not in ("rom", "stream"),
+            machine.row_words * machine.memory_bits if machine.streams else machine.lanes * machine.weight_bits,
+            machine.memory_bits == CHUNK if machine.streams else machine.weights != "rom",
             machine.streams,
         ),
         "program": StoreShape(1, program_rows, PROGRAM_WORD, tables),
@@ -91,8 +96,7 @@ def store_images(program: Program) -> dict[str, list[int]]:
 def memory_image(machine: Machine, program: Program) -> bytes:
     """What an external memory holds for a machine whose weights are a stream: the weight rows in their order, each
     in whole words of the memory, all of it little endian."""
-    size = machine.row_words * machine.memory_bits // 8
-    return b"".join(row.to_bytes(size, "little") for row in program.weight_image)
+    return store_shapes(machine)["weights"].to_bytes(program.weight_image)
 
 
 def load_layout(machine: Machine) -> data.StructLayout:

@@ -1,7 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the ds2ta authors
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Reads an external memory row by row: for the ring of weights, over and over, and for a check while the ring is full."""
+"""Reads an external memory row by row: for the ring of weights, over and over, and for a check while the ring is
+full."""
 
 from types import SimpleNamespace
 
@@ -9,7 +10,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import crc, stream, wiring
 from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import bits_for, exact_log2
+from amaranth.utils import exact_log2
 
 from ds2ta.hw.payloads import check_power_of_two, check_range, memory_layout, memory_port
 
@@ -20,9 +21,9 @@ class MemoryReader(wiring.Component):
     """Rows 0 .. `rows` - 1 of an external memory, again and again, to a ring; and, apart from that, as a check.
 
     Words are asked for in runs of whole rows, at most `piece_rows`, up to a multiple of it, and only when the ring
-    has room for all of them. So no run ever waits, and a break is over after two short runs at most. The next run is
-    asked for while the words of the last one come. A new reading begins when all rows of the last one were given
-    back.
+    has room for all of them. So no run ever waits, and a break is over after two short runs at most. The next run
+    is asked for while the words of the last one come. A new reading begins when all rows of the last one were
+    given back.
 
     A reading that goes nowhere is done first of all, and from then on whenever the machine is `idle` and the ring
     takes no more. Both kinds of readings have a CRC each (that of zlib, of the words as little endian bytes).
@@ -31,9 +32,10 @@ class MemoryReader(wiring.Component):
     needs between two runs. `done` comes 2 cycles after a reading's last word, with `differs` and `found`, which
     stay.
 
-    Parameters: `memory_bits` of a word, `address_bits` of its number, `row_words` of a row, `ring_rows` of the ring,
-    a power of two; `piece_words`: a run has no more, if a row has no more; `settle`: log2 of the cycles for which nothing must change before the first reading begins;
-    `patience`: log2 of the cycles without a word after which the memory counts as `stalled`.
+    Parameters: `memory_bits` of a word, `address_bits` of its number, `row_words` of a row, `ring_rows` of the
+    ring, a power of two; `piece_words`: a run has no more, if a row has no more; `settle`: log2 of the cycles for
+    which nothing must change before the first reading begins; `patience`: log2 of the cycles without a word after
+    which the memory counts as `stalled`.
 
     Members
     -------
@@ -43,11 +45,12 @@ class MemoryReader(wiring.Component):
     rows : of a reading, 0: none is begun. expected : CRC. Both stable while `rows` is not 0.
     restart : pulse: words of the memory, their number, or the CRC are other ones. Also at the beginning.
     resync : the ring is empty, and takes the first row next. What `o` offers in that cycle may be taken back.
-    idle : a check may be read.
+    idle : a check may be read. starved : someone waits for rows of which there are none.
     checked : a whole check has ended since the last `restart`. done : pulse, a reading or a check has ended.
     differs, found : its CRC was not `expected`; its CRC.
     failed : pulse: the memory knows that a word was wrong, one that counts.
-    stalled : no word came for long though some were asked for, or the memory is not ready; until `restart`.
+    stalled : no word came for long though some were asked for, the memory is not ready, or someone starves; until
+      `restart`.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class MemoryReader(wiring.Component):
                 "restart": In(1),
                 "resync": In(1),
                 "idle": In(1),
+                "starved": In(1),
                 "checked": Out(1),
                 "done": Out(1),
                 "differs": Out(1),
@@ -118,7 +122,8 @@ class MemoryReader(wiring.Component):
         )
 
     def _begin(self, m: Module, feed, check, credit: Signal, breaks: Signal, flights: "_Flights") -> None:
-        """A reading follows the last one when the ring is empty; two cycles later, which the ring takes to notice."""
+        """A reading follows the last one when the ring is empty; two cycles later, which the ring takes to
+        notice."""
         settled, empty = Signal(self._settle), Signal(3)
         m.d.sync += settled.eq(Mux(self.restart | ~self.memory.ready, 0, settled + ~settled.all()))
         m.d.sync += empty.eq(Cat((credit == self._ring_rows) & ~breaks, Mux(breaks, 0, empty[:2])))
@@ -193,8 +198,9 @@ class MemoryReader(wiring.Component):
                 m.d.sync += reading.left.eq(0)
 
     def _land(self, m: Module, feed, check, breaks: Signal, flights: "_Flights") -> None:
-        """Words come in the order in which they were asked for. `first` and `second`: the runs that are under way."""
-        word, first, second = self.memory.word, flights.first, flights.second
+        """Words come in the order in which they were asked for. `first` and `second`: the runs that are under
+        way."""
+        word, first = self.memory.word, flights.first
         lands = word.valid & word.payload.last
         m.d.comb += [
             word.ready.eq(1),
@@ -233,6 +239,7 @@ class MemoryReader(wiring.Component):
             (flights.first.there & ~self.memory.word.valid)
             | (self.memory.run.valid & ~self.memory.run.ready & ~flights.first.there)
             | (self.rows.any() & ~self.memory.ready)
+            | self.starved
         )
         m.d.sync += late.eq(Mux(waits, late + 1, 0))
         with m.If(late.all()):

@@ -149,8 +149,8 @@ def memory_port(memory_bits: int, address_bits: int) -> wiring.Signature:
     `run` asks for one; another may be asked for while words of those before are still to come. `word` brings all
     words, in the order in which they were asked for, `last` with the last one of each run. The user takes a word in
     the cycle in which it is valid, always: he asks for what he has room for. `ready`: the memory may be asked; it
-    stays so. `failed`: pulse, not later than the next `last`: a word that comes, or came, is not what was asked for,
-    and the memory knows it. Each run ends with its `last` nevertheless, or `word` never comes again.
+    stays so. `failed`: pulse, not later than the next `last`: a word that comes, or came, is not what was asked
+    for, and the memory knows it. Each run ends with its `last` nevertheless, or `word` never comes again.
     """
     return wiring.Signature(
         {

@@ -45,6 +45,7 @@ class WeightRing(wiring.Component):
     holds (with two ports) : a row is written; reads of this cycle are void.
     tile_rows : of the layer at hand, from the cycle before `claims` on, through the last `frees`.
     claims, granted, frees : see above.
+    restart : the ring is empty, and row 0 is next, from the next cycle on; no tile may be granted, or in use.
     """
 
     def __init__(self, *, width: int, rows: int, memory_bits: int, ports: int = 1, latency: int = 1):
@@ -65,6 +66,7 @@ class WeightRing(wiring.Component):
             "claims": In(1),
             "granted": Out(1),
             "frees": In(1),
+            "restart": In(1),
         }
         if ports == 2:
             members |= {"second": Out(wiring.Signature(read)), "holds": Out(1)}
@@ -108,10 +110,12 @@ class WeightRing(wiring.Component):
             m.d.sync += [row.eq(Cat(row, self.i.payload.word)[self._memory_bits :]), left.eq(left - 1)]
         with m.If(full_row):
             m.d.sync += left.eq(self.words - 1)
-        with m.If(restarts):
+        with m.If(restarts | self.restart):
             m.d.sync += store.load.address.eq(0)
         with m.Elif(writes):
             m.d.sync += store.load.address.eq(store.load.address + 1)
+        with m.If(self.restart):
+            m.d.sync += [writes.eq(0), left.eq(self.words - 1)]
 
     def _account(self, m: Module, writes: Signal, full_row: Signal, restarts: Signal) -> None:
         """Rows that may still come, and rows that are there and belong to no tile yet."""
@@ -129,3 +133,5 @@ class WeightRing(wiring.Component):
             recent.eq(self.granted),  # `enough` is of before the grant
             ended.eq((ended & ~restarts) | (full_row & self.i.payload.last)),
         ]
+        with m.If(self.restart):
+            m.d.sync += [room.eq(self._rows), there.eq(0), enough.eq(0), ended.eq(0)]

@@ -3,21 +3,21 @@
 
 """SDR SDRAM: words read in the order of their addresses, at almost one a cycle; single words written.
 
-The memory of weights is filled once and read from end to end for every sample, so the controller has one open row, and
-no queue: a run of words is a READ in every cycle, each a burst of one, until the row ends. Opening the next row, and a
-refresh, cost a few cycles in 512 and in 780.
+The memory of weights is filled once and read from end to end for every sample, so the controller has one open row,
+and no queue: a run of words is a READ in every cycle, each a burst of one, until the row ends. Opening the next
+row, and a refresh, cost a few cycles in 512 and in 780. Nobody holds words up, so there is no buffer.
 """
 
 from dataclasses import dataclass
 from math import ceil
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
-from amaranth.lib import data, enum, stream, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from ds2ta.errors import FitError
-from ds2ta.hw.payloads import check_range
+from ds2ta.hw.payloads import check_range, memory_port, memory_write_layout
 
 __all__ = [
     "AS4C32M16SB",
@@ -25,8 +25,6 @@ __all__ = [
     "SdramChip",
     "SdramController",
     "pins_signature",
-    "run_layout",
-    "write_layout",
 ]
 
 
@@ -75,9 +73,9 @@ class _Command(enum.Enum, shape=3):
 
 
 def pins_signature(row_bits: int) -> wiring.Signature:
-    """The chip's pins but for its clock, seen from the controller, all from registers: `cke`, `command` {ras, cas, we
-    from bit 2 down, active low}, `bank`, `address`, `mask` (of both bytes), `out` and `drive` (the 16 data lines and
-    whether they are driven), `back` (what the lines show, taken at a clock edge)."""
+    """The chip's pins but for its clock, seen from the controller, all from registers: `cke`, `command` {ras, cas,
+    we from bit 2 down, active low}, `bank`, `address`, `mask` (of both bytes), `out` and `drive` (the 16 data lines
+    and whether they are driven), `back` (what the lines show, taken at a clock edge)."""
     return wiring.Signature(
         {
             "cke": Out(1),
@@ -92,52 +90,36 @@ def pins_signature(row_bits: int) -> wiring.Signature:
     )
 
 
-def run_layout(address_bits: int) -> data.StructLayout:
-    """A run of words to read: `words`, at least 1, from `address` on, which may not pass the end of the memory."""
-    return data.StructLayout({"address": address_bits, "words": address_bits + 1})
-
-
-def write_layout(address_bits: int) -> data.StructLayout:
-    """A word to write."""
-    return data.StructLayout({"address": address_bits, "word": 16})
-
-
 class SdramController(wiring.Component):
     """Words of an SDRAM: runs of them read, single ones written, refreshed in between.
 
-    Latency: `power_up` and some cycles after a reset until `ready`. From a run's acceptance to its first word: t_rp,
-    t_rcd and `cas` + `round_trip` + 2 cycles at most, where no refresh is due. Throughput: a word each cycle, but for
-    t_rp + t_rcd + 2 cycles where a row ends, and t_rp + t_rfc + t_rcd + 2 for a refresh. Back-pressure: reads are
-    issued while the `buffer` has room for what is on its way. Refresh comes first, so no stream starves it: it is
-    never later than `refresh` + the longest time between two chances, t_rcd + t_wr + 4 cycles.
+    Latency: `power_up` and some cycles after a reset until `ready`. From a run's acceptance to its first word:
+    t_rp, t_rcd and `cas` + `round_trip` + 3 cycles at most, where no refresh is due. Throughput: a word each cycle,
+    but for t_rp + t_rcd + 2 cycles where a row ends, t_rp + t_rfc + t_rcd + 2 for a refresh, and 2 between runs
+    that follow each other in a row. Refresh comes first, so no stream starves it: it is never later than `refresh`
+    + the longest time between two chances, t_rcd + t_wr + 4 cycles.
 
     Parameters
     ----------
     chip : the memory. clock_hz : of this domain and of the chip.
     cas : its CAS latency, 2 or 3 cycles.
-    round_trip : cycles from `pins.command` to the edge at which `pins.back` shows the word of a READ, less `cas`: one
-        for a chip whose clock is turned by half a cycle, or more where registers stand at the pads.
-    buffer : words that wait for `o`, a power of two, more than `cas` + `round_trip` + 2.
+    round_trip : cycles from `pins.command` to the edge at which `pins.back` shows the word of a READ, less `cas`:
+        one for a chip whose clock is turned by half a cycle, or more where registers stand at the pads.
 
     Members
     -------
-    run : stream of `run_layout`; its words leave `o` in order. write : stream of `write_layout`. A run that has begun
-        goes first, then a write, then the next run.
-    o : stream {word, last}: `last` with the run's last word.
-    ready : the chip is initialized; before, nothing is taken. busy : a run is being read, or a word written.
+    memory : `memory_port`, seen from its other side; it never fails.
+    write : stream of `memory_write_layout`. A run that has begun goes first, then a write, then the next run.
+    busy : a run is being read, or a word written.
     pins : `pins_signature`.
     """
 
-    def __init__(self, chip: SdramChip, *, clock_hz: float, cas: int = 3, round_trip: int = 2, buffer: int = 16):
+    def __init__(self, chip: SdramChip, *, clock_hz: float, cas: int = 3, round_trip: int = 2):
         check_range("CAS latency", cas, 2, 3)
         check_range("Round trip", round_trip, 1, 4)
-        if buffer not in (8, 16, 32, 64) or buffer < cas + round_trip + 3:
-            raise FitError(
-                f"Buffer must be 8, 16, 32 or 64 words, and more than {cas + round_trip + 2}, not {buffer!r}"
-            )
         if not 1e6 <= clock_hz <= 200e6:
             raise FitError(f"SDRAM clock must be from 1 to 200 MHz, not {clock_hz / 1e6:g}")
-        self.chip, self.cas, self.round_trip, self.buffer = chip, cas, round_trip, buffer
+        self.chip, self.cas, self.round_trip = chip, cas, round_trip
 
         def cycles(ns: float) -> int:
             return max(1, ceil(ns * clock_hz / 1e9 - 1e-9))
@@ -151,13 +133,10 @@ class SdramController(wiring.Component):
         self.refresh = int(chip.refresh * clock_hz / 1e9) - late
         if self.refresh < 4 * late:
             raise FitError(f"SDRAM clock of {clock_hz / 1e6:g} MHz leaves no time between refreshes")
-        word = data.StructLayout({"word": 16, "last": 1})
         super().__init__(
             {
-                "run": In(stream.Signature(run_layout(chip.address_bits))),
-                "write": In(stream.Signature(write_layout(chip.address_bits))),
-                "o": Out(stream.Signature(word)),
-                "ready": Out(1),
+                "memory": In(memory_port(16, chip.address_bits)),
+                "write": In(stream.Signature(memory_write_layout(chip.address_bits))),
                 "busy": Out(1),
                 "pins": Out(pins_signature(chip.row_bits)),
             }
@@ -176,7 +155,7 @@ class SdramController(wiring.Component):
             with m.If(now.ready):
                 self._step(m, now)
         m.d.comb += [
-            self.ready.eq(now.ready),
+            self.memory.ready.eq(now.ready),
             self.busy.eq(now.left.any() | now.writes | now.flying.any()),
         ]
         return m
@@ -195,18 +174,13 @@ class SdramController(wiring.Component):
             m.d.sync += now.due.eq(0)
 
     def _flights(self, m: Module, now: "_State") -> None:
-        """Words on their way back, and those that wait to be taken; `room` counts what both leave."""
-        word = self.o.payload
-        m.submodules.waiting = waiting = _Waiting(self.buffer)
+        """Words on their way back."""
         m.d.sync += [now.flying.eq(Cat(now.reads, now.flying)), now.lasts.eq(Cat(now.left == 1, now.lasts))]
         m.d.comb += [
-            waiting.enters.eq(now.flying[-1]),
-            waiting.word.eq(Cat(self.pins.back, now.lasts[-1])),
-            self.o.valid.eq(waiting.some),
-            Cat(word.word, word.last).eq(waiting.first),
-            waiting.leaves.eq(self.o.valid & self.o.ready),
+            self.memory.word.valid.eq(now.flying[-1]),
+            self.memory.word.payload.word.eq(self.pins.back),
+            self.memory.word.payload.last.eq(now.lasts[-1]),
         ]
-        m.d.sync += now.room.eq(now.room - now.reads + waiting.leaves)
 
     def _initialize(self, m: Module, now: "_State") -> None:
         """Precharge, eight refreshes, the mode, eight refreshes: some chips want them before it, some behind."""
@@ -232,23 +206,19 @@ class SdramController(wiring.Component):
             now.at[columns : columns + self.chip.row_bits],
             now.at[columns + self.chip.row_bits :],
         )
-        m.d.comb += now.reads.eq(
-            now.open & now.left.any() & now.room.any() & ~now.due & ~now.row_ends & ~now.writes
-        )
+        ready = now.open & ~now.due & ~now.row_ends & ~now.fresh
+        m.d.comb += now.reads.eq(ready & now.left.any() & ~now.writes)
         with m.If(now.reads):
             self._command(m, now, _Command.READ, 1)
             m.d.sync += [self.pins.address.eq(column), now.at.eq(now.at + 1), now.left.eq(now.left - 1)]
             m.d.sync += now.row_ends.eq(column.all())
-        with m.Elif(now.open & now.writes):
-            # no word of a read is on the lines any more
-            with m.If(~now.flying.any()):
-                self._command(m, now, _Command.WRITE, self.t_wr + 1)
-                m.d.sync += [self.pins.address.eq(column), self.pins.out.eq(now.word), self.pins.drive.eq(1)]
-                m.d.sync += [now.writes.eq(0), now.row_ends.eq(1)]
-        with m.Elif(now.open & (now.due | now.row_ends | ~now.left.any())):
-            with m.If(now.age >= self.t_ras):
-                self._command(m, now, _Command.PRECHARGE, self.t_rp)
-                m.d.sync += [self.pins.address.eq(1 << 10), now.open.eq(0), now.row_ends.eq(0)]
+        with m.Elif(ready & now.writes), m.If(~now.flying.any()):  # no word of a read is on the lines any more
+            self._command(m, now, _Command.WRITE, self.t_wr + 1)
+            m.d.sync += [self.pins.address.eq(column), self.pins.out.eq(now.word), self.pins.drive.eq(1)]
+            m.d.sync += [now.writes.eq(0), now.row_ends.eq(1)]
+        with m.Elif(now.open & ~now.fresh & ~now.takes), m.If(now.age >= self.t_ras):
+            self._command(m, now, _Command.PRECHARGE, self.t_rp)
+            m.d.sync += [self.pins.address.eq(1 << 10), now.open.eq(0), now.row_ends.eq(0)]
         with m.Elif(~now.open & (now.age == self.t_rc)):
             with m.If(now.due):
                 m.d.comb += now.refreshes.eq(1)
@@ -256,14 +226,24 @@ class SdramController(wiring.Component):
             with m.Elif(now.left.any() | now.writes):
                 self._command(m, now, _Command.ACTIVATE, self.t_rcd)
                 m.d.sync += [self.pins.address.eq(row), self.pins.bank.eq(bank), now.open.eq(1), now.age.eq(0)]
-        # between commands of a closed chip a new job comes in
-        with m.If(~now.open & ~now.left.any() & ~now.writes):
-            m.d.comb += [self.write.ready.eq(1), self.run.ready.eq(~self.write.valid)]
-            with m.If(self.write.valid):
-                m.d.sync += [now.at.eq(self.write.payload.address), now.word.eq(self.write.payload.word)]
+                m.d.sync += now.row.eq(Cat(row, bank))
+        # a new job comes in behind the last one; whether its row is open is known a cycle later
+        m.d.sync += now.fresh.eq(0)
+        with m.If(now.fresh & now.open):
+            m.d.sync += now.row_ends.eq(now.row_ends | (now.row != Cat(row, bank)))
+        write, run = self.write, self.memory.run
+        with m.If(~now.left.any() & ~now.writes & ~now.fresh):
+            m.d.comb += [
+                write.ready.eq(1),
+                run.ready.eq(~write.valid),
+                now.takes.eq(write.valid | run.valid),
+            ]
+            m.d.sync += now.fresh.eq(now.takes)
+            with m.If(write.valid):
+                m.d.sync += [now.at.eq(write.payload.address), now.word.eq(write.payload.word)]
                 m.d.sync += now.writes.eq(1)
-            with m.Elif(self.run.valid):
-                m.d.sync += [now.at.eq(self.run.payload.address), now.left.eq(self.run.payload.words)]
+            with m.Elif(run.valid):
+                m.d.sync += [now.at.eq(run.payload.address), now.left.eq(run.payload.words)]
 
 
 class _State:
@@ -278,32 +258,11 @@ class _State:
         self.at = Signal(chip.address_bits)  # address of the next word
         self.left = Signal(bits_for(1 << chip.address_bits))  # words of the run
         self.writes, self.word = Signal(name="writes"), Signal(16)
+        # a job was taken in the cycle before; one is; its row must be the one that is open
+        self.fresh, self.takes = Signal(name="fresh"), Signal(name="takes")
+        self.row = Signal(chip.row_bits + 2)
         self.until_refresh = Signal(range(owner.refresh), init=owner.refresh - 1)
         self.due, self.refreshes = Signal(name="refresh_due"), Signal(name="refreshes")
         self.reads = Signal(name="reads")
         flight = owner.cas + owner.round_trip
         self.flying, self.lasts = Signal(flight), Signal(flight)
-        self.room = Signal(bits_for(owner.buffer), init=owner.buffer)
-
-
-class _Waiting(wiring.Component):
-    """Words in the order in which they came; a word that enters is there in the next cycle."""
-
-    def __init__(self, depth: int):
-        self._depth = depth
-        super().__init__({"enters": In(1), "word": In(17), "leaves": In(1), "some": Out(1), "first": Out(17)})
-
-    def elaborate(self, platform) -> Module:
-        m = Module()
-        words = [Signal(17, name=f"word_{n}", reset_less=True) for n in range(self._depth)]
-        level = Signal(range(self._depth + 1))
-        m.d.comb += [self.some.eq(level != 0), self.first.eq(words[0])]
-        m.d.sync += level.eq(level + self.enters - self.leaves)
-        for n, word in enumerate(words):
-            behind = words[n + 1] if n + 1 < self._depth else Const(0, 17)
-            place = level - self.leaves == n
-            with m.If(self.enters & place):
-                m.d.sync += word.eq(self.word)
-            with m.Elif(self.leaves):
-                m.d.sync += word.eq(behind)
-        return m

@@ -50,7 +50,7 @@ def load_words(machine: Machine, program: Program) -> Iterable[int]:
     at = {name: field.offset for name, field in load_layout(machine)}
     images = store_images(program)
     for name, shape in store_shapes(machine).items():
-        if not shape.loadable:
+        if not shape.inside:
             continue
         for address, row in enumerate(images[name]):
             for chunk, data in enumerate(shape.split(row)):  # all of them: the row may hold an older program's bits
@@ -93,7 +93,7 @@ class RtlNetwork:
         memory: MemoryTiming = PERFECT,
     ):
         self.machine, self.memory = machine, memory
-        self._loadable = any(shape.loadable for shape in store_shapes(machine).values())
+        self._loadable = any(shape.inside for shape in store_shapes(machine).values())
         # a machine of RAM stores alone is the same for every model
         every = machine.weights != "rom" and machine.tables != "rom"
         self._rested = False  # the ring of weights is full

@@ -6,8 +6,8 @@
 import random
 from collections import deque
 
-from ds2ta.hw.payloads import memory_layout, run_layout
-from ds2ta.sim.stream import in_background, next_cycle, packer, stalls, unpacker
+from ds2ta.hw.payloads import memory_layout, memory_write_layout, run_layout
+from ds2ta.sim.stream import StreamSink, in_background, next_cycle, packer, stalls, unpacker
 
 __all__ = ["RunMemory"]
 
@@ -17,11 +17,12 @@ class RunMemory:
 
     A run is taken after some cycles of `stall` (a profile of `sim.stream`) while fewer than `ahead` wait; the first
     word comes `latency` cycles later or more. What a user must not do fails the test: to take a run back or change
-    it, to ask past the end or before `ready`, to refuse a word.
+    it, to ask past the end or before `ready`, to refuse a word. A port `name`_write of `memory_write_layout`, where
+    there is one, writes words, each after some cycles of `stall`.
 
-    `runs`: (first word, number) of each run that was taken. `glitches`: {word: bits that come wrong once}.
-    `fails`: words whose coming raises `failed` once. `dumb`: no run is taken, no word comes. `ready`: what the port
-    shows. A reset of `dut` is one of the memory.
+    `runs`: (first word, number) of each run that was taken. `glitches`: {word: bits that come wrong once}. `fails`:
+    words whose coming raises `failed` once. `dumb`: no run is taken, no word comes. `ready`: what the port shows. A
+    reset of `dut` is one of the memory.
     """
 
     def __init__(
@@ -54,6 +55,16 @@ class RunMemory:
         ):
             self._set(port, value)
         in_background(dut, self._serve())
+        if hasattr(dut, f"{name}_write__valid"):
+            self._sink = StreamSink(dut, f"{name}_write", memory_write_layout(address_bits), stall=stall, seed=6)
+            in_background(dut, self._write())
+
+    async def _write(self) -> None:
+        while True:
+            await next_cycle
+            for one in self._sink.received:
+                self.words[one["address"]] = one["word"]
+            self._sink.received.clear()
 
     def _port(self, port: str):
         return getattr(self._dut, f"{self._name}__{port}")
@@ -85,7 +96,7 @@ class RunMemory:
                 assert self.ready, "a run is asked for before the memory is ready"
             if taking and asked is not None:
                 run = self._unpack(asked)
-                assert run["words"] and run["address"] + run["words"] <= len(self.words), run
+                assert 0 < run["words"] <= len(self.words) - run["address"], run
                 self.runs.append((run["address"], run["words"]))
                 self._waiting.append((run["address"], run["words"], self._latency))
             taking = len(self._waiting) < self._ahead and self._now(0)

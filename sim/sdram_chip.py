@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the ds2ta authors
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""A model of an SDR SDRAM from its data sheet, for benches: it keeps words, and refuses what the chip does not allow.
-
+"""A model of an SDR SDRAM from its data sheet, for benches: it keeps words, and refuses what the chip does not
+allow.
 It is written from the commands' truth table and the table of least times alone, and knows nothing of a controller.
 `clocked` takes the pins at a clock edge and gives what the data lines show until the next one.
 """
@@ -10,12 +10,12 @@ It is written from the commands' truth table and the table of least times alone,
 import random
 from dataclasses import dataclass, field
 
-__all__ = ["ChipTimes", "SdramModel", "Violation"]
+__all__ = ["ChipTimes", "SdramModel", "ViolationError"]
 
 MODE, REFRESH, PRECHARGE, ACTIVATE, WRITE, READ, STOP, NOP = range(8)  # RAS, CAS, WE, active low, RAS highest
 
 
-class Violation(AssertionError):
+class ViolationError(AssertionError):
     """Something that the data sheet forbids."""
 
 
@@ -47,7 +47,7 @@ class _Bank:
 
 @dataclass
 class SdramModel:
-    """`row_bits`, `column_bits`; `period` of the clock in ns; `extra`: cycles on the way back, for registers at pads."""
+    """`row_bits`, `column_bits`; `period` of the clock in ns; `extra`: cycles on the way back, at pads."""
 
     row_bits: int
     column_bits: int
@@ -78,7 +78,7 @@ class SdramModel:
         return len(self._refreshes)
 
     def _refuse(self, what: str) -> None:
-        raise Violation(f"edge {self._edge}, {self.now:.1f} ns: {what}")
+        raise ViolationError(f"edge {self._edge}, {self.now:.1f} ns: {what}")
 
     def _least(self, name: str, since: float) -> None:
         least = getattr(self.times, name)

@@ -15,6 +15,7 @@ from ds2ta.sim.core_host import Host
 from ds2ta.sim.stream import in_background, next_cycle, pack, reset
 
 _BUILT_IN = bench_parameters()["built_in"]
+_STREAMS = bench_parameters()["machine"]["weights"] == "stream"
 _LARGE = bench_parameters()["large"]  # leave out what takes long and depends on no size
 
 
@@ -149,7 +150,7 @@ async def core_reset(dut):
     bench = Host(dut)
     await bench.start()
     generator = random.Random(5)
-    total = sum(item.cycles for item in bench.wanted(1).passes)
+    total = await bench.total(1)
     await bench.classify(0, count=1)
     cuts = [2, bench.length, total // 2, *(generator.randrange(1, total) for _ in range(6))]
     cuts += range(total + 5, total + 60, 7)  # a row of the check is cut, or none
@@ -205,7 +206,7 @@ async def reset_at_the_end(dut):
     """A reset of one cycle around the last logit, which the accelerator, reset a cycle later, may still show."""
     bench = Host(dut)
     await bench.start()
-    total = sum(item.cycles for item in bench.wanted(0).passes)
+    total = await bench.total(0)
     for cut in range(total - 12, total + 4):
         task = bench.bytes.start(bench.sample(0))
         await RisingEdge(dut.busy)
@@ -385,15 +386,19 @@ async def upsets(dut):
     await bench.start()
     generator = random.Random(9)
     for number, store in enumerate(STORES):
-        path, offset = bench_parameters()["upsets"][store]
-        memory = dut
-        for part in path.split("."):
-            memory = getattr(memory, part)
         await bench.classify(0, count=number + 1)
         row = generator.randrange(len(bench.images[store]))
-        word = memory[row + offset]
-        assert int(word.value) & (1 << bench.shapes[store].width) - 1 == bench.images[store][row]
-        word.value = int(word.value) ^ 1 << generator.randrange(bench.shapes[store].width)
+        bit = 1 << generator.randrange(bench.shapes[store].width)
+        if bench.shapes[store].external:
+            bench.flip(row, bit)
+        else:
+            path, offset = bench_parameters()["upsets"][store]
+            memory = dut
+            for part in path.split("."):
+                memory = getattr(memory, part)
+            word = memory[row + offset]
+            assert int(word.value) & (1 << bench.shapes[store].width) - 1 == bench.images[store][row]
+            word.value = int(word.value) ^ bit
         status = await bench.until(memory_error=1)
         expected = {"result_valid": 1, "memory_error": 1, "bad_stores": 1 << number}
         assert {key: found for key, found in status.items() if found} == expected
@@ -401,3 +406,87 @@ async def upsets(dut):
         await bench.until(memory_error=1, bad_stores=1 << number)
         await bench.put(store, row, bench.images[store][row])
         await bench.good()
+
+
+@cocotb.test(skip=not _STREAMS)
+async def memory_in_mid_run(dut):
+    """A bit of the external memory that comes wrong once, in a word that the sample uses: its result is not
+    trusted, the next one is. One that the memory itself calls wrong: the same, and the status tells it apart."""
+    bench = Host(dut)
+    await bench.start()
+    memory, generator, count = bench.external(), random.Random(10), 0
+    words = len(bench.images["weights"]) * bench.machine.row_words
+    for number in range(6):
+        await bench.classify(0, count=count + 1)
+        await bench.wait(generator.randrange(3 * words))
+        task = bench.bytes.start(bench.sample(1))
+        await RisingEdge(dut.busy)
+        at = generator.randrange(bench.machine.ring_rows * bench.machine.row_words, words)
+        memory.glitches[at] = 1 << generator.randrange(bench.machine.memory_bits)
+        if number % 2:
+            memory.fails.add(at)
+            memory.glitches.clear()
+        await task
+        await bench.until(busy=0)
+        count += 2
+        assert not memory.glitches
+        assert not memory.fails
+        status = await bench.bus.fields("status")
+        assert (status["result_valid"], status["result_trusted"], status["memory_error"]) == (1, 0, 1)
+        assert (status["bad_stores"], status["external_failed"]) == (1, number % 2)
+        await bench.bus.write("command", REGISTERS["command"].encode(rescan=1))
+        assert not (await bench.bus.fields("status"))["external_failed"]
+        await bench.good()
+
+
+@cocotb.test(skip=not _STREAMS)
+async def memory_stalls(dut):
+    """A memory that answers no more: the sample waits, the status says why; with the memory back it goes on, exact.
+    A core_reset in the meantime helps as well, and a sample without any rows to read says the same."""
+    bench = Host(dut)
+    await bench.start()
+    memory = bench.external()
+    total = await bench.total(0)
+    for cut in (total // 3, total // 2):
+        bench.bytes.start(bench.sample(0))
+        await RisingEdge(dut.busy)
+        await bench.wait(cut)
+        memory.dumb = True
+        await bench.until(external_stalled=1)
+        status = await bench.bus.fields("status")
+        assert (status["busy"], status["result_valid"]) == (1, 0)
+        memory.dumb = False
+        if cut == total // 3:
+            await bench.until(busy=0)
+            await bench.check(0, count=1)
+        await bench.bus.write("command", REGISTERS["command"].encode(core_reset=1))
+        await bench.classify(1, count=1)
+        await bench.bus.write("command", REGISTERS["command"].encode(core_reset=1, rescan=1))
+        await bench.until(external_stalled=0, memory_good=1)
+    await bench.bus.write("check_rows", 0, 0)
+    task = bench.bytes.start(bench.sample(0))
+    await bench.until(external_stalled=1)
+    assert (await bench.bus.fields("status"))["busy"]
+    task.cancel()
+    dut.sample__valid.value = 0
+    await bench.bus.write("command", REGISTERS["command"].encode(core_reset=1))
+    await bench.expect()
+    await bench.good()
+    await bench.classify(0, count=1)
+
+
+@cocotb.test(skip=not _STREAMS)
+async def memory_not_ready(dut):
+    """Before the memory is ready no word is taken for it, no sample is trusted."""
+    bench = Host(dut)
+    memory = bench.external()
+    memory.ready = False
+    await reset(dut)
+    if not _BUILT_IN:
+        await bench.bus.write("check_rows", 2, 0)
+    status = await bench.until(external_stalled=1)
+    assert not status["memory_good"]
+    assert not memory.runs
+    memory.ready = True
+    await bench.start()
+    await bench.classify(1, count=1)

@@ -41,7 +41,7 @@ class _Bench:
         self.frees = True  # gives rows back
         self.fails = 0  # cycles with `failed`
         self.voids = False
-        for name in ("rows", "expected", "restart", "resync", "idle", "freed"):
+        for name in ("rows", "expected", "restart", "resync", "idle", "starved", "freed"):
             getattr(dut, name).value = 0
         dut.o__ready.value = 1
 
@@ -109,6 +109,11 @@ class _Bench:
             await RisingEdge(self.dut.clk)
         raise AssertionError("this never comes")
 
+    async def next_dones(self, count: int) -> None:
+        """So many more readings end."""
+        count += len(self.dones)
+        await self.until(lambda: len(self.dones) >= count)
+
     async def wait(self, cycles: int) -> None:
         for _ in range(cycles):
             await RisingEdge(self.dut.clk)
@@ -156,8 +161,8 @@ async def readings(dut, memory):
 
 @cocotb.test()
 async def a_word_a_cycle(dut):
-    """The next run is asked for before the last one ends: where the memory takes two, no cycle is lost in a ring that
-    is large enough."""
+    """The next run is asked for before the last one ends: where the memory takes two, no cycle is lost in a ring
+    that is large enough."""
     bench = _Bench(dut)
     await bench.start()
     bench.frees = False
@@ -171,8 +176,8 @@ async def a_word_a_cycle(dut):
 @cocotb.test()
 @cocotb.parametrize(stall=["never", "random:0.5"])
 async def checks(dut, stall):
-    """While the machine is idle and the ring full, checks follow each other; else there is none. A reading of the ring
-    goes on where it was, and begins again without a wait for the check."""
+    """While the machine is idle and the ring full, checks follow each other; else there is none. A reading of the
+    ring goes on where it was, and begins again without a wait for the check."""
     bench = _Bench(dut, stall)
     await bench.start()
     bench.frees = False
@@ -211,8 +216,8 @@ async def checks(dut, stall):
 
 @cocotb.test()
 async def wrong_words(dut):
-    """One bit in a reading differs, and no reading before or after; so does another expectation. What the memory says
-    of a word goes on."""
+    """One bit in a reading differs, and no reading before or after; so does another expectation. What the memory
+    says of a word goes on."""
     bench = _Bench(dut)
     await bench.start()
     rows = bench.p["rows"]
@@ -225,8 +230,7 @@ async def wrong_words(dut):
         if number % 2:
             bench.memory.fails.add(bench.generator.randrange(len(bench.words)))
         await bench.until(lambda: not bench.memory.glitches and not bench.memory.fails)
-        count = len(bench.dones)
-        await bench.until(lambda: len(bench.dones) >= count + 2)
+        await bench.next_dones(2)
         assert sum(one[1] for one in bench.dones) == 1
         assert bench.fails == (number + 1) // 2
     await bench.contents(rows, bench.crc(rows) ^ 1 << bench.generator.randrange(32))
@@ -238,8 +242,8 @@ async def wrong_words(dut):
 @cocotb.test()
 @cocotb.parametrize(memory=[("random:0.2", 0), ("never", 40)])
 async def breaks(dut, memory):
-    """A resync at any moment: the next word is the first; a restart: and before that comes a check. What was under way
-    has no effect, not even a failure that the memory reports."""
+    """A resync at any moment: the next word is the first; a restart: and before that comes a check. What was under
+    way has no effect, not even a failure that the memory reports."""
     bench = _Bench(dut, *memory)
     await bench.start()
     rows = bench.p["rows"]
@@ -297,10 +301,16 @@ async def late(dut):
         await bench.wait(2)
         assert not dut.stalled.value
         await bench.take(1)
+    dut.starved.value = 1
+    await bench.wait(long)
+    dut.starved.value = 0
+    assert dut.stalled.value
     dut.rst.value = 1
     bench.memory.ready = False
     await bench.wait(2)
     dut.rst.value = 0
+    await RisingEdge(dut.clk)
+    assert not dut.stalled.value
     await bench.wait(long)
     assert dut.stalled.value
     assert not dut.memory__run__valid.value

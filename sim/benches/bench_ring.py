@@ -46,7 +46,7 @@ class _Bench:
 
     async def start(self) -> None:
         dut = self.dut
-        dut.claims.value = dut.frees.value = 0
+        dut.claims.value = dut.frees.value = dut.restart.value = 0
         dut.tile_rows.value = 0
         for name in self.names:
             getattr(dut, f"{name}enable").value = 0
@@ -171,10 +171,19 @@ async def samples(dut, stall):
         assert bench.held == [bench.written(row) for row in range(rows)]
 
 
-@cocotb.test()
-async def resets(dut):
-    """After a reset at any moment the ring is empty and begins with row 0."""
-    bench = _Bench(dut, "never")
+async def _begins_anew(bench: _Bench, port: str) -> None:
+    """After a pulse of a port at any moment the ring is empty and begins with row 0."""
+    dut = bench.dut
+
+    async def begin() -> None:
+        getattr(dut, port).value = 1
+        await RisingEdge(dut.clk)
+        getattr(dut, port).value = 0
+        bench.source.cycles.clear()
+        bench.frees.clear()
+        bench.grants.clear()
+        bench.asked = [[None] * bench.p["ports"] for _ in range(bench.p["latency"])]
+
     await bench.start()
     for _ in range(12):
         sample = _Sample(bench.draws(), 0, bench.generator)
@@ -185,21 +194,19 @@ async def resets(dut):
         using.cancel()
         sending.cancel()
         dut.i__valid.value = dut.claims.value = dut.frees.value = 0
-        dut.rst.value = 1
-        await RisingEdge(dut.clk)
-        dut.rst.value = 0
-        await RisingEdge(dut.clk)
-        bench.source.cycles.clear()
-        bench.frees.clear()
-        bench.grants.clear()
-        bench.asked = [[None] * bench.p["ports"] for _ in range(bench.p["latency"])]
+        await begin()
         sample = _Sample([(bench.generator.randint(1, bench.p["rows"]), 2)], 0, bench.generator)
         sending = bench.source.start(sample.words())
         await bench.use(sample)
         await sending
-        dut.rst.value = 1  # the next sample would wait
-        await RisingEdge(dut.clk)
-        dut.rst.value = 0
-        bench.source.cycles.clear()
-        bench.frees.clear()
-        bench.grants.clear()
+        await begin()  # the next sample would wait
+
+
+@cocotb.test()
+async def resets(dut):
+    await _begins_anew(_Bench(dut, "never"), "rst")
+
+
+@cocotb.test()
+async def restarts(dut):
+    await _begins_anew(_Bench(dut, "never"), "restart")

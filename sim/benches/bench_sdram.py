@@ -1,16 +1,15 @@
 # SPDX-FileCopyrightText: 2026 the ds2ta authors
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Bench of SdramController: words through a model of the chip that refuses a violated time, and the cycles that runs
-take."""
+"""Bench of SdramController: words through a model of the chip that refuses a violated time, and the cycles that
+runs take."""
 
 import random
 
 import cocotb
-from amaranth.lib import data
 from cocotb.triggers import RisingEdge
 
-from ds2ta.hw.sdram import run_layout, write_layout
+from ds2ta.hw.payloads import memory_layout, memory_write_layout, run_layout
 from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.sdram_chip import ChipTimes, SdramModel
 from ds2ta.sim.stream import StreamSink, StreamSource, cycle, in_background, next_cycle, reset
@@ -19,7 +18,7 @@ PINS = ("cke", "command", "bank", "address", "mask", "out", "drive")
 
 
 class _Bench:
-    def __init__(self, dut, stall: str = "never"):
+    def __init__(self, dut):
         p = self.p = bench_parameters()
         self.dut, self.bits = dut, 2 + p["row_bits"] + p["column_bits"]
         self.chip = SdramModel(
@@ -28,10 +27,10 @@ class _Bench:
             times=ChipTimes(**p["times"]),
             period=1e9 / p["clock_hz"],
         )
-        self.run = StreamSource(dut, "run", run_layout(self.bits), seed=1)
-        self.write = StreamSource(dut, "write", write_layout(self.bits), seed=2)
-        self.sink = StreamSink(dut, "o", data.StructLayout({"word": 16, "last": 1}), stall=stall, seed=3)
-        self.generator = random.Random(f"{p}{stall}")
+        self.run = StreamSource(dut, "memory__run", run_layout(self.bits), seed=1)
+        self.write = StreamSource(dut, "write", memory_write_layout(self.bits), seed=2)
+        self.sink = StreamSink(dut, "memory__word", memory_layout(16), seed=3)
+        self.generator = random.Random(f"{p}")
         in_background(dut, self._serve())
 
     async def _serve(self) -> None:
@@ -49,7 +48,7 @@ class _Bench:
     async def start(self) -> None:
         """Reset, and wait until the chip is initialized."""
         await reset(self.dut)
-        while not self.dut.ready.value:
+        while not self.dut.memory__ready.value:
             await RisingEdge(self.dut.clk)
 
     def fill(self, address: int, words: int) -> list[int]:
@@ -72,20 +71,19 @@ async def begins(dut):
     bench = _Bench(dut)
     await reset(dut)
     begin = cycle()
-    dut.run__valid.value = dut.write__valid.value = 1
-    while not dut.ready.value:
-        assert not dut.run__ready.value | dut.write__ready.value
+    dut.memory__run__valid.value = dut.write__valid.value = 1
+    while not dut.memory__ready.value:
+        assert not dut.memory__run__ready.value | dut.write__ready.value
         await RisingEdge(dut.clk)
     assert (cycle() - begin) * bench.chip.period >= bench.p["times"]["power_up"]
     assert bench.chip.refreshes == 16
-    dut.run__valid.value = dut.write__valid.value = 0
+    dut.memory__run__valid.value = dut.write__valid.value = 0
 
 
 @cocotb.test()
-@cocotb.parametrize(stall=["never", "random:0.3", "random:0.8", "bursts"])
-async def runs(dut, stall):
+async def runs(dut):
     """Runs across columns, rows and banks, of one word and of many, to the memory's very end."""
-    bench = _Bench(dut, stall)
+    bench = _Bench(dut)
     await bench.start()
     columns, size = 1 << bench.p["column_bits"], 1 << bench.bits
     rows = columns << bench.p["row_bits"]
@@ -119,6 +117,34 @@ async def a_word_a_cycle(dut):
 
 
 @cocotb.test()
+async def runs_behind_each_other(dut):
+    """One that waits while another is read: in the row that is open it follows two cycles later; in another row, or
+    the same one of another bank, it gets that one's words."""
+    bench = _Bench(dut)
+    await bench.start()
+    columns, rows = 1 << bench.p["column_bits"], 1 << bench.p["row_bits"]
+    near = [(number * 8, 8) for number in range(columns // 8)]
+    far = [
+        (rows * columns, 3),
+        (5, 4),
+        (2 * columns, 1),
+        (2 * columns + 1, 1),
+        (3 * rows * columns + 2 * columns, 9),
+    ]
+    for jobs in (near, far, [(at, 7) for at in range(0, 4 * columns, 7)]):
+        wanted = [value for address, words in jobs for value in bench.fill(address, words)]
+        await bench.run.send([{"address": address, "words": words} for address, words in jobs])
+        found = await bench.sink.take(len(wanted))
+        assert [one["word"] for one in found] == wanted
+        ends = [at for at, one in enumerate(found) if one["last"]]
+        assert [end + 1 for end in ends] == [sum(words for _, words in jobs[: n + 1]) for n in range(len(jobs))]
+        if jobs is near:
+            cycles = bench.sink.cycles[-len(wanted) :]
+            refresh = sum(bench.p["cycles"][name] for name in ("t_rp", "t_rfc", "t_rcd")) + 3
+            assert cycles[-1] - cycles[0] in range(columns - 1, columns + 2 * len(near) + refresh)
+
+
+@cocotb.test()
 async def writes(dut):
     """Single words, some twice, between runs that may still be on their way; what is not written stays."""
     bench = _Bench(dut)
@@ -139,19 +165,17 @@ async def writes(dut):
 
 @cocotb.test()
 async def nobody_starves_the_refresh(dut):
-    """For many intervals: a run whose words nobody takes, writes without end, nothing at all. The model refuses what is
-    late."""
+    """For many intervals: runs without end, writes without end, nothing at all. The model refuses what is late."""
     bench = _Bench(dut)
     await bench.start()
     interval = bench.p["cycles"]["refresh"]
-    bench.sink._task.cancel()
-    dut.o__ready.value = 0
-    await bench.run.send([{"address": 0, "words": 1 << bench.p["column_bits"]}])
     before = bench.chip.refreshes
+    sending = bench.run.start({"address": n % 50, "words": 1 + n % 40} for n in range(10**6))
     for _ in range(6 * interval):
         await RisingEdge(dut.clk)
     assert bench.chip.refreshes - before >= 5
-    dut.o__ready.value = 1
+    sending.cancel()
+    dut.memory__run__valid.value = 0
     sending = bench.write.start({"address": n % 50, "word": n} for n in range(10**6))
     before = bench.chip.refreshes
     for _ in range(6 * interval):
@@ -178,7 +202,7 @@ async def a_reset_begins_anew(dut):
     await RisingEdge(dut.clk)
     dut.rst.value = 0
     bench.sink.received.clear()  # one may have left in that very cycle
-    while not dut.ready.value:
+    while not dut.memory__ready.value:
         await RisingEdge(dut.clk)
     assert not bench.sink.received
     values = bench.fill(7, 20)

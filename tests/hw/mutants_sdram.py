@@ -6,8 +6,8 @@
 MUTANTS = [
     {
         "file": "hw/sdram.py",
-        "old": "_Command.PRECHARGE, self.t_rp)\n            m.d.sync += [self.pins.address.eq(1 << 10), now.open.eq(0)",
-        "new": "_Command.PRECHARGE, self.t_rp - 1)\n            m.d.sync += [self.pins.address.eq(1 << 10), now.open.eq(0)",
+        "old": "_Command.PRECHARGE, self.t_rp)\n            m.d.sync += [self.pins.address.eq(1 << 10), ",
+        "new": "_Command.PRECHARGE, self.t_rp - 1)\n            m.d.sync += [self.pins.address.eq(1 << 10), ",
         "test": "tests/hw/test_sdram.py::test_bench[133 MHz]",
         "why": "t_rp one cycle short",
     },
