@@ -163,10 +163,7 @@ class StoreChecker(wiring.Component):
             if self._streams:
                 self._ask_reader(m)
         if self._streams:
-            with m.If(self.failed):
-                m.d.sync += self.wrong.eq(1)
-            with m.If(self.failed | (self.done & self.differs)):
-                m.d.sync += [self.bad[0].eq(1), self.good.eq(0), clean.eq(0)]
+            self._listen_to_reader(m, clean)
         return ResetInserter(self.restart)(m)
 
     def _ask_reader(self, m: Module) -> None:
@@ -178,3 +175,10 @@ class StoreChecker(wiring.Component):
                 m.next = "EXTERNAL"
         with m.State("EXTERNAL"), m.If(self.checked | ~self.rows.any()):
             m.next = "COMPARE"
+
+    def _listen_to_reader(self, m: Module, clean: Signal) -> None:
+        """What it finds at any time, also while a sample is worked on."""
+        with m.If(self.failed):
+            m.d.sync += self.wrong.eq(1)
+        with m.If(self.failed | (self.done & self.differs)):
+            m.d.sync += [self.bad[0].eq(1), self.good.eq(0), clean.eq(0)]

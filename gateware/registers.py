@@ -35,7 +35,8 @@ ADDRESS_BITS = 14
 WORD_BITS = 32
 #: Contents of the register `id`: the bytes D, 2, T, A, least significant first.
 IDENTITY = int.from_bytes(b"D2TA", "little")
-#: (major, minor) of this map. A new major number breaks drivers, a new minor one only adds.
+#: (major, minor) of this map. A new major number breaks drivers, a new minor one only adds. A core without an
+#: external memory has nothing of what 1.2 adds, and says 1.1.
 VERSION = (1, 2)
 #: Stores in the order of their numbers; registers with one word for each store are indexed by it.
 STORES = ("weights", "program", "parameters", "denoiser")
@@ -128,9 +129,10 @@ _MAP = (
         "version",
         0x001,
         Access.RO,
-        "Version of this map. Another major number breaks drivers, another minor one only adds.",
+        "Version of this map. Another major number breaks drivers, another minor one only adds: 1.2 an external "
+        "memory, without which a core says 1.1.",
         fields=(Field("minor", 0, 16, "minor number"), Field("major", 16, 16, "major number")),
-        reset=VERSION[0] << 16 | VERSION[1],
+        reset=None,
     ),
     Register("clock_hz", 0x002, Access.RO, "Frequency of the clock that counters count, in Hz.", reset=None),
     Register(

@@ -32,6 +32,7 @@ async def power_up(dut):
         if register.reset is not None and not register.only and name not in ("command", "check_found", "scans"):
             for index in range(register.count):
                 assert await bus.read(name, index) == register.reset, name
+    assert await bus.fields("version") == {"major": 1, "minor": 2 if _STREAMS else 1}
     built_in = len(STORES) * [0] if not _BUILT_IN else [len(bench.images[name]) for name in STORES]
     crcs = len(STORES) * [0] if not _BUILT_IN else [bench.crc(name) for name in STORES]
     await bench.good()
@@ -410,8 +411,8 @@ async def upsets(dut):
 
 @cocotb.test(skip=not _STREAMS)
 async def memory_in_mid_run(dut):
-    """A bit of the external memory that is wrong for as long as a sample that uses it: its result is not trusted, the
-    next one is. A word that the memory itself calls wrong: the same, and the status tells it apart."""
+    """A bit of the external memory that is wrong for as long as a sample that uses it: its result is not trusted,
+    the next one is. A word that the memory itself calls wrong: the same, and the status tells it apart."""
     bench = Host(dut)
     await bench.start()
     memory, generator, count = bench.external(), random.Random(10), 0
