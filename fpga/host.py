@@ -256,7 +256,7 @@ class Board(Device):
         logits = self.read("logits", count=model.network.classes)
         words = self.read("counters", count=_COUNTERS * len(program.instructions))
         counters = tuple(
-            PassCounters(instruction.name, instruction.opcode, *words[_COUNTERS * index :][: _COUNTERS - 1])
+            PassCounters(instruction.name, instruction.opcode, *words[_COUNTERS * index :][:_COUNTERS])
             for index, instruction in enumerate(program.instructions)
         )
         trusted = bool(self.status()["result_trusted"])  # last: it falls with any error seen until now

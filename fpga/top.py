@@ -7,15 +7,20 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ds2ta.errors import FitError
 from ds2ta.fpga.link import HostLink
 from ds2ta.gateware.compiler import Program
 from ds2ta.gateware.core import Core
 from ds2ta.gateware.machine import Machine
+from ds2ta.hw.sdram import SDRAM_BITS, SdramChip, SdramController, pins_signature
 from ds2ta.hw.uart import UartReceiver, UartTransmitter, baud_divisor
 
-__all__ = ["DEFAULT_BAUD", "BoardTop"]
+__all__ = ["DEFAULT_BAUD", "SDRAM_ROUND_TRIP", "BoardTop"]
 
 DEFAULT_BAUD = 1_000_000
+#: Cycles that a word of an SDRAM takes beside its CAS latency: half a one to the chip, whose clock is turned, half
+#: a one back, and a register at the pads on either way.
+SDRAM_ROUND_TRIP = 3
 
 
 class BoardTop(wiring.Component):
@@ -24,10 +29,11 @@ class BoardTop(wiring.Component):
     Latency and throughput: those of `fpga.link.HostLink` behind a line of `baud` bits a second.
 
     Parameters: `machine`; `program` for its ROM stores; `clock_hz`, of the domain; `baud`, that the clock must hit
-    within 2 %; `digest`: SHA-256 of the built-in model.
+    within 2 %; `digest`: SHA-256 of the built-in model; `memory`: the SDRAM for weights that are a stream, at the
+    domain's clock.
 
     Members: `rx` (asynchronous), `tx`: the line; `busy`: a sample is open or worked on; `error`: a memory does not
-    hold what it should.
+    hold what it should; `sdram` (with weights that are a stream): `hw.sdram.pins_signature`.
     """
 
     def __init__(
@@ -38,11 +44,16 @@ class BoardTop(wiring.Component):
         clock_hz: int,
         baud: int = DEFAULT_BAUD,
         digest: bytes = b"",
+        memory: SdramChip | None = None,
     ):
         self.divisor = baud_divisor(clock_hz=clock_hz, baud=baud)
         self._core = Core(machine, program, clock_hz=clock_hz, digest=digest)
         self._link = HostLink(machine)
-        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "busy": Out(1), "error": Out(1)})
+        members = {"rx": In(1, init=1), "tx": Out(1, init=1), "busy": Out(1), "error": Out(1)}
+        if machine.streams:
+            self._sdram = _controller(machine, memory, clock_hz)
+            members["sdram"] = Out(pins_signature(self._sdram.chip.row_bits))
+        super().__init__(members)
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -67,4 +78,42 @@ class BoardTop(wiring.Component):
             self.busy.eq(core.busy),
             self.error.eq(core.error),
         ]
+        if "sdram" in self.signature.members:
+            self._connect_memory(m)
         return m
+
+    def _connect_memory(self, m: Module) -> None:
+        """The core's addresses are those of the words that it knows, the chip has more."""
+        core = self._core
+        m.submodules.sdram = sdram = self._sdram
+        wiring.connect(m, wiring.flipped(self.sdram), sdram.pins)
+        m.d.comb += [
+            sdram.memory.run.valid.eq(core.memory.run.valid),
+            core.memory.run.ready.eq(sdram.memory.run.ready),
+            *(sdram.memory.run.payload[name].eq(core.memory.run.payload[name]) for name in ("address", "words")),
+            core.memory.word.valid.eq(sdram.memory.word.valid),
+            sdram.memory.word.ready.eq(core.memory.word.ready),
+            core.memory.word.payload.eq(sdram.memory.word.payload),
+            core.memory.ready.eq(sdram.memory.ready),
+            core.memory.failed.eq(sdram.memory.failed),
+            sdram.write.valid.eq(core.memory_write.valid),
+            core.memory_write.ready.eq(sdram.write.ready),
+            *(sdram.write.payload[name].eq(core.memory_write.payload[name]) for name in ("address", "word")),
+        ]
+
+
+def _controller(machine: Machine, chip: SdramChip | None, clock_hz: int) -> SdramController:
+    """Of the board's SDRAM, if it holds the weights."""
+    if chip is None:
+        raise FitError("machine: weights: stream needs an SDRAM, the board has none; weights=ram mends it")
+    if machine.memory_bits != SDRAM_BITS:
+        raise FitError(
+            f"machine: memory_bits: {machine.memory_bits} must be {SDRAM_BITS}, the width of the board's SDRAM; "
+            f"memory_bits={SDRAM_BITS} mends it"
+        )
+    if (words := machine.weight_rows * machine.row_words) > 1 << chip.address_bits:
+        raise FitError(
+            f"machine: weight_rows: {machine.weight_rows} rows of {machine.row_words} words are {words} words, the "
+            f"board's SDRAM, {chip.name}, has {1 << chip.address_bits}; a smaller model mends it"
+        )
+    return SdramController(chip, clock_hz=clock_hz, round_trip=SDRAM_ROUND_TRIP)

@@ -22,10 +22,14 @@ from ds2ta.hw.payloads import check_range, memory_port, memory_write_layout
 __all__ = [
     "AS4C32M16SB",
     "IS42S16160G",
+    "SDRAM_BITS",
     "SdramChip",
     "SdramController",
     "pins_signature",
 ]
+
+#: Bits of a word.
+SDRAM_BITS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +139,7 @@ class SdramController(wiring.Component):
             raise FitError(f"SDRAM clock of {clock_hz / 1e6:g} MHz leaves no time between refreshes")
         super().__init__(
             {
-                "memory": In(memory_port(16, chip.address_bits)),
+                "memory": In(memory_port(SDRAM_BITS, chip.address_bits)),
                 "write": In(stream.Signature(memory_write_layout(chip.address_bits))),
                 "busy": Out(1),
                 "pins": Out(pins_signature(chip.row_bits)),

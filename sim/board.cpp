@@ -9,7 +9,8 @@
 // The name of the terminal is the first line on stdout; LINK becomes a symbolic link to it. Bits have the length that
 // the *host's* baud rate gives them in cycles of the board's clock, in both directions, as if a USB adapter stood in
 // between: a wrong rate is as wrong here as on a desk. Lines on stdin are commands: `flip SCOPE NAME WORD BIT` turns
-// over one bit of a published memory (`flipped` or `missing` is the answer). The program ends, and removes its link,
+// over one bit of a published memory (`flipped` or `missing` is the answer); `fill FILE` and `turn WORD BITS` change the
+// SDRAM of a board that has one (`sdram_board.hpp` stands in front of this text then). The program ends, and removes its link,
 // on SIGINT, SIGTERM, or the end of stdin, which is also the end of the process that started it.
 
 #include <asm/termbits.h>
@@ -128,6 +129,33 @@ struct Receiver {
     }
 };
 
+#ifdef SDRAM_ROW_BITS
+#define PIN(name) top->sdram___05F##name  // Verilator's spelling of sdram__
+static SdramChip chip;
+
+// `fill FILE`: the words of a file, little endian, from word 0 on; `turn WORD BITS`: some bits of a word turn over.
+static const char* change(const std::string& line) {
+    std::istringstream words(line);
+    std::string command;
+    words >> command;
+    if (command == "turn") {
+        unsigned long word = 0, bits = 0;
+        words >> word >> bits;
+        if (!words || word >= chip.words.size()) return "missing";
+        chip.words[word] ^= bits;
+        return "turned";
+    }
+    std::string name;
+    std::getline(words >> std::ws, name);
+    std::FILE* file = std::fopen(name.c_str(), "rb");
+    if (!file) return "missing";
+    const std::size_t count = std::fread(chip.words.data(), 2, chip.words.size(), file);
+    const bool whole = count && std::fgetc(file) == EOF;
+    std::fclose(file);
+    return whole ? "filled" : "missing";
+}
+#endif
+
 static const char* flip(const VerilatedContext& context, const std::string& line) {
     std::istringstream words(line);
     std::string command, scope_name, name;
@@ -188,7 +216,12 @@ int main(int count, char** arguments) {
                     if (length <= 0) break;
                     commands.append(text, length);
                     for (std::size_t end; (end = commands.find('\n')) != std::string::npos; commands.erase(0, end + 1)) {
-                        std::printf("%s\n", flip(context, commands.substr(0, end)));
+                        const std::string line = commands.substr(0, end);
+                        const char* answer = line[0] == 'f' && line[1] == 'l' ? flip(context, line) : nullptr;
+#ifdef SDRAM_ROW_BITS
+                        if (!answer) answer = change(line);
+#endif
+                        std::printf("%s\n", answer ? answer : "missing");
                         std::fflush(stdout);
                     }
                     moved = cycle;
@@ -198,8 +231,14 @@ int main(int count, char** arguments) {
         sender.advance(cycle, terminal);
         if (sender.active(cycle)) moved = cycle;
         top->rx = sender.level;
+#ifdef SDRAM_ROW_BITS
+        const uint16_t back = PIN(cke) ? chip.clocked(PIN(command), PIN(bank), PIN(address), PIN(mask), PIN(out), PIN(drive)) : 0;
+#endif
         top->clk = 1;
         top->eval();
+#ifdef SDRAM_ROW_BITS
+        PIN(back) = back;
+#endif
         receiver.advance(cycle, top->tx, terminal);
         if (!top->tx) moved = cycle;
         top->clk = 0;

@@ -10,13 +10,15 @@ memory check, accelerator. `board.cpp` plays the other end of the cable, bit by 
 import contextlib
 import re
 import subprocess
+from math import ceil
 from pathlib import Path
 
 from ds2ta.errors import Ds2taError, FitError
-from ds2ta.fpga.top import DEFAULT_BAUD, BoardTop
+from ds2ta.fpga.top import DEFAULT_BAUD, SDRAM_ROUND_TRIP, BoardTop
 from ds2ta.gateware.compiler import compile_model
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.verilog import emit
+from ds2ta.hw.sdram import SdramChip
 from ds2ta.model import IntegerModel
 from ds2ta.modelfile import model_digest
 from ds2ta.sim.verilator import build_simulator, primitives
@@ -24,6 +26,7 @@ from ds2ta.sim.verilator import build_simulator, primitives
 __all__ = ["VirtualBoard", "VirtualBoardError", "build_board"]
 
 _MAIN = Path(__file__).with_name("board.cpp")
+_SDRAM = Path(__file__).with_name("sdram_board.hpp")
 _MEMORY = re.compile(r"^  reg \[\d+:0\] (\w+) *\[\d+:\d+\];", re.M)
 _END = 10.0  # seconds
 
@@ -41,14 +44,31 @@ def _published(*sources: str) -> str:
     return "\n".join([*lines, ""])
 
 
-def build_board(verilog: str, name: str) -> Path:
-    """The program of a board top with ports rx, tx and busy, built at most once for equal Verilog."""
+def _sdram(chip: SdramChip, clock_hz: float) -> str:
+    """The SDRAM's model for such a chip, in front of the main program."""
+    times = {
+        name: ceil(getattr(chip, f"t_{name.lower()}") * clock_hz / 1e9 - 1e-6)
+        for name in ("RP", "RCD", "RAS", "RC", "RFC", "WR")
+    }
+    values = {
+        "ROW_BITS": chip.row_bits,
+        "COLUMN_BITS": chip.column_bits,
+        "EXTRA": SDRAM_ROUND_TRIP - 1,
+        **times,
+        "REFRESH": int(chip.refresh * clock_hz / 1e9),
+    }
+    return "".join(f"#define SDRAM_{name} {value}\n" for name, value in values.items()) + _SDRAM.read_text()
+
+
+def build_board(verilog: str, name: str, *, memory: str = "") -> Path:
+    """The program of a board top with ports rx, tx and busy, built at most once for equal Verilog. `memory`: text
+    in front of the main program, the model of what else is on the board."""
     sources = [verilog, *(Path(path).read_text() for path in primitives(verilog))]
     return build_simulator(
         "board",
         name,
         verilog,
-        _MAIN.read_text(),
+        memory + _MAIN.read_text(),
         files={"memories.vlt": _published(*sources)},
         options=["-O3", "--x-assign", "fast", "--x-initial", "fast"],
         optimize="-O2",
@@ -60,7 +80,8 @@ class VirtualBoard:
     a symbolic link to it that goes with the board.
 
     Parameters: `machine`; `model`: what its ROM stores hold, where it has any; `clock_hz` and `baud`, as the design
-    is built for them (the simulated cable has the baud rate of whoever opens `device`)."""
+    is built for them (the simulated cable has the baud rate of whoever opens `device`); `memory`: the SDRAM on the
+    board, for weights that are a stream."""
 
     def __init__(
         self,
@@ -70,6 +91,7 @@ class VirtualBoard:
         clock_hz: int,
         baud: int = DEFAULT_BAUD,
         link: Path | str | None = None,
+        memory: SdramChip | None = None,
     ):
         kinds, program_in_rom, digest = {machine.weights, machine.tables}, None, b""
         if "rom" in kinds:
@@ -77,8 +99,9 @@ class VirtualBoard:
                 raise FitError("virtual board: a machine with ROM stores needs the model that they hold")
             program_in_rom = compile_model(model, machine)
             digest = bytes.fromhex(model_digest(model)) if kinds == {"rom"} else b""
-        top = BoardTop(machine, program_in_rom, clock_hz=clock_hz, baud=baud, digest=digest)
-        program = build_board(emit(top, "board_top"), "board_top")
+        top = BoardTop(machine, program_in_rom, clock_hz=clock_hz, baud=baud, digest=digest, memory=memory)
+        model_of_memory = _sdram(memory, clock_hz) if memory and machine.streams else ""
+        program = build_board(emit(top, "board_top"), "board_top", memory=model_of_memory)
         # The board ends with its standard input, and so with this process, however that ends.
         self._process = subprocess.Popen(
             [str(program), str(clock_hz), *([str(link)] if link else [])],
@@ -109,14 +132,26 @@ class VirtualBoard:
 
     def flip(self, scope: str, memory: str, word: int, bit: int) -> None:
         """Turn one bit of a memory over, as a particle does; `scope` is the path of its module below the top."""
+        self._tell(f"flip TOP.board_top.{scope} {memory} {word} {bit}", "flipped")
+
+    def fill(self, path: Path | str) -> None:
+        """Put the words of a file (`stores.memory_image`) into the SDRAM from word 0 on, past the pins, which would
+        take hours for networks of the paper's size."""
+        self._tell(f"fill {Path(path).resolve()}", "filled")
+
+    def turn(self, word: int, bits: int) -> None:
+        """Turn bits of a word of the SDRAM over."""
+        self._tell(f"turn {word} {bits}", "turned")
+
+    def _tell(self, command: str, wanted: str) -> None:
         try:
-            self._stdin.write(f"flip TOP.board_top.{scope} {memory} {word} {bit}\n")
+            self._stdin.write(command + "\n")
             self._stdin.flush()
             answer = self._stdout.readline().strip()
         except (OSError, ValueError):  # the pipe is broken, or closed
             answer = ""
-        if answer != "flipped":
-            raise VirtualBoardError(f"virtual board: {scope}.{memory}[{word}], bit {bit}: {answer or 'it is gone'}")
+        if answer != wanted:
+            raise VirtualBoardError(f"virtual board: {command}: {answer or 'it is gone'}")
 
     def wait(self) -> int:
         """Until the board ends by itself; its exit code."""

@@ -15,6 +15,7 @@ from amaranth.hdl import Cat, ClockDomain, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ds2ta.errors import FitError
 from ds2ta.gateware.axi.lite import AxiLiteBridge, BusArbiter
 from ds2ta.gateware.axi.registers import SHELL, AxiRegisters, register_layout
 from ds2ta.gateware.axi.stream import PacketStreams
@@ -78,6 +79,8 @@ class AxiAccelerator(wiring.Component):
     """
 
     def __init__(self, machine: Machine, program: Program | None = None, *, clock_hz: int, digest: bytes = b""):
+        if machine.streams:
+            raise FitError("machine: weights: stream has no memory port in the AXI shell; weights=ram mends it")
         self._core = Core(machine, program, clock_hz=clock_hz, digest=digest, result_stream=True)
         self._machine = machine
         super().__init__(_PORTS)

@@ -27,13 +27,19 @@ from ds2ta.fpga.boards import BOARDS
 from ds2ta.fpga.exchange import NoResponseError
 from ds2ta.fpga.frames import Request, sample_payload
 from ds2ta.fpga.host import Board, UntrustedError
+from ds2ta.gateware.compiler import compile_model, fit
+from ds2ta.gateware.machines import MACHINES
 from ds2ta.gateware.samples import sample_bytes
+from ds2ta.gateware.stores import memory_image
 from ds2ta.golden import slow
+from ds2ta.hw.sdram import IS42S16160G
 from ds2ta.modelfile import model_digest
 from ds2ta.sim.virtual import VirtualBoard, VirtualBoardError
 
 TINY = model_path("digits-tiny")
 CLOCK_HZ = 24_000_000
+#: Weights in the board's SDRAM, a ring that holds a part of them.
+STREAMING = {"weights": "stream", "ring_rows": 512, "memory_bits": 16, "tables": "ram"}
 WAITS = 1000  # cycles that a sample's bytes may be late: they come from the buffer of one request, 10 cycles each
 LONG = 60.0  # seconds; for what takes a moment, on a machine with other work
 
@@ -338,3 +344,57 @@ def test_mistakes(mistake, ds2ta, tiny, tmp_path):
     assert err.startswith("error: ")
     assert err.count("\n") == 1
     assert message in err
+
+
+@pytest.fixture(scope="module")
+def streaming(tiny):
+    return fit(tiny, **MACHINES["digits-tiny"] | STREAMING)[0]
+
+
+@pytest.fixture(scope="module")
+def with_sdram(streaming):
+    with VirtualBoard(streaming, clock_hz=CLOCK_HZ, memory=IS42S16160G) as running:
+        yield running
+
+
+def check_streamed(model, images, results):
+    """Logits, and that passes waited for weights; when their words come depends on the SDRAM's refresh."""
+    for image, result in zip(images, results, strict=True):
+        assert result.logits == tuple(slow.run(model, image)["logits"].tolist())
+        assert result.trusted
+        assert sum(one.waits for one in result.counters) > 0
+
+
+def test_weights_in_an_sdram(with_sdram, tiny, streaming):
+    """Loaded through the pins, a word of the weights after the other, and read from there for each sample."""
+    with Board.open(with_sdram.device, timeout=5) as board:
+        found = board.identify()
+        assert found.machine == streaming
+        board.load(tiny, force=True)
+        check_streamed(tiny, tiny.samples[:4], board.infer(tiny.samples[:4]))
+
+
+def test_a_bit_of_the_sdram_turns_over(with_sdram, tiny, streaming, tmp_path):
+    """It is found in idle time, and mended by the image itself, put there past the pins."""
+    image = tmp_path / "weights.bin"
+    image.write_bytes(memory_image(streaming, compile_model(tiny, streaming)))
+    with Board.open(with_sdram.device, timeout=5) as board:
+        board.load(tiny, force=True)
+        with_sdram.turn(len(image.read_bytes()) // 4, 0x10)
+        deadline = time.monotonic() + LONG
+        while not board.status()["memory_error"]:
+            assert time.monotonic() < deadline
+        with pytest.raises(UntrustedError, match="weights"):
+            board.infer(tiny.samples[:1])
+        with_sdram.fill(image)
+        board.command(rescan=1)
+        check_streamed(tiny, tiny.samples[:2], board.infer(tiny.samples[:2]))
+
+
+def test_what_the_sdram_does_not_know(with_sdram, tmp_path):
+    (tmp_path / "empty").write_bytes(b"")
+    for wrong in (tmp_path / "empty", tmp_path / "nowhere"):
+        with pytest.raises(VirtualBoardError, match=r"fill .*: missing$"):
+            with_sdram.fill(wrong)
+    with pytest.raises(VirtualBoardError, match=r"turn 16777216 1: missing$"):
+        with_sdram.turn(1 << 24, 1)
