@@ -19,6 +19,7 @@ from amaranth_boards.resources import UARTResource
 from ds2ta.errors import FitError
 from ds2ta.files import model_path
 from ds2ta.gateware.machines import ICE40, MACHINES
+from ds2ta.hw.sdram import IS42S16160G, SdramChip
 
 __all__ = ["BOARDS", "Board", "Pin", "find_board"]
 
@@ -42,6 +43,7 @@ class Board:
       registers, block_rams, single_port_rams, multipliers.
     crystal: the pin of the clock, and its frequency `crystal_hz`. core_hz: the core's clock by default.
     uart: resource with the parts rx and tx. busy, error: LEDs. high: pins that stay high.
+    sdram: what its resource `sdram` is, or nothing.
     extra: resources that amaranth-boards lacks. seed: of place and route, one that meets `core_hz`.
     model: name of the shipped model that it is built for by default, with the machine `choices`.
     loader: arguments of openFPGALoader; usb: (vendor, product) of what that tool talks to.
@@ -65,6 +67,7 @@ class Board:
     high: tuple[Pin, ...] = ()
     seed: int = 1
     extra: tuple[Resource, ...] = ()
+    sdram: SdramChip | None = None
 
     @property
     def bitstream(self) -> str:
@@ -100,6 +103,8 @@ _ULX3S: dict[str, Any] = {
     "error": Pin("led", 1),
     # GPIO0 of the ESP32: low means its button is pressed, upon which some firmware loads another bitstream
     "high": (Pin("esp32", part="gpio0"),),
+    # boards came with one of two chips; of the smaller one every address is one of the larger, too
+    "sdram": IS42S16160G,
     "loader": ("--board", "ulx3s"),
     "usb": (0x0403, 0x6015),
 }

@@ -63,6 +63,17 @@ class Pll:
     reference: int
     feedback: int
     output: int
+    phase: float | None = None  # of a second clock, ECP5 alone, in periods behind the first
+
+    @property
+    def steps(self) -> int:
+        """The second clock's phase, in periods of the oscillator."""
+        return round((self.phase or 0) * self.output)
+
+    @property
+    def second_phase(self) -> float:
+        """What the second clock's phase really is, in periods."""
+        return self.steps / self.output
 
     @property
     def hz(self) -> float:
@@ -89,14 +100,22 @@ class Pll:
                 "DIVQ": self.output.bit_length() - 1,
                 "FILTER_RANGE": 1 + sum(self.detector_hz >= bound for bound in bounds),
             }
+        half = self.output // 2  # a period, as the vendor's tool sets it
+        second = {
+            "CLKOS_DIV": self.output,
+            "CLKOS_ENABLE": "ENABLED",
+            "CLKOS_CPHASE": half + self.steps,
+            "CLKOS_FPHASE": 0,
+        }
         return {
             "FEEDBK_PATH": "CLKOP",
             "CLKI_DIV": self.reference,
             "CLKFB_DIV": self.feedback,
             "CLKOP_DIV": self.output,
             "CLKOP_ENABLE": "ENABLED",
-            "CLKOP_CPHASE": self.output // 2,  # half a period, as the vendor's tool sets it
+            "CLKOP_CPHASE": half,
             "CLKOP_FPHASE": 0,
+            **({} if self.phase is None else second),
         }
 
 
@@ -161,9 +180,11 @@ class StartReset(wiring.Component):
 class ClockGenerator(Elaboratable):
     """Drives the domain `sync`, which its parent defines: the clock from the crystal at `port` (a pin as requested
     with `dir="-"`) by `pll`, or by nothing where that is None, and the reset, high from configuration until the PLL
-    has been locked for 15 us, and again whenever it loses the lock."""
+    has been locked for 15 us, and again whenever it loses the lock. `second`: the domain of the PLL's second clock,
+    which its parent defines too, without a reset."""
 
-    def __init__(self, *, family: str, port: io.PortLike, crystal_hz: int, pll: Pll | None):
+    def __init__(self, *, family: str, port: io.PortLike, crystal_hz: int, pll: Pll | None, second: str = ""):
+        self._second = second
         self._family, self._port, self._pll = family, port, pll
         self._start = StartReset(hz=pll.hz if pll else crystal_hz)
 
@@ -172,6 +193,13 @@ class ClockGenerator(Elaboratable):
         m.domains.start = ClockDomain(reset_less=True, local=True)
         m.submodules.start = start = DomainRenamer("start")(self._start)
         core_clock, lock = Signal(), Signal()
+        second: list = []
+        if self._second:
+            assert self._pll is not None  # the crystal has one phase
+            assert self._pll.phase is not None
+            hz = f"{self._pll.hz / 1e6:g}"
+            second = [("a", "FREQUENCY_PIN_CLKOS", hz), ("i", "ENCLKOS", Const(0))]
+            second.append(("o", "CLKOS", ClockSignal(self._second)))
         if self._pll is None:
             m.submodules.pin = pin = io.Buffer(io.Direction.Input, self._port)
             m.d.comb += [core_clock.eq(pin.i), lock.eq(1)]
@@ -199,6 +227,7 @@ class ClockGenerator(Elaboratable):
                 *[("i", name, Const(1)) for name in ("PHASEDIR", "PHASESTEP", "PHASELOADREG")],
                 ("i", "ENCLKOP", Const(0)),
                 ("o", "CLKOP", core_clock),
+                *second,
                 ("o", "LOCK", lock),
             )
         m.d.comb += [

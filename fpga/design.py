@@ -11,7 +11,7 @@ import json
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from amaranth.hdl import ClockDomain, Elaboratable, Module
@@ -21,6 +21,7 @@ from ds2ta.errors import FitError
 from ds2ta.fpga.boards import Board, Pin
 from ds2ta.fpga.clocks import ClockGenerator, find_pll
 from ds2ta.fpga.report import RESOURCES
+from ds2ta.fpga.sdram_pads import CHIP_DOMAIN, PHASE, SdramPads, margins
 from ds2ta.fpga.top import BoardTop
 from ds2ta.gateware.compiler import Program, fit
 from ds2ta.gateware.machine import Machine
@@ -49,6 +50,8 @@ class _Wrapper(Elaboratable):
     def __init__(self, board: Board, top: BoardTop, wanted_hz: float):
         self._board, self._top = board, top
         self._pll = find_pll(board.family, board.crystal_hz, wanted_hz)
+        if top.memory and self._pll:
+            self._pll = replace(self._pll, phase=PHASE)
 
     def elaborate(self, platform):
         m = Module()
@@ -63,8 +66,17 @@ class _Wrapper(Elaboratable):
             return getattr(groups[key], name) if name else groups[key]
 
         board, top = self._board, self._top
+        second = ""
+        if top.memory:
+            second = CHIP_DOMAIN
+            m.domains += ClockDomain(second, reset_less=True)
+            m.submodules.sdram = SdramPads(top.sdram, platform.request("sdram", 0, dir="-"))
         m.submodules.clock = ClockGenerator(
-            family=board.family, port=port(board.crystal), crystal_hz=board.crystal_hz, pll=self._pll
+            family=board.family,
+            port=port(board.crystal),
+            crystal_hz=board.crystal_hz,
+            pll=self._pll,
+            second=second,
         )
         m.submodules.board = top
         m.submodules.pin_rx = rx = io.Buffer(io.Direction.Input, port(board.uart, "rx"))
@@ -128,7 +140,13 @@ def design(
     wanted_hz = board.core_hz if clock_hz is None else clock_hz
     pll = find_pll(board.family, board.crystal_hz, wanted_hz)
     clock_hz = pll.hz if pll else board.crystal_hz
-    top = BoardTop(machine, clock_hz=round(clock_hz))
+    top = BoardTop(machine, clock_hz=round(clock_hz), memory=board.sdram)
+    if top.memory:
+        if pll is None:
+            raise FitError(
+                f"clock: {clock_hz / 1e6:g} MHz is the crystal's, an SDRAM needs two phases; take another"
+            )
+        margins(top.memory, clock_hz, replace(pll, phase=PHASE).second_phase)
     seed = board.seed if seed is None else seed
     options = ["--seed", str(seed), "--timing-allow-fail", "--report", TIMING]
     options += _OPTIONS[board.family]
@@ -165,10 +183,11 @@ def _with_blocks(text: str) -> str:
 def _check_memories(board: Board, machine: Machine) -> None:
     """What needs no synthesis to see: more bits in the weight store than the memories for it can hold."""
     width = machine.lanes * machine.weight_bits
+    rows = "ring_rows" if machine.streams else "weight_rows"
     if machine.weights == "spram":
         kind, need = "single_port_rams", -(-width // 16) * -(-machine.weight_rows // 16_384)
     else:
-        kind, need = "block_rams", -(-width * machine.weight_rows // _BLOCK_BITS[board.family])
+        kind, need = "block_rams", -(-width * machine.tile_space // _BLOCK_BITS[board.family])
     if need > board.limits[kind]:
         if machine.weights != "spram" and board.limits["single_port_rams"]:
             mend = "set weights=spram"
@@ -177,6 +196,6 @@ def _check_memories(board: Board, machine: Machine) -> None:
         else:
             mend = "take a smaller model"
         raise FitError(
-            f"{board.name}: {need} {RESOURCES[kind]} needed for weight_rows {machine.weight_rows} of "
+            f"{board.name}: {need} {RESOURCES[kind]} needed for {rows} {getattr(machine, rows)} of "
             f"{machine.lanes} lanes alone, it has {board.limits[kind]}: {mend}"
         )

@@ -50,6 +50,7 @@ class BoardTop(wiring.Component):
         self._core = Core(machine, program, clock_hz=clock_hz, digest=digest)
         self._link = HostLink(machine)
         members = {"rx": In(1, init=1), "tx": Out(1, init=1), "busy": Out(1), "error": Out(1)}
+        self.memory = memory if machine.streams else None  # the chip that holds weights
         if machine.streams:
             self._sdram = _controller(machine, memory, clock_hz)
             members["sdram"] = Out(pins_signature(self._sdram.chip.row_bits))

@@ -45,6 +45,10 @@ class SdramChip:
     t_rc: float  # activate to activate of a bank
     t_rfc: float  # refresh to the next command
     t_wr: float  # last data written to precharge
+    t_setup: float = 1.5  # before its clock, of what goes to it
+    t_hold: float = 0.8  # behind it
+    t_access: float = 5.4  # from its clock to a word, with a CAS latency of 3
+    t_keep: float = 2.5  # for which a word stays behind the next clock
     t_mrd: int = 2  # cycles from the mode register to the next command
     refresh: float = 64e6 / 8192  # on average, from one to the next
     power_up: float = 200e3  # with a stable clock before the first command
