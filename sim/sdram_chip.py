@@ -160,7 +160,7 @@ class SdramModel:
             one.row, one.precharged = None, self.now
 
     def _set_mode(self, bank: int, address: int) -> None:
-        if len(self._refreshes) < 8 and self._set_at is not None:
+        if len(self._refreshes) < 8:
             self._refuse("fewer than eight refreshes before the mode register")
         if bank or address >> 7:
             self._refuse(f"mode register {bank:02b} {address:b}: reserved bits, or a mode that is not modelled")
@@ -175,7 +175,7 @@ class SdramModel:
         self._busy_until = self.now + self.times.t_mrd * self.period
 
     def _activate(self, place: _Bank, row: int) -> None:
-        if self._set_at is None or len(self._refreshes) < 8:
+        if self._set_at is None or len(self._refreshes) - self._set_at[1] < 8:  # some chips want them behind it
             self._refuse("a row before the chip was initialized")
         if place.row is not None:
             self._refuse("a row in a bank that has one open")

@@ -164,6 +164,27 @@ async def writes(dut):
 
 
 @cocotb.test()
+async def a_write_between_runs(dut):
+    """A write that waits beside a run, while another is read, goes first: in the row that is open, or in another. The
+    model refuses a row that is closed too soon behind it."""
+    bench = _Bench(dut)
+    await bench.start()
+    columns = 1 << bench.p["column_bits"]
+    for number in range(24):
+        base = bench.generator.randrange(64) * columns
+        values = bench.fill(base, columns)
+        await bench.run.send([{"address": base, "words": columns - 4}])
+        where = bench.generator.randrange(columns) + (columns << bench.p["row_bits"]) * (number % 3 == 2)
+        address = (base + where) % (1 << bench.bits)
+        writing = bench.write.start([{"address": address, "word": number}])
+        reading = bench.run.start([{"address": address, "words": 1}])
+        found = await bench.sink.take(columns - 3)
+        assert [one["word"] for one in found] == [*values[: columns - 4], number]
+        await writing
+        await reading
+
+
+@cocotb.test()
 async def nobody_starves_the_refresh(dut):
     """For many intervals: runs without end, writes without end, nothing at all. The model refuses what is late."""
     bench = _Bench(dut)

@@ -41,13 +41,6 @@ MUTANTS = [
     },
     {
         "file": "hw/sdram.py",
-        "old": "[self.pins.address.eq(1 << 10), now.open.eq(0)",
-        "new": "[self.pins.address.eq(0), now.open.eq(0)",
-        "test": "tests/hw/test_sdram.py::test_bench[133 MHz]",
-        "why": "A10 is missing: one bank alone is precharged",
-    },
-    {
-        "file": "hw/sdram.py",
         "old": "self.pins.bank.eq(bank), now.open",
         "new": "self.pins.bank.eq(0), now.open",
         "test": "tests/hw/test_sdram.py::test_bench[133 MHz]",
