@@ -71,7 +71,7 @@ def _synapse(network: FloatNetwork, spec: LayerSpec) -> Synapse:
     limit = float(MAX_PARAMETER)
     return Synapse(
         spec=spec,
-        weight=_whole(weight, np.int8),
+        weight=_whole(weight * folded.reached.reshape(-1, *(1,) * (weight.ndim - 1)), np.int8),
         bias=_whole(folded.bias.clamp(-limit, limit), np.int64),
         threshold=_whole(folded.threshold.clamp(1.0, limit), np.int64),
         bits=layer.bits,

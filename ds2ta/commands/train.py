@@ -100,30 +100,6 @@ def teach(
     print(out)
 
 
-@app.command("import-spikformer")
-def import_spikformer(
-    checkpoint: Annotated[Path, typer.Argument(help="A .pth file of ZK-Zhou/spikformer.")],
-    state: Annotated[Path, typer.Argument(help="Float checkpoint to write, for `ds2ta train --origin`.")],
-    preset: Annotated[str, typer.Option(help="Baseline of its size: spikformer or spikformer-dvs.")] = "spikformer",
-    data: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
-    mean: Annotated[str, typer.Option(help="Of its training images by channel, 0..1.")] = "0,0,0",
-    deviation: Annotated[str, typer.Option(help="Likewise.")] = "1,1,1",
-) -> None:
-    """Take over a Spikformer that was trained elsewhere: the same spikes, measured on the held-out samples."""
-    from ds2ta.errors import NetworkError
-    from ds2ta.golden.training.spikformer import import_file
-
-    def numbers(name: str, text: str) -> list[float]:
-        try:
-            return [float(part) for part in text.split(",")]
-        except ValueError:
-            raise NetworkError(f"--{name} {text}: must be numbers with commas between them") from None
-
-    words = {"mean": numbers("mean", mean), "deviation": numbers("deviation", deviation)}
-    right = import_file(checkpoint, state, preset=preset, folder=data, **words)
-    print(f"{state}: {right:.2f} % of the held-out samples right")
-
-
 @app.command("bench-training")
 def bench_training(
     preset: Annotated[
