@@ -29,7 +29,7 @@ NEEDED = {
     "train digits-tiny --device nowhere": ("train", "--device nowhere"),
     "quantize nowhere.safetensors out.safetensors": ("train", "nowhere.safetensors"),
     "teach nowhere out": ("train", "nowhere"),
-    "import-spikformer nowhere.pth out.safetensors": ("train", "nowhere.pth"),
+    "import nowhere.pth out.safetensors": ("train", "nowhere.pth"),
     "bench-training --preset nowhere": ("compare", "nowhere"),
     "sparsity digits-tiny --samples 2": ("train", ""),
     "sparsity digits-tiny --samples 2 --rtl 1": ("sim,train", ""),

@@ -22,7 +22,16 @@ from torch.nn import functional
 from ds2ta.errors import DataError, NetworkError
 from ds2ta.network import InputSpec
 
-__all__ = ["DataSet", "augment", "dataset", "dataset_names", "load_data", "reads_files", "spread", "validation_split"]
+__all__ = [
+    "DataSet",
+    "augment",
+    "dataset",
+    "dataset_names",
+    "load_data",
+    "reads_files",
+    "spread",
+    "validation_split",
+]
 
 SPLIT_SEED = 2025  # of the held-out part: never changes with the seed of a training run
 DIGITS_HELD_OUT = 360

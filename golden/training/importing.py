@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the ds2ta authors
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""A Spikformer that was trained elsewhere, from its checkpoint to a float state of this project: what `ds2ta import`
-does, without its command line."""
+"""A Spikformer that was trained elsewhere, from its checkpoint to a float state of this project: what `ds2ta
+import` does, without its command line."""
 
 import os
 from collections.abc import Mapping
@@ -70,8 +70,8 @@ class Found:
             found.append(f"{len(self.weights.others)} tensors beside the network, first {self.weights.others[0]}")
         if self.settings.normalization.mean is not None and any(self.settings.normalization.mean):
             found.append(
-                "normalization.mean is not 0: the border of the first layer differs, where padding is black here and "
-                "the mean there"
+                "normalization.mean is not 0: the border of the first layer differs, where padding is black here "
+                "and the mean there"
             )
         return found
 
@@ -104,9 +104,9 @@ def look(
 
 
 def import_file(found: Found, state: str | os.PathLike, *, folder: str | os.PathLike | None = None) -> Imported:
-    """Write `state`, the end of a float phase, for `ds2ta quantize` and for `ds2ta train NET.yaml --origin`, and the
-    network file NET.yaml beside it. With the data set at hand (`folder`, or one that needs none) its accuracy on the
-    held-out samples is measured; the file is written first."""
+    """Write `state`, the end of a float phase, for `ds2ta quantize` and for `ds2ta train NET.yaml --origin`, and
+    the network file NET.yaml beside it. With the data set at hand (`folder`, or one that needs none) its accuracy
+    on the held-out samples is measured; the file is written first."""
     state = Path(state)
     net = state.with_suffix(".yaml")
     if net == state:

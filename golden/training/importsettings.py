@@ -37,7 +37,7 @@ from ds2ta.golden.training.recipe import Preset, TrainingConfig
 from ds2ta.golden.training.spikformer import Shape
 from ds2ta.golden.training.synapse import EPSILON
 from ds2ta.golden.training.yamlfile import checked, laid_over, read_mapping
-from ds2ta.network import Network, network_from_dict
+from ds2ta.network import network_from_dict
 
 __all__ = ["ASKED", "Asked", "Settings", "missing", "preset_of", "read_settings"]
 
@@ -247,7 +247,9 @@ def preset_of(settings: Settings, shape: Shape, name: str) -> tuple[Preset, dict
     scale, firing = _attention(settings, factor)
     for tensor, tau in shape.tau.items():
         if abs(tau - float(2**shift)) > 1e-6 * tau:
-            raise NetworkError(f"tensor {tensor}: a learned time constant of {tau:.6g}, neuron.tau is {neuron.tau:g}")
+            raise NetworkError(
+                f"tensor {tensor}: a learned time constant of {tau:.6g}, neuron.tau is {neuron.tau:g}"
+            )
     if strange := [index for index in settings.pools or () if not 0 <= index < len(shape.stem)]:
         raise NetworkError(f"pools {strange[0]}: must be one of the convolutions 0..{len(shape.stem) - 1}")
     if settings.data not in dataset_names():

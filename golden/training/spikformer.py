@@ -3,12 +3,12 @@
 
 """State dicts of Spikformer (names as in ZK-Zhou/spikformer), of any size, as the baseline network of this project.
 
-Sizes are read from shapes. A neuron that scales its input, `v += (x - v) / tau` with the threshold h, fires when ours
-does at theta = tau h; one that does not, `v += x - v / tau`, at theta = h: the same spikes, so nothing of that factor
-is left to fold. A linear layer's bias moves into the mean of the batch norm behind it. Pixels are whole numbers here:
-the division by the pixel that is 1.0 and by the deviation of the input goes into the first convolution, its mean into
-the batch norm behind. (With a mean that is not 0, the outermost pixels differ: they pad the normalized image with
-zeros, we pad the pixels.)
+Sizes are read from shapes. A neuron that scales its input, `v += (x - v) / tau` with the threshold h, fires when
+ours does at theta = tau h; one that does not, `v += x - v / tau`, at theta = h: the same spikes, so nothing of
+that factor is left to fold. A linear layer's bias moves into the mean of the batch norm behind it. Pixels are
+whole numbers here: the division by the pixel that is 1.0 and by the deviation of the input goes into the first
+convolution, its mean into the batch norm behind. (With a mean that is not 0, the outermost pixels differ: they
+pad the normalized image with zeros, we pad the pixels.)
 """
 
 import re
@@ -28,8 +28,8 @@ __all__ = ["MARK", "Shape", "Source", "import_spikformer", "read_shape"]
 
 #: The tensor that every Spikformer has once: what stands before its name is a prefix.
 MARK = "patch_embed.proj_conv.weight"
-#: What a checkpoint may hold that its network does not use: counters, layer norms, a positional embedding, potentials,
-#: and what profilers leave.
+#: What a checkpoint may hold that its network does not use: counters, layer norms, a positional embedding,
+#: potentials, and what profilers leave.
 _UNUSED = re.compile(
     r"(\.num_batches_tracked|(^|\.)total_(ops|params)|_lif\d*\.v)$|(^|\.)norm\d?\.(weight|bias)$|^pos_embed$"
 )
@@ -108,8 +108,8 @@ class _Reader:
 
 
 def read_shape(state: Mapping[str, torch.Tensor]) -> Shape:
-    """The sizes of the Spikformer that `state` is of, every tensor of it checked. `NetworkError` names the first that
-    is missing, has another shape or holds no finite real numbers, and any that has no place."""
+    """The sizes of the Spikformer that `state` is of, every tensor of it checked. `NetworkError` names the first
+    that is missing, has another shape or holds no finite real numbers, and any that has no place."""
     reader, sources = _Reader(state), {}
     numbers = sorted(int(found[1] or 0) for name in state if (found := _STEM.match(name)))
     channels = inputs = None
@@ -117,8 +117,10 @@ def read_shape(state: Mapping[str, torch.Tensor]) -> Shape:
     for index in range(numbers[-1] + 1 if numbers else 1):
         number = str(index) if index else ""
         at = "patch_embed.proj"
-        sources[f"stem.{index}"], outputs, found = reader.layer([f"{at}_conv{number}"], f"{at}_bn{number}", inputs, 3)
-        channels = channels or found
+        sources[f"stem.{index}"], outputs, given = reader.layer(
+            [f"{at}_conv{number}"], f"{at}_bn{number}", inputs, 3
+        )
+        channels = channels or given
         stem.append(outputs)
         inputs = outputs
     width = stem[-1]
@@ -130,8 +132,7 @@ def read_shape(state: Mapping[str, torch.Tensor]) -> Shape:
         for part, group in _PARTS.items():
             home = f"block.{block}.{group}.{part}"
             spelled = [f"{home}_linear", f"{home}_conv"]
-            given = hidden if part == "fc2" else width
-            source, outputs, _ = reader.layer(spelled, f"{home}_bn", given, 1)
+            source, outputs, _ = reader.layer(spelled, f"{home}_bn", hidden if part == "fc2" else width, 1)
             if part == "fc1":
                 _same(f"{source.linear}.weight", outputs, hidden or outputs)
                 hidden = outputs
@@ -140,16 +141,15 @@ def read_shape(state: Mapping[str, torch.Tensor]) -> Shape:
             sources[f"block.{block}.{part}"] = source
     classes, _ = reader.shape("head.weight", (None, width))
     reader.shape("head.bias", (classes,))
-    learned = {name: state[name] for name in reader.left if _LEARNED_TAU.search(name)}
+    learned = [name for name in reader.left if _LEARNED_TAU.search(name)]
     unused = tuple(sorted(name for name in reader.left if _UNUSED.search(name)))
     if strange := sorted(set(reader.left) - set(learned) - set(unused)):
         raise NetworkError(
             f"tensor {strange[0]} has no place in a Spikformer, so the network computes something else "
             f"({len(strange)} such)"
         )
-    for name, value in learned.items():
+    for name in learned:
         reader.shape(name, ())
-        learned[name] = 1.0 + float(torch.exp(-value.double()))
     return Shape(
         channels=channels or 1,
         stem=tuple(stem),
@@ -158,7 +158,7 @@ def read_shape(state: Mapping[str, torch.Tensor]) -> Shape:
         classes=classes,
         sources=sources,
         unused=unused,
-        tau=learned,
+        tau={name: 1.0 + float(torch.exp(-state[name].double())) for name in learned},
     )
 
 
@@ -177,9 +177,9 @@ def import_spikformer(
     deviation: Sequence[float] = (1.0,) * 4,
     epsilon: float = EPSILON,
 ) -> FloatNetwork:
-    """The baseline with the weights of `state`. Its training saw the pixel `one` as 1.0 (default: 255 of images, 1 of
-    event counts), and normalized by `mean` and `deviation` of each channel; `epsilon` is that of its batch norms.
-    Raises `NetworkError` for what does not fit, naming the tensor."""
+    """The baseline with the weights of `state`. Its training saw the pixel `one` as 1.0 (default: 255 of images,
+    1 of event counts), and normalized by `mean` and `deviation` of each channel; `epsilon` is that of its batch
+    norms. Raises `NetworkError` for what does not fit, naming the tensor."""
     if network.nsad or network.window != 1:
         raise NetworkError(f"network {network.name}: Spikformer has nsad off and window 1")
     shape = read_shape(state)

@@ -5,7 +5,8 @@
 
 Nothing that a file holds is run: of objects beside the weights, only plain ones are built (numbers of numpy, paths,
 the arguments of a command line). A file often holds several sets of weights, below keys such as `state_dict` or
-`model_ema`, under prefixes such as `module.` or `model.`: each is a `WeightSet` with a name, and `choose` takes one.
+`model_ema`, under prefixes such as `module.` or `model.`: each is a `WeightSet` with a name, and `choose` takes
+one.
 """
 
 import argparse
@@ -51,8 +52,8 @@ def _plain_objects() -> list:
         for function, name in ((scalar, "scalar"), (rebuild, "_reconstruct"))
     ]
     kinds = [type(np.dtype(kind)) for kind in "?bBhHiIlLqQefdFDSU"]
-    plain = [argparse.Namespace, types.SimpleNamespace, collections.defaultdict, dict, list, set, tuple]
-    return [*plain, *paths, *numbers, np.dtype, np.ndarray, *kinds]
+    plain = [argparse.Namespace, types.SimpleNamespace, collections.defaultdict, dict, list, set, tuple, str]
+    return [*plain, int, float, bool, complex, *paths, *numbers, np.dtype, np.ndarray, *kinds]
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,8 @@ def _reason(path: Path, error: Exception) -> str:
         odd = []
     if odd:
         return (
-            f"holds an object of the class {odd[0]}, and building it could run any program; save the weights alone, "
-            "torch.save(network.state_dict(), PATH)"
+            f"holds an object of the class {odd[0]}, and building it could run any program; save the weights "
+            "alone, torch.save(network.state_dict(), PATH)"
         )
     first = next(iter(str(error).strip().splitlines()), type(error).__name__)
     return f"not a file of tensors that torch.save wrote ({first:.80})"
@@ -155,7 +156,9 @@ def read_sets(path: str | os.PathLike, mark: str) -> list[WeightSet]:
     if not sets:
         tensors = [name for _, held in _dictionaries(found) for name, v in held.items() if torch.is_tensor(v)]
         if not tensors:
-            raise ModelFileError(f"{path}: holds no state dict; write one by torch.save(network.state_dict(), PATH)")
+            raise ModelFileError(
+                f"{path}: holds no state dict; write one by torch.save(network.state_dict(), PATH)"
+            )
         raise ModelFileError(
             f"{path}: none of its {len(tensors)} tensors is named {mark}, with or without a prefix: it is not of a "
             f"Spikformer; the first is {tensors[0]!r:.60}"
@@ -189,11 +192,14 @@ def check_tensor(name: str, value: torch.Tensor) -> None:
         raise ModelFileError(f"tensor {name} {kind}; it must be a dense tensor with values")
     if value.dtype not in _FLOATS:
         kinds = ", ".join(str(kind).removeprefix("torch.") for kind in _FLOATS)
-        raise ModelFileError(f"tensor {name} is {str(value.dtype).removeprefix('torch.')}, it must be one of {kinds}")
+        raise ModelFileError(
+            f"tensor {name} is {str(value.dtype).removeprefix('torch.')}, it must be one of {kinds}"
+        )
     wide = value.detach().double()
     if not bool(torch.isfinite(wide).all()):
         place = torch.nonzero(~torch.isfinite(wide))[0].tolist()
         raise ModelFileError(f"tensor {name}: value {float(wide[tuple(place)])} at {place}, it must be finite")
     if name.endswith("running_var") and float(wide.min()) < 0:
-        place = int(wide.argmin())
-        raise ModelFileError(f"tensor {name}: value {float(wide.min()):g} at [{place}], a variance must be >= 0")
+        raise ModelFileError(
+            f"tensor {name}: value {float(wide.min()):g} at [{int(wide.argmin())}], a variance must be >= 0"
+        )
