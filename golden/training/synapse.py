@@ -98,7 +98,7 @@ class SpikingSynapse(nn.Module):
         step = self._gain().detach().double() * scale / torch.sqrt(variance * scale**2 + EPSILON)
         reached = step * 2.0**-guard * LARGEST >= self.theta
         unit = torch.where(reached, step * 2.0**-guard, RESTING)
-        bias = torch.round((self.beta.detach().double() - reached * step * mean) / unit)
+        bias = torch.round((self.beta.detach().double() - step * mean) / unit)
         threshold = torch.round(self.theta / unit).clamp(min=1.0)
         return Folded(bias, threshold, unit, reached.double())
 

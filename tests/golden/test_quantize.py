@@ -194,11 +194,13 @@ def test_a_channel_that_no_input_reaches_keeps_its_rhythm(window, leak_shift):
     network = lively(5, window=window, leak_shift=leak_shift, config=config).double().eval()
     name, theta = "block.0.k", 2.0**leak_shift
     betas = torch.linspace(0.3, 1.2, 16, dtype=torch.float64) * theta
+    betas[-4:] = theta * (1.0 - 2.0**-26)  # anything that is added fires them a step too early
     synapse = network.synapse(name)
     with torch.no_grad():
         synapse.gamma.copy_(torch.where(torch.arange(16) % 2 == 0, 0.0, 1e-13))
         synapse.beta.copy_(betas)
-        synapse.mean.fill_(3e5)  # of sums that never arrive
+        synapse.mean.fill_(0.0)
+        synapse.weight.abs_()
     v, wanted = torch.zeros(16, dtype=torch.float64), []
     for _ in range(4):
         v = v * (1.0 - 2.0**-leak_shift) + betas
@@ -213,7 +215,8 @@ def test_a_channel_that_no_input_reaches_keeps_its_rhythm(window, leak_shift):
             trace: dict = {}
             with torch.no_grad():
                 each.quantize(quantized)(samples, trace=trace)
-            assert (trace[name] == torch.stack(wanted)[None, :, None].double()).all(), quantized
+            same = trace[name] == torch.stack(wanted)[None, :, None].double()
+            assert same[..., : 12 if each is fused else None].all(), quantized  # float32 rounds the last offsets
     model = quantize(network, samples=samples.numpy(), labels=labels(samples))
     assert (IntegerNetwork(model).trace(samples)[name] == torch.stack(wanted)[None, :, None]).all()
     assert not model.synapses[name].weight.any()
