@@ -30,6 +30,7 @@ NEEDED = {
     "quantize nowhere.safetensors out.safetensors": ("train", "nowhere.safetensors"),
     "teach nowhere out": ("train", "nowhere"),
     "import nowhere.pth out.safetensors": ("train", "nowhere.pth"),
+    "export-nir nowhere.safetensors out.nir": ("nir", "nowhere.safetensors"),
     "bench-training --preset nowhere": ("compare", "nowhere"),
     "sparsity digits-tiny --samples 2": ("train", ""),
     "sparsity digits-tiny --samples 2 --rtl 1": ("sim,train", ""),

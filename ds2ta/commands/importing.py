@@ -12,8 +12,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ds2ta.extras import require
+
 if TYPE_CHECKING:
-    from ds2ta.golden.training.importing import Found
+    from ds2ta.golden.training.importing import Found, Imported
 
 __all__ = ["app"]
 
@@ -24,7 +26,7 @@ _console = Console(width=None if sys.stdout.isatty() else 140)
 # longer than 80 lines: every option of the command
 @app.command("import")
 def import_(
-    checkpoint: Annotated[Path, typer.Argument(help="A .pth or .safetensors file of a Spikformer's state dict.")],
+    checkpoint: Annotated[Path, typer.Argument(help="A Spikformer's .pth or .safetensors, or a NIR file.")],
     state: Annotated[
         Path | None, typer.Argument(help="Float checkpoint to write, with the network file .yaml beside it.")
     ] = None,
@@ -58,11 +60,12 @@ def import_(
     mean: Annotated[str | None, typer.Option(help="Of its inputs by channel after that, 0 for none.")] = None,
     deviation: Annotated[str | None, typer.Option(help="Likewise, 1 for none.")] = None,
     epsilon: Annotated[float | None, typer.Option(help="Of its batch norms; default: 1e-5, torch's own.")] = None,
+    dt: Annotated[float | None, typer.Option(help="Seconds of a time step, of a NIR file.")] = None,
 ) -> None:
     """Take over a Spikformer that was trained elsewhere, of any size: the same spikes. What its checkpoint does not
     say is asked for, never guessed."""
     from ds2ta.errors import NetworkError
-    from ds2ta.golden.training.importing import import_file, look
+    from ds2ta.golden.training.importing import import_file, import_graph, is_graph, look
 
     if state is None and not dry_run:
         raise NetworkError("import: name the float checkpoint to write, or add --dry-run")
@@ -91,6 +94,16 @@ def import_(
             "deviation": _numbers("--deviation", deviation, ",", float),
         },
     }
+    if is_graph(checkpoint):
+        require("nir")
+        if state is None:
+            raise NetworkError(
+                f"{checkpoint}: a NIR file says all that --dry-run would show; name the file to write"
+            )
+        _tell(import_graph(checkpoint, state, dt=dt, settings=settings, options=_said(given), folder=data))
+        return
+    if dt is not None:
+        raise NetworkError("--dt: only a NIR file has times in seconds")
     found = look(checkpoint, weights=weights, settings=settings, options=_said(given))
     if dry_run:
         _show(found)
@@ -99,11 +112,30 @@ def import_(
     done = import_file(found, state, folder=data)
     for note in found.notes():
         print(f"note: {note}", file=sys.stderr)
+    _tell(done)
+
+
+def _tell(done: "Imported") -> None:
+    """What was written."""
     measured = "not measured, its data set is not here; --data DIR names its folder"
     if done.accuracy is not None:
         measured = f"{done.accuracy:.2f} % of the held-out samples right"
     print(f"{done.state}: {measured}")
     print(f"{done.net}: the network, for ds2ta train {done.net} --origin {done.state}")
+
+
+@app.command("export-nir")
+def export_nir(
+    checkpoint: Annotated[Path, typer.Argument(help="Float checkpoint of `ds2ta train` or `ds2ta import`.")],
+    out: Annotated[Path, typer.Argument(help="NIR file to write.")],
+) -> None:
+    """Write the parts of a float network that NIR can say: all but the product of Q, K and V, where it is cut."""
+    require("torch", "nir")
+    from ds2ta.golden.training.checkpoint import load_checkpoint
+    from ds2ta.golden.training.nirfile import write_graph
+
+    write_graph(load_checkpoint(checkpoint).network, out)
+    print(out)
 
 
 def _numbers(option: str, text: str | None, between: str, kind: type) -> Any:

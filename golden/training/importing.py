@@ -5,7 +5,7 @@
 import` does, without its command line."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,25 @@ import yaml
 from ds2ta.errors import DataError, ModelFileError, NetworkError
 from ds2ta.golden.data.sets import DataSet, load_data, reads_files
 from ds2ta.golden.training.checkpoint import Checkpoint, save_checkpoint
-from ds2ta.golden.training.importsettings import ASKED, Asked, Settings, missing, preset_of, read_settings
+from ds2ta.golden.training.float_network import FloatNetwork
+from ds2ta.golden.training.importsettings import (
+    ASKED,
+    Asked,
+    Settings,
+    missing,
+    preset_of,
+    preset_of_chain,
+    read_settings,
+)
 from ds2ta.golden.training.recipe import Preset
 from ds2ta.golden.training.run import accuracy
 from ds2ta.golden.training.spikformer import MARK, Shape, import_spikformer, read_shape
 from ds2ta.golden.training.statefile import WeightSet, choose, read_sets
 
-__all__ = ["Found", "Imported", "import_file", "look"]
+__all__ = ["Found", "Imported", "import_file", "import_graph", "is_graph", "look"]
+
+#: What the graph of a NIR file leaves open, of what a Spikformer's checkpoint does.
+GRAPH_ASKED = ("data", "bits", "time_steps", "normalization")
 
 
 @dataclass(frozen=True)
@@ -107,19 +119,70 @@ def import_file(found: Found, state: str | os.PathLike, *, folder: str | os.Path
     """Write `state`, the end of a float phase, for `ds2ta quantize` and for `ds2ta train NET.yaml --origin`, and
     the network file NET.yaml beside it. With the data set at hand (`folder`, or one that needs none) its accuracy
     on the held-out samples is measured; the file is written first."""
-    state = Path(state)
-    net = state.with_suffix(".yaml")
-    if net == state:
-        raise NetworkError(f"{state}: the network file has that name; end the state's in .safetensors")
     if found.missing:
         told = "; ".join(asked.told for asked in found.missing)
         raise NetworkError(f"{found.path}: does not say {told}")
     preset, values = preset_of(found.settings, found.shape, found.path.name)
+
+    def make() -> FloatNetwork:
+        return import_spikformer(found.weights.tensors, network=preset.network, config=preset.config, **values)
+
+    return _written(make, preset, state, folder)
+
+
+def is_graph(path: str | os.PathLike) -> bool:
+    """Whether a file is one of HDF5, as those of NIR are."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(8) == b"\x89HDF\r\n\x1a\n"
+    except OSError:
+        return False
+
+
+def import_graph(
+    path: str | os.PathLike,
+    state: str | os.PathLike,
+    *,
+    dt: float | None,
+    settings: str | os.PathLike | None = None,
+    options: Mapping[str, Any] | None = None,
+    folder: str | os.PathLike | None = None,
+) -> Imported:
+    """The same from a NIR file, whose graph must be a chain; `dt` is the length of a time step in seconds."""
+    from ds2ta.golden.training.nirfile import fill, read_chain, read_graph  # nir is an extra
+
+    stated = read_settings(settings, options or {})
+    asked = [asked.told for asked in missing(stated) if asked.key[0] in GRAPH_ASKED]
+    asked += [] if dt else ["dt (--dt): seconds of a time step, 1e-4 in files of ds2ta and snnTorch"]
+    if asked or dt is None:
+        raise NetworkError(f"{path}: does not say {'; '.join(asked)}")
+    try:
+        chain = read_chain(read_graph(path), dt)
+    except NetworkError as error:
+        raise NetworkError(f"{path}: {error}") from None
+    preset, values = preset_of_chain(stated, chain.size, chain.stem_sizes, chain.pools, chain.leak_shift, path)
+    config = preset.config.model_copy(update={"firing_threshold": chain.theta / 2**chain.leak_shift})
+    preset = Preset(preset.network, config)
+
+    def make() -> FloatNetwork:
+        return fill(chain, network=preset.network, config=config, **values)
+
+    return _written(make, preset, state, folder)
+
+
+def _written(
+    make: Callable[[], FloatNetwork], preset: Preset, state: str | os.PathLike, folder: str | os.PathLike | None
+) -> Imported:
+    """Both files, with the accuracy where the data set is at hand."""
+    state = Path(state)
+    net = state.with_suffix(".yaml")
+    if net == state:
+        raise NetworkError(f"{state}: the network file has that name; end the state's in .safetensors")
     data = None
     if folder is not None or not reads_files(preset.config.data):
         data = load_data(preset.config.data, folder)
         _fits(data, preset)
-    network = import_spikformer(found.weights.tensors, network=preset.network, config=preset.config, **values)
+    network = make()
     progress: dict = {"epochs": preset.config.epochs_float, "seconds": 0.0, "float_accuracy": None}
     checkpoint = Checkpoint(network, progress)
     save_checkpoint(checkpoint, state)

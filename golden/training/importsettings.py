@@ -39,7 +39,7 @@ from ds2ta.golden.training.synapse import EPSILON
 from ds2ta.golden.training.yamlfile import checked, laid_over, read_mapping
 from ds2ta.network import network_from_dict
 
-__all__ = ["ASKED", "Asked", "Settings", "missing", "preset_of", "read_settings"]
+__all__ = ["ASKED", "Asked", "Settings", "missing", "preset_of", "preset_of_chain", "read_settings"]
 
 
 class _Group(BaseModel):
@@ -252,8 +252,7 @@ def preset_of(settings: Settings, shape: Shape, name: str) -> tuple[Preset, dict
             )
     if strange := [index for index in settings.pools or () if not 0 <= index < len(shape.stem)]:
         raise NetworkError(f"pools {strange[0]}: must be one of the convolutions 0..{len(shape.stem) - 1}")
-    if settings.data not in dataset_names():
-        raise NetworkError(f"data must be one of {', '.join(dataset_names())}, not {settings.data!r}")
+    _known_data(settings.data)
     kind = settings.kind or ("frames" if shape.channels == 2 else "image")
     height, width = settings.size or (0, 0)
     network = network_from_dict(
@@ -300,6 +299,58 @@ def preset_of(settings: Settings, shape: Shape, name: str) -> tuple[Preset, dict
         "epsilon": settings.epsilon or EPSILON,
     }
     return Preset(network, config), values
+
+
+def preset_of_chain(
+    settings: Settings,
+    size: tuple[int, int, int],
+    sizes: tuple[int, ...],
+    pools: tuple[int, ...],
+    leak_shift: int,
+    path: str | os.PathLike,
+) -> tuple[Preset, dict]:
+    """The network without blocks of a chain: `size` of its inputs, `sizes` of its convolutions and, last, its
+    classes. Also how its inputs were normalized."""
+    channels, height, width = size
+    *stem, classes = sizes
+    _known_data(settings.data)
+    heads = next(count for count in range(1, stem[-1] + 1) if stem[-1] % count == 0 and stem[-1] // count < 256)
+    network = network_from_dict(
+        {
+            "name": settings.name or _plain_name(Path(path).name),
+            "input": {
+                "kind": settings.kind or ("frames" if channels == 2 else "image"),
+                "channels": channels,
+                "height": height,
+                "width": width,
+                "bits": settings.bits,
+            },
+            "time_steps": settings.time_steps,
+            "stem": [{"channels": count, "pool": index in pools} for index, count in enumerate(stem)],
+            "embed_dim": stem[-1],
+            "heads": heads,  # nothing has them without blocks
+            "depth": 0,
+            "hidden_dim": 4,
+            "window": 1,
+            "leak_shift": leak_shift,
+            "residual": "add",
+            "nsad": False,
+            "denoiser_bits": 8,
+            "classes": classes,
+        }
+    )
+    config = TrainingConfig(data=settings.data or "", least_gain=0.0)
+    values = {
+        "one": settings.normalization.one,
+        "mean": _channels(settings, "mean", channels),
+        "deviation": _channels(settings, "deviation", channels),
+    }
+    return Preset(network, config), values
+
+
+def _known_data(name: str | None) -> None:
+    if name not in dataset_names():
+        raise NetworkError(f"data must be one of {', '.join(dataset_names())}, not {name!r}")
 
 
 def _plain_name(name: str) -> str:

@@ -89,13 +89,14 @@ class SpikingSynapse(nn.Module):
         sign = torch.where(self.gamma.detach() < 0, -1.0, 1.0).to(self.weight.dtype)
         return sign.reshape(-1, *(1,) * (ndim - 1))
 
-    def _gain(self) -> torch.Tensor:
+    def gain(self) -> torch.Tensor:
+        """The size of gamma that counts."""
         return torch.clamp(self.gamma.abs(), min=self.least_gain)
 
     def fold(self, mean: torch.Tensor, variance: torch.Tensor, scale: torch.Tensor, guard: float) -> Folded:
         """Integer bias and threshold for statistics of the sums in units of a weight step, in float64."""
         mean, variance, scale = (value.detach().double() for value in (mean, variance, scale))
-        step = self._gain().detach().double() * scale / torch.sqrt(variance * scale**2 + EPSILON)
+        step = self.gain().detach().double() * scale / torch.sqrt(variance * scale**2 + EPSILON)
         reached = step * 2.0**-guard * LARGEST >= self.theta
         unit = torch.where(reached, step * 2.0**-guard, RESTING)
         bias = torch.round((self.beta.detach().double() - step * mean) / unit)
@@ -129,7 +130,7 @@ class SpikingSynapse(nn.Module):
             P = P.expand(steps, *P.shape[1:])
         I = tasa(P)  # noqa: E741
         mean, variance = self._statistics(I, scale)
-        step = self._gain() * scale / torch.sqrt(variance * scale**2 + EPSILON)
+        step = self.gain() * scale / torch.sqrt(variance * scale**2 + EPSILON)
         current = I * step[wide] + (self.beta - step * mean)[wide]
         grid = None
         if self.quantized:
@@ -150,7 +151,7 @@ class SpikingSynapse(nn.Module):
         """The rest of `forward` in the fused passes of `golden/training/fused.py`."""
         live = self.training and not self.frozen_statistics
         known = None if live else (self.mean * self._sign(1) / scale, self.variance / scale**2)
-        gain, guard = self._gain(), tasa.whole_tau() * (tasa.window - 1)
+        gain, guard = self.gain(), tasa.whole_tau() * (tasa.window - 1)
 
         def fold(mean: torch.Tensor, variance: torch.Tensor) -> OnGrid:
             folded = self.fold(mean, variance, scale, guard) if live else self.running_fold(tasa)

@@ -131,6 +131,20 @@ MUTANTS = [
         "why": "no weight stays at the limit, and the scale is read wrong",
     },
     {
+        "file": "golden/training/nirfile.py",
+        "old": "np.nextafter(np.float32(synapse.theta), np.float32(-np.inf))",
+        "new": "np.float32(synapse.theta)",
+        "test": "tests/golden/test_nirfile.py::test_a_chain_goes_there_and_back",
+        "why": "neurons that just reach their threshold fire here and not in NIR",
+    },
+    {
+        "file": "golden/training/nirfile.py",
+        "old": "offset if tasa.window == 1 else plain",
+        "new": "offset",
+        "test": "tests/golden/test_nirfile.py::test_what_is_written_means_the_spikes",
+        "why": "the window repeats the offset of batch norm",
+    },
+    {
         "file": "golden/training/statefile.py",
         "old": "fitting = [found for found in sets if not found.averaged]",
         "new": "fitting = sets[-1:]",
