@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the ds2ta authors
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""docs/spikingjelly.md: its commands run, one after another, and the hardware gives what the trained network gives."""
+"""docs/spikingjelly.md: its commands run, one after another, and the hardware gives what was trained."""
 
 import re
 import shlex
