@@ -26,6 +26,7 @@ __all__ = [
     "ROOT",
     "SHIPPED",
     "build_folder",
+    "check_writable",
     "demand_checkout",
     "digest",
     "model_path",
@@ -70,6 +71,18 @@ def demand_checkout(what: str) -> None:
             f"{what}: reads and writes docs/ of a checkout of the project, and this is a package installed in "
             f"{_PACKAGE}; run it by the .venv/bin/ds2ta of a checkout"
         )
+
+
+def check_writable(path: Path) -> None:
+    """Raise an error unless a file can be written there: said before what takes minutes, not after it."""
+    trial = path.with_name(path.name + ".partial")
+    try:
+        trial.touch()
+        trial.unlink()
+    except (OSError, ValueError) as error:
+        raise Ds2taError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})") from None
+    if path.is_dir():
+        raise Ds2taError(f"{path}: is a folder; name a file in it")
 
 
 def digest(*parts: object) -> str:

@@ -27,6 +27,7 @@ __all__ = [
     "attention_widths",
     "layer_widths",
     "refuse_unless_held",
+    "rhythms",
     "widths",
 ]
 
@@ -219,6 +220,23 @@ def layer_widths(layer: Synapse, *, largest: int, steps: int, leak_shift: int) -
         gap=_hull(margin - highs, margin - lows),
         membrane=_hull(0, *membranes),
     )
+
+
+def rhythms(layer: Synapse, *, largest: int, steps: int, leak_shift: int) -> tuple[np.ndarray, np.ndarray]:
+    """Spikes that each neuron of a layer fires whatever its inputs, bool `[steps, outputs]`, and whether there is
+    such a train at all, bool `[outputs]`: at every step all neurons of a channel fire, or none does."""
+    low, high = _sums(layer, largest)
+    bias, threshold = layer.bias, layer.firing_threshold
+    rest_low = rest_high = np.zeros_like(bias)
+    spikes, known = np.zeros((steps, len(bias)), bool), np.ones(len(bias), bool)
+    for t in range(steps):
+        gain = sum(1 << layer.tau * (layer.window - 1 - m) for m in range(min(layer.window, t + 1)))
+        U_low = _leak(rest_low, leak_shift) + gain * low + bias
+        U_high = _leak(rest_high, leak_shift) + gain * high + bias
+        spikes[t] = U_low >= threshold
+        known &= spikes[t] | (U_high < threshold)
+        rest_low, rest_high = np.where(spikes[t], 0, U_low), np.where(spikes[t], 0, U_high)
+    return spikes, known
 
 
 def attention_widths(

@@ -5,8 +5,8 @@
 
 Each channel becomes whole weights, a bias and a threshold in units of `2**-(tau (window-1))` of its own weight
 step; a negative batch-norm gain turns the signs of the weights. A channel that can never fire, or fires at every
-step, for any input at all (interval analysis) is replaced by the smallest numbers that do the same: this is exact,
-and keeps the parameter memories narrow.
+step, or in any other rhythm that no input changes (interval analysis), is replaced by the smallest numbers that do
+the same: this is exact, and keeps the parameter memories narrow.
 """
 
 import copy
@@ -16,12 +16,14 @@ import numpy as np
 import torch
 
 from ds2ta.golden.training.float_network import FloatNetwork
-from ds2ta.intervals import layer_widths, widths
+from ds2ta.intervals import rhythms, widths
 from ds2ta.model import IntegerModel, Synapse
 from ds2ta.modelrules import MAX_PARAMETER
 from ds2ta.network import LayerSpec, Network
 
 __all__ = ["quantize", "settle_channels"]
+
+MAX_BIAS_POWER = 32  # of a bias without inputs: 16 steps of a leak of 1/2 need 15, slower leaks less
 
 
 def quantize(
@@ -71,7 +73,7 @@ def _synapse(network: FloatNetwork, spec: LayerSpec) -> Synapse:
     limit = float(MAX_PARAMETER)
     return Synapse(
         spec=spec,
-        weight=_whole(weight, np.int8),
+        weight=_whole(weight * folded.reached.reshape(-1, *(1,) * (weight.ndim - 1)), np.int8),
         bias=_whole(folded.bias.clamp(-limit, limit), np.int64),
         threshold=_whole(folded.threshold.clamp(1.0, limit), np.int64),
         bits=layer.bits,
@@ -82,7 +84,8 @@ def _synapse(network: FloatNetwork, spec: LayerSpec) -> Synapse:
 
 def settle_channels(model: IntegerModel) -> IntegerModel:
     """The same function with the channels that do not depend on their input written in the smallest numbers:
-    weights 0 and threshold 1, bias 0 (never fires) or 1 (always fires)."""
+    weights 0 and threshold 1, bias 0 (never fires) or 1 (always fires); weights 0 and the bias and threshold that
+    fire first at the same step, where these are smaller than what the channel has."""
     network, synapses = model.network, dict(model.synapses)
     for found in widths(model).layers:
         if found.name != "head":
@@ -92,18 +95,28 @@ def settle_channels(model: IntegerModel) -> IntegerModel:
 
 def _settle(layer: Synapse, *, largest: int, network: Network) -> Synapse:
     weight, bias, threshold = layer.weight.copy(), layer.bias.copy(), layer.firing_threshold.copy()
-    for channel in range(layer.spec.outputs):
-        only = slice(channel, channel + 1)
-        alone = replace(
-            layer,
-            spec=layer.spec.model_copy(update={"outputs": 1}),
-            weight=layer.weight[only],
-            bias=layer.bias[only],
-            threshold=layer.firing_threshold[only],
-        )
-        bounds = layer_widths(alone, largest=largest, steps=network.time_steps, leak_shift=network.leak_shift)
-        never = bounds.membrane.high < threshold[channel]
-        always = bounds.drive.low >= threshold[channel]  # V stays 0, so U is the drive alone
-        if never or always:
-            weight[channel], bias[channel], threshold[channel] = 0, int(always), 1
+    steps, leak_shift = network.time_steps, network.leak_shift
+    spikes, known = rhythms(layer, largest=largest, steps=steps, leak_shift=leak_shift)
+    for channel in np.flatnonzero(known):
+        train = spikes[:, channel]
+        found = _constant(train, leak_shift)
+        if found is not None and (train.all() or not train.any() or found[1] < threshold[channel]):
+            weight[channel], (bias[channel], threshold[channel]) = 0, found
     return replace(layer, weight=weight, bias=bias, threshold=threshold)
+
+
+def _constant(train: np.ndarray, leak_shift: int) -> tuple[int, int] | None:
+    """The smallest bias and threshold that fire the train, bool `[T]`, without any input; None where there are
+    none, since a constant drive fires every so many steps."""
+    if not train.any():
+        return 0, 1
+    every = int(np.argmax(train)) + 1
+    if not np.array_equal(train, (np.arange(len(train)) + 1) % every == 0):
+        return None
+    for bias in (1 << power for power in range(MAX_BIAS_POWER)):
+        U = before = 0
+        for _ in range(every):
+            before, U = U, U - ((U + (1 << leak_shift) - 1) >> leak_shift) + bias
+        if before < U:
+            return bias, before + 1
+    return None

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from ds2ta.commands import board, results, train, verify
+from ds2ta.commands import board, importing, results, train, verify
 from ds2ta.commands.options import (
     ImagesArgument,
     ModelArgument,
@@ -45,6 +45,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(board.app)
+app.add_typer(importing.app)
 app.add_typer(train.app)
 app.add_typer(results.app)
 app.add_typer(verify.app)

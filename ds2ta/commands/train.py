@@ -66,15 +66,28 @@ def train(
 
 @app.command()
 def quantize(
-    checkpoint: Annotated[Path, typer.Argument(help="Float checkpoint written by `ds2ta train`.")],
-    out: Annotated[Path, typer.Argument(help="Integer model file to write.")],
+    checkpoint: Annotated[Path, typer.Argument(help="Float checkpoint of `ds2ta train` or `ds2ta import`.")],
+    out: Annotated[
+        Path | None, typer.Argument(help="Integer model file; default: build/quantized/NAME.safetensors.")
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
+    bits: Annotated[
+        int | None, typer.Option(help="Quantize without training, to weights of so many bits, 2 to 8.")
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="With --bits: training samples for calibration; default: 512.")
+    ] = None,
 ) -> None:
-    """Turn a float checkpoint into an integer model file."""
+    """Turn a float checkpoint into an integer model file: that of a finished run as it is; with --bits any, by
+    calibration on some training samples."""
     from ds2ta.golden.training.release import quantize_file
 
-    quantize_file(checkpoint, out, folder=data)
-    print(out)
+    path, model = quantize_file(checkpoint, out, folder=data, bits=bits, count=samples, console=_console)
+    about = model.provenance
+    before = about["float_accuracy"]
+    told = "" if before is None else f"{before:.2f} % in float, "
+    print(path)
+    print(f"{told}{about['integer_accuracy']:.2f} % as integers, of {about['test_samples']} held-out samples")
 
 
 @app.command()
@@ -98,30 +111,6 @@ def teach(
     recipe = {"epochs": epochs, "validation": validation, "seed": seed, "threads": threads}
     teach_file(data_set, out, folder=data, views=views, crop=crop, flip=flip, console=_console, **recipe)
     print(out)
-
-
-@app.command("import-spikformer")
-def import_spikformer(
-    checkpoint: Annotated[Path, typer.Argument(help="A .pth file of ZK-Zhou/spikformer.")],
-    state: Annotated[Path, typer.Argument(help="Float checkpoint to write, for `ds2ta train --origin`.")],
-    preset: Annotated[str, typer.Option(help="Baseline of its size: spikformer or spikformer-dvs.")] = "spikformer",
-    data: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
-    mean: Annotated[str, typer.Option(help="Of its training images by channel, 0..1.")] = "0,0,0",
-    deviation: Annotated[str, typer.Option(help="Likewise.")] = "1,1,1",
-) -> None:
-    """Take over a Spikformer that was trained elsewhere: the same spikes, measured on the held-out samples."""
-    from ds2ta.errors import NetworkError
-    from ds2ta.golden.training.spikformer import import_file
-
-    def numbers(name: str, text: str) -> list[float]:
-        try:
-            return [float(part) for part in text.split(",")]
-        except ValueError:
-            raise NetworkError(f"--{name} {text}: must be numbers with commas between them") from None
-
-    words = {"mean": numbers("mean", mean), "deviation": numbers("deviation", deviation)}
-    right = import_file(checkpoint, state, preset=preset, folder=data, **words)
-    print(f"{state}: {right:.2f} % of the held-out samples right")
 
 
 @app.command("bench-training")

@@ -22,7 +22,16 @@ from torch.nn import functional
 from ds2ta.errors import DataError, NetworkError
 from ds2ta.network import InputSpec
 
-__all__ = ["DataSet", "augment", "dataset", "dataset_names", "load_data", "spread", "validation_split"]
+__all__ = [
+    "DataSet",
+    "augment",
+    "dataset",
+    "dataset_names",
+    "load_data",
+    "reads_files",
+    "spread",
+    "validation_split",
+]
 
 SPLIT_SEED = 2025  # of the held-out part: never changes with the seed of a training run
 DIGITS_HELD_OUT = 360
@@ -103,6 +112,11 @@ def load_data(name: str, folder: str | os.PathLike | None = None) -> DataSet:
     if not Path(folder).is_dir():
         raise DataError(f"{folder}: no such folder; --data DIR names the one that holds the files of {name}")
     return loader.load(Path(folder))
+
+
+def reads_files(name: str) -> bool:
+    """Whether the data set of that name, one of `dataset_names`, is read from a folder."""
+    return name in dataset_names() and _LOADERS[name].files
 
 
 def spread(total: int, count: int) -> np.ndarray:

@@ -110,6 +110,7 @@ class TrainingConfig(BaseModel):
     bits: int = Field(4, ge=2, le=8)
     layer_bits: dict[str, int] = Field({})  # exceptions by layer name
     firing_threshold: float = Field(1.0, gt=0)  # of the scaled neuron; theta = tau_m * firing_threshold
+    least_gain: float = Field(1e-3, ge=0)  # of batch norm, whose |gamma| counts as no less: so a channel comes back
     surrogate_slope: float = Field(4.0, gt=0)  # of the scaled neuron
     initial_tau: float = Field(4.0, ge=0, le=MAX_TAU)
     max_tau: int = Field(MAX_TAU, ge=0, le=MAX_TAU)  # a lower one keeps the guard bits, and so the neurons, narrow

@@ -23,16 +23,18 @@ from rich.progress import (
 )
 
 from ds2ta.errors import NetworkError
-from ds2ta.files import BUILD, CHECKOUT, MODELS
+from ds2ta.files import BUILD, CHECKOUT, MODELS, check_writable
 from ds2ta.golden.data.sets import DataSet, load_data, validation_split
 from ds2ta.golden.integer import IntegerNetwork, classify
 from ds2ta.golden.quantize import quantize
+from ds2ta.golden.training.calibrate import SAMPLES, calibrated
 from ds2ta.golden.training.checkpoint import Checkpoint, load_checkpoint
+from ds2ta.golden.training.float_network import FloatNetwork
 from ds2ta.golden.training.netfile import find_preset
 from ds2ta.golden.training.presets import PRESETS
 from ds2ta.golden.training.processes import check_device, is_first, joined, limited
 from ds2ta.golden.training.recipe import ImageAugmentation, adjusted, phases
-from ds2ta.golden.training.run import make_folders
+from ds2ta.golden.training.run import accuracy, make_folders
 from ds2ta.golden.training.teacher import Answers, TeacherRecipe, teach
 from ds2ta.golden.training.train import train
 from ds2ta.model import IntegerModel
@@ -56,12 +58,29 @@ def export(
     config, progress = checkpoint.network.config, checkpoint.progress
     total = sum(phase.epochs for phase in phases(config))
     if progress["epochs"] != total:
-        raise NetworkError(f"{progress['epochs']} of {total} epochs are done: `ds2ta train` goes on with the rest")
+        raise NetworkError(
+            f"{progress['epochs']} of {total} epochs are done: `ds2ta train` goes on with the rest; --bits 4 "
+            "quantizes it as it is"
+        )
     data = data or load_data(config.data, folder)
     if config.validation:
         data, _ = validation_split(data, config.validation)
+    return _measured(
+        checkpoint,
+        checkpoint.network,
+        data,
+        command=progress.get("command", "ds2ta quantize"),
+        quantized_accuracy=progress.get("frozen_accuracy", progress.get("quantized_accuracy")),
+    )
+
+
+def _measured(
+    checkpoint: Checkpoint, network: FloatNetwork, data: DataSet, *, command: str, **accuracies: Any
+) -> IntegerModel:
+    """The integer model of a network that came from the checkpoint, with its accuracy and its history inside."""
+    config, progress = network.config, checkpoint.progress
     samples, labels = data.test_samples[:SELF_TEST_SAMPLES], data.test_labels[:SELF_TEST_SAMPLES]
-    model = quantize(checkpoint.network, samples=samples, labels=labels)
+    model = quantize(network, samples=samples, labels=labels)
     packages = {}
     for name in ("torch", "numpy", "scikit-learn", "safetensors"):
         with suppress(PackageNotFoundError):  # scikit-learn is only there for its digits
@@ -69,7 +88,7 @@ def export(
     return replace(
         model,
         provenance={
-            "command": progress.get("command", "ds2ta quantize"),
+            "command": command,
             "data": config.data,
             "seed": config.seed,
             "threads": config.threads,
@@ -77,7 +96,7 @@ def export(
             "test_samples": len(data.test_labels),
             **({"validation": config.validation} if config.validation else {}),
             "float_accuracy": progress.get("float_accuracy"),
-            "quantized_accuracy": progress.get("frozen_accuracy", progress.get("quantized_accuracy")),
+            **accuracies,
             "integer_accuracy": integer_accuracy(model, data.test_samples, data.test_labels),
             "seconds": progress["seconds"],
             **({"hardware": "; ".join(progress["hardware"])} if "hardware" in progress else {}),
@@ -202,12 +221,52 @@ def teach_file(
 
 
 def quantize_file(
-    checkpoint: str | os.PathLike, model: str | os.PathLike, *, folder: str | os.PathLike | None = None
+    checkpoint: str | os.PathLike,
+    model: str | os.PathLike | None,
+    *,
+    folder: str | os.PathLike | None = None,
+    bits: int | None = None,
+    count: int | None = None,
+    console: Console | None = None,
+) -> tuple[Path, IntegerModel]:
+    """Export a float checkpoint to the integer model file `model` (default: `build/quantized/NAME.safetensors`):
+    that of a finished training run as it is; with `bits` any, quantized after training to weights of so many
+    bits, with `count` training samples for calibration. Returns the file and the model."""
+    if bits is None and count is not None:
+        raise NetworkError("--samples: only --bits, quantization without training, is calibrated on samples")
+    found = load_checkpoint(checkpoint)
+    config = adjusted(found.network.config, bits=bits)
+    data = load_data(config.data, folder)
+    path = Path(model) if model is not None else BUILD / "quantized" / f"{found.network.network.name}.safetensors"
+    if model is None:
+        make_folders(path.parent)
+    check_writable(path)
+    with limited(config.threads):
+        try:
+            exported = export(found, data=data) if bits is None else _calibrated(found, data, bits, count, console)
+        except NetworkError as error:
+            raise NetworkError(f"{checkpoint}: {error}") from None
+    save_model(exported, path)
+    return path, exported
+
+
+def _calibrated(
+    checkpoint: Checkpoint, data: DataSet, bits: int, count: int | None, console: Console | None
 ) -> IntegerModel:
-    """Export the float checkpoint of a finished training run to an integer model file."""
-    try:
-        found = export(load_checkpoint(checkpoint), folder=folder)
-    except NetworkError as error:
-        raise NetworkError(f"{checkpoint}: {error}") from None
-    save_model(found, model)
-    return found
+    """Post-training quantization. The test samples are measured on, and seen by nothing before."""
+    if checkpoint.network.config.validation:
+        data, _ = validation_split(data, checkpoint.network.config.validation)
+    if checkpoint.progress.get("float_accuracy") is None:
+        checkpoint.progress["float_accuracy"] = accuracy(checkpoint.network, data.test_samples, data.test_labels)
+    with _progress(console) as bar:
+        task = bar.add_task("calibration")
+
+        def report(done: int, total: int, name: str) -> None:
+            bar.update(task, completed=done, total=total, description=f"calibration: {name}")
+
+        asked = SAMPLES if count is None else count
+        network, used = calibrated(checkpoint.network, data.train_samples, bits=bits, count=asked, report=report)
+    command = f"ds2ta quantize CHECKPOINT --data DIR --bits {bits}"
+    if count is not None:
+        command += f" --samples {count}"
+    return _measured(checkpoint, network, data, command=command, calibration_samples=used)

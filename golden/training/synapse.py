@@ -25,13 +25,15 @@ from ds2ta.golden.training.product import linear
 from ds2ta.golden.training.recipe import TrainingConfig
 from ds2ta.golden.training.rounding import round_through
 from ds2ta.golden.training.tasa import Tasa
+from ds2ta.modelrules import MAX_PARAMETER
 from ds2ta.network import LayerSpec
 
 __all__ = ["Folded", "SpikingSynapse", "quantize_weight"]
 
 EPSILON = 1e-5  # of batch norm
 MOMENTUM = 0.1
-LEAST_GAMMA = 1e-3  # a channel that batch norm all but switched off still needs a finite threshold
+LARGEST = MAX_PARAMETER / 4.0  # of a threshold: a bias of some thresholds must still fit
+RESTING = 2.0**-30  # unit of a channel that its inputs do not reach: float32's own step for parameters of 2**-7 up
 
 
 def quantize_weight(weight: torch.Tensor, bits: int, *, per_channel: bool) -> tuple[torch.Tensor, torch.Tensor]:
@@ -47,11 +49,13 @@ def quantize_weight(weight: torch.Tensor, bits: int, *, per_channel: bool) -> tu
 
 @dataclass(frozen=True)
 class Folded:
-    """Batch norm and scales folded for the integer neuron: `[K]` each, whole numbers but for `unit`."""
+    """Batch norm and scales folded for the integer neuron: `[K]` each, whole numbers but for `unit`. `reached` is 0
+    for a channel whose gain is so small that its inputs never count beside the bias: its weights are 0 then."""
 
     bias: torch.Tensor
     threshold: torch.Tensor
     unit: torch.Tensor
+    reached: torch.Tensor
 
 
 class SpikingSynapse(nn.Module):
@@ -62,6 +66,7 @@ class SpikingSynapse(nn.Module):
         self.spec, self.leak_shift, self.bits = spec, leak_shift, config.bits_of(spec.name)
         self.theta = 2**leak_shift * config.firing_threshold
         self.slope = config.surrogate_slope / 2**leak_shift
+        self.least_gain = config.least_gain
         shape = (spec.outputs, spec.inputs) + ((3, 3) if spec.kernel == 3 else ())
         self.weight = nn.Parameter(torch.empty(shape))
         nn.init.kaiming_normal_(self.weight, nonlinearity="linear")
@@ -84,17 +89,19 @@ class SpikingSynapse(nn.Module):
         sign = torch.where(self.gamma.detach() < 0, -1.0, 1.0).to(self.weight.dtype)
         return sign.reshape(-1, *(1,) * (ndim - 1))
 
-    def _gain(self) -> torch.Tensor:
-        return torch.clamp(self.gamma.abs(), min=LEAST_GAMMA)
+    def gain(self) -> torch.Tensor:
+        """The size of gamma that counts."""
+        return torch.clamp(self.gamma.abs(), min=self.least_gain)
 
     def fold(self, mean: torch.Tensor, variance: torch.Tensor, scale: torch.Tensor, guard: float) -> Folded:
         """Integer bias and threshold for statistics of the sums in units of a weight step, in float64."""
         mean, variance, scale = (value.detach().double() for value in (mean, variance, scale))
-        step = self._gain().detach().double() * scale / torch.sqrt(variance * scale**2 + EPSILON)
-        unit = step * 2.0**-guard
+        step = self.gain().detach().double() * scale / torch.sqrt(variance * scale**2 + EPSILON)
+        reached = step * 2.0**-guard * LARGEST >= self.theta
+        unit = torch.where(reached, step * 2.0**-guard, RESTING)
         bias = torch.round((self.beta.detach().double() - step * mean) / unit)
         threshold = torch.round(self.theta / unit).clamp(min=1.0)
-        return Folded(bias, threshold, unit)
+        return Folded(bias, threshold, unit, reached.double())
 
     def running_fold(self, tasa: Tasa) -> Folded:
         """What is exported: the fold of the running statistics."""
@@ -123,7 +130,7 @@ class SpikingSynapse(nn.Module):
             P = P.expand(steps, *P.shape[1:])
         I = tasa(P)  # noqa: E741
         mean, variance = self._statistics(I, scale)
-        step = self._gain() * scale / torch.sqrt(variance * scale**2 + EPSILON)
+        step = self.gain() * scale / torch.sqrt(variance * scale**2 + EPSILON)
         current = I * step[wide] + (self.beta - step * mean)[wide]
         grid = None
         if self.quantized:
@@ -131,10 +138,11 @@ class SpikingSynapse(nn.Module):
                 guard = tasa.whole_tau() * (tasa.window - 1)
                 live = self.training and not self.frozen_statistics
                 folded = self.fold(mean, variance, scale, guard) if live else self.running_fold(tasa)
-                bias, threshold, unit = (
-                    value.to(I.dtype)[wide] for value in (folded.bias, folded.threshold, folded.unit)
+                bias, threshold, unit, reached = (
+                    value.to(I.dtype)[wide]
+                    for value in (folded.bias, folded.threshold, folded.unit, folded.reached)
                 )
-                grid = Grid(I * 2.0**guard + bias, threshold, unit)
+                grid = Grid(I * (reached * 2.0**guard) + bias, threshold, unit)
         return lif(current, threshold=self.theta, slope=self.slope, leak_shift=self.leak_shift, grid=grid)
 
     def _fire(
@@ -143,12 +151,14 @@ class SpikingSynapse(nn.Module):
         """The rest of `forward` in the fused passes of `golden/training/fused.py`."""
         live = self.training and not self.frozen_statistics
         known = None if live else (self.mean * self._sign(1) / scale, self.variance / scale**2)
-        gain, guard = self._gain(), tasa.whole_tau() * (tasa.window - 1)
+        gain, guard = self.gain(), tasa.whole_tau() * (tasa.window - 1)
 
         def fold(mean: torch.Tensor, variance: torch.Tensor) -> OnGrid:
             folded = self.fold(mean, variance, scale, guard) if live else self.running_fold(tasa)
-            bias, threshold, unit = (value.to(mean.dtype) for value in (folded.bias, folded.threshold, folded.unit))
-            return torch.full_like(bias, 2.0**guard), bias, threshold, unit
+            bias, threshold, unit, reached = (
+                value.to(mean.dtype) for value in (folded.bias, folded.threshold, folded.unit, folded.reached)
+            )
+            return reached * 2.0**guard, bias, threshold, unit
 
         neurons = Neurons(
             steps=steps,

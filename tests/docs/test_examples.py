@@ -57,6 +57,12 @@ def test_virtual_board():
     assert len(re.findall(r"memories good; logits equal golden", printed)) == 3
 
 
+def test_spikingjelly_spikformer(tmp_path):
+    """It writes what `ds2ta import` takes; tests/docs/test_spikingjelly.py goes on from there."""
+    assert "epoch 0: loss" in run("spikingjelly_spikformer.py", tmp_path / "x.pth", "--epochs", "1")
+    assert (tmp_path / "x.pth").stat().st_size > 10_000
+
+
 def test_every_example_is_run_and_described():
     names = {path.name for path in EXAMPLES.glob("*.py")}
     assert names == set(re.findall(r'run\("(\w+\.py)"', Path(__file__).read_text()))

@@ -10,12 +10,14 @@ from float_networks import batch, build, labels
 
 from ds2ta.golden import random_model
 from ds2ta.golden.integer import IntegerNetwork
-from ds2ta.golden.quantize import quantize, settle_channels
+from ds2ta.golden.quantize import _constant, quantize, settle_channels
 from ds2ta.golden.training.float_network import FloatNetwork
-from ds2ta.golden.training.recipe import TrainingConfig
+from ds2ta.golden.training.recipe import Arithmetic, TrainingConfig
 from ds2ta.golden.training.synapse import EPSILON, quantize_weight
 from ds2ta.modelfile import load_model, save_model
 from ds2ta.network import network_from_dict
+
+EXACT = Arithmetic(compiled=False, precision="float32")
 
 
 def lively(seed: int, config: dict | None = None, **changes) -> FloatNetwork:
@@ -181,6 +183,60 @@ def test_settled_channels_change_nothing_but_numbers():
                 assert layer.threshold.max() < 10**9
                 assert layer.bias.max() < 10**9
     assert rewritten > 8
+
+
+@pytest.mark.parametrize("leak_shift", [1, 2])
+@pytest.mark.parametrize("window", [1, 3])
+def test_a_channel_that_no_input_reaches_keeps_its_rhythm(window, leak_shift):
+    """Gains of 0 and of next to nothing: neurons of the offset alone, written out here, in float, in the quantized
+    forward pass, as integers before they are settled and after; the settled numbers are small."""
+    config = {"least_gain": 0.0, "firing_threshold": 1.0}
+    network = lively(5, window=window, leak_shift=leak_shift, config=config).double().eval()
+    name, theta = "block.0.k", 2.0**leak_shift
+    betas = torch.linspace(0.3, 1.2, 16, dtype=torch.float64) * theta
+    betas[-4:] = theta * (1.0 - 2.0**-26)  # anything that is added fires them a step too early
+    synapse = network.synapse(name)
+    with torch.no_grad():
+        synapse.gamma.copy_(torch.where(torch.arange(16) % 2 == 0, 0.0, 1e-13))
+        synapse.beta.copy_(betas)
+        synapse.mean.fill_(0.0)
+        synapse.weight.abs_()
+    v, wanted = torch.zeros(16, dtype=torch.float64), []
+    for _ in range(4):
+        v = v * (1.0 - 2.0**-leak_shift) + betas
+        wanted.append(v >= theta)
+        v = v.where(v < theta, 0.0)
+    assert len({tuple(train) for train in torch.stack(wanted).T.tolist()}) >= 4
+    fused = build(window=window, leak_shift=leak_shift, config=config | {"arithmetic": EXACT}).eval()
+    fused.load_state_dict(network.state_dict())
+    samples = batch(network, 4)
+    for each in (network, fused):
+        for quantized in (False, True):
+            trace: dict = {}
+            with torch.no_grad():
+                each.quantize(quantized)(samples, trace=trace)
+            same = trace[name] == torch.stack(wanted)[None, :, None].double()
+            assert same[..., : 12 if each is fused else None].all(), quantized  # float32 rounds the last offsets
+    model = quantize(network, samples=samples.numpy(), labels=labels(samples))
+    assert (IntegerNetwork(model).trace(samples)[name] == torch.stack(wanted)[None, :, None]).all()
+    assert not model.synapses[name].weight.any()
+    assert model.synapses[name].threshold.max() <= 64
+
+
+@pytest.mark.parametrize("leak_shift", [1, 2, 4])
+def test_every_rhythm_has_small_numbers(leak_shift):
+    """The bias and threshold that are found fire at every n-th step, by the neuron of the integer contract."""
+    for every in range(1, 17):
+        train = (np.arange(16) + 1) % every == 0
+        bias, threshold = _constant(train, leak_shift)
+        fired, U = [], 0
+        for _ in range(16):
+            U = U * ((1 << leak_shift) - 1) // (1 << leak_shift) + bias
+            fired.append(threshold <= U)
+            U = 0 if fired[-1] else U
+        assert fired == train.tolist()
+    assert _constant(np.zeros(4, bool), leak_shift) == (0, 1)
+    assert _constant(np.array([True, False, False, True]), leak_shift) is None
 
 
 def test_identity_tables_without_nsad():

@@ -51,7 +51,7 @@ def test_train_preset_and_quantize_file(tmp_path, monkeypatch):
     assert about["integer_accuracy"] == integer_accuracy(model, data.test_samples, data.test_labels)
     assert "held-out accuracy" in screen.getvalue()
 
-    again = quantize_file(checkpoint, tmp_path / "again.safetensors")
+    _, again = quantize_file(checkpoint, tmp_path / "again.safetensors")
     assert load_model(tmp_path / "again.safetensors").provenance == again.provenance
     for name, layer in again.synapses.items():
         assert (layer.weight == model.synapses[name].weight).all()
@@ -119,8 +119,14 @@ def test_an_unfinished_run_is_not_exported(tmp_path):
     network = SPARK.network
     path = tmp_path / "half.ckpt"
     train(network, SPARK.config, path=path, data=data, stop_after=1)
-    with pytest.raises(NetworkError, match=r"half.ckpt: 1 of 2 epochs are done: `ds2ta train` goes on with"):
+    with pytest.raises(NetworkError, match=r"half.ckpt: 1 of 2 epochs are done: .* with the rest; --bits 4"):
         quantize_file(path, tmp_path / "out.safetensors")
+    with pytest.raises(NetworkError, match="--samples: only --bits"):
+        quantize_file(path, tmp_path / "out.safetensors", count=3)
+    with pytest.raises(NetworkError, match="--bits 9: input should be less than or equal to 8"):
+        quantize_file(path, tmp_path / "out.safetensors", bits=9)
+    with pytest.raises(Ds2taError, match=r"none/out\.safetensors: cannot be written"):
+        quantize_file(path, tmp_path / "none" / "out.safetensors", bits=4)
     assert not (tmp_path / "out.safetensors").exists()
 
 
