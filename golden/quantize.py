@@ -19,7 +19,7 @@ from ds2ta.golden.training.float_network import FloatNetwork
 from ds2ta.intervals import layer_widths, widths
 from ds2ta.model import IntegerModel, Synapse
 from ds2ta.modelrules import MAX_PARAMETER
-from ds2ta.network import LayerSpec, Network
+from ds2ta.network import LayerSpec
 
 __all__ = ["quantize", "settle_channels"]
 
@@ -86,11 +86,13 @@ def settle_channels(model: IntegerModel) -> IntegerModel:
     network, synapses = model.network, dict(model.synapses)
     for found in widths(model).layers:
         if found.name != "head":
-            synapses[found.name] = _settle(synapses[found.name], largest=found.largest, network=network)
+            leak = model.leak_shift(found.name)
+            layer = synapses[found.name]
+            synapses[found.name] = _settle(layer, largest=found.largest, steps=network.time_steps, leak_shift=leak)
     return replace(model, synapses=synapses)
 
 
-def _settle(layer: Synapse, *, largest: int, network: Network) -> Synapse:
+def _settle(layer: Synapse, *, largest: int, steps: int, leak_shift: int) -> Synapse:
     weight, bias, threshold = layer.weight.copy(), layer.bias.copy(), layer.firing_threshold.copy()
     for channel in range(layer.spec.outputs):
         only = slice(channel, channel + 1)
@@ -101,7 +103,7 @@ def _settle(layer: Synapse, *, largest: int, network: Network) -> Synapse:
             bias=layer.bias[only],
             threshold=layer.firing_threshold[only],
         )
-        bounds = layer_widths(alone, largest=largest, steps=network.time_steps, leak_shift=network.leak_shift)
+        bounds = layer_widths(alone, largest=largest, steps=steps, leak_shift=leak_shift)
         never = bounds.membrane.high < threshold[channel]
         always = bounds.drive.low >= threshold[channel]  # V stays 0, so U is the drive alone
         if never or always:

@@ -144,7 +144,7 @@ class _Steering:
 
     def _weight(self, spec: LayerSpec, bits: int) -> np.ndarray:
         """Uniform over the whole range with some zeros; both extremes present as often as the size allows."""
-        shape = (spec.outputs, spec.inputs) + ((3, 3) if spec.kernel == 3 else ())
+        shape = spec.weight_shape
         top = (1 << (bits - 1)) - 1
         weight = self.rng.integers(-top, top + 1, shape)
         weight[self.rng.random(shape) < self.rng.choice([0.0, 0.2, 0.5])] = 0
