@@ -194,10 +194,10 @@ def load_model(path: str | os.PathLike) -> IntegerModel:
         raise ModelFileError(f"{path}: tensor {leftover[0]!r:.60} is not part of this network")
     # one text for one meaning: left-out defaults, spare keys, doubled keys, 4.0 for 4 all end here
     wanted = _texts(model, parts["tensors"], version)
+    if spelled := [key for key in _JSON_KEYS[version] if metadata[key] != wanted[key]]:
+        raise ModelFileError(f"{path}: metadata: {spelled[0]} is not canonical (all keys, sorted, no spaces)")
     if metadata["digest"] != wanted["digest"]:
         raise ModelFileError(f"{path}: metadata: digest is not that of this model, {wanted['digest']}")
-    if spelled := [key for key, text in wanted.items() if metadata[key] != text]:
-        raise ModelFileError(f"{path}: metadata: {spelled[0]} is not canonical (all keys, sorted, no spaces)")
     return model
 
 
