@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the ds2ta authors
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Random networks of a given shape, at the size of the digits: alive in every layer, repeatable, fit for machines."""
+"""Random networks of a given shape, at the size of the digits: alive everywhere, repeatable, fit for machines."""
 
 import hashlib
 
@@ -39,7 +39,7 @@ def test_a_network_of_a_preset(made, capsys):
 
 
 def test_every_layer_is_alive(made):
-    """No more neurons fire than shall, and with a threshold of one less more would; the map has zeros and others."""
+    """No more neurons fire than shall, with a threshold of one less more would; the map has zeros and others."""
     model = load_model(made)
     trace = slow.run(model, model.samples[0], inner=True)
     for name in model.network.neuron_layers():

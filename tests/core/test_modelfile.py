@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,9 @@ from ds2ta.about import About
 from ds2ta.errors import ModelFileError
 from ds2ta.golden import slow
 from ds2ta.golden.random_model import models, random_model
-from ds2ta.model import IntegerModel
+from ds2ta.model import IntegerModel, Synapse
 from ds2ta.modelfile import VERSION, file_version, load_model, model_digest, save_model, self_test_samples
+from ds2ta.network import network_from_dict
 from ds2ta.packing import pack, packed_bytes, unpack
 
 
@@ -148,6 +150,58 @@ def test_weights_take_their_bits(tmp_path: Path):
         sizes[bits] = sum(tensor.nbytes for tensor in found)
         assert sizes[bits] == sum(math.ceil(layer.weight.size * bits / 8) for layer in layers.values())
     assert sizes[8] > 3.9 * sizes[2]
+
+
+def test_a_large_file_takes_little_memory(tmp_path: Path):
+    """2.0 million weights, by far not all of them in one layer: beside the model itself and its packed form, what
+    is needed on the way is a few bytes for each weight of the largest layer, not of the network."""
+    network = network_from_dict(
+        {
+            "name": "large",
+            "input": {"kind": "image", "channels": 1, "height": 4, "width": 4, "bits": 8},
+            "stem": [{"channels": 128}],
+            "embed_dim": 128,
+            "heads": 2,
+            "depth": 12,
+            "hidden_dim": 384,
+            "nsad": False,
+            "denoiser_bits": 8,
+        }
+    )
+    random, synapses = np.random.default_rng(0), {}
+    for spec in network.layers():
+        synapses[spec.name] = Synapse(
+            spec=spec,
+            weight=random.integers(-7, 8, spec.weight_shape, np.int8),
+            bias=np.zeros(spec.outputs, np.int64),
+            threshold=None if spec.name == "head" else np.ones(spec.outputs, np.int64),
+            bits=4,
+        )
+    samples = np.zeros((1, *network.sample_shape), np.uint8)
+    model = IntegerModel(
+        network=network,
+        synapses=synapses,
+        denoisers=(np.tile(np.arange(1, 65, dtype=np.uint8), (2, 1)),) * 12,
+        attention_threshold=(1,) * 12,
+        samples=samples,
+        labels=np.zeros(1, np.int64),
+    )
+    sizes = [layer.weight.size for layer in synapses.values()]
+    rest = 1_000_000  # metadata, biases, thresholds
+    tracemalloc.start()
+    try:
+        save_model(model, tmp_path / "m")
+        written = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        loaded = load_model(tmp_path / "m")
+        read = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert same(loaded, model)
+    assert sum(sizes) > 2_000_000 > 10 * max(sizes)
+    assert (tmp_path / "m").stat().st_size < sum(sizes) / 2 + rest / 2
+    assert written < 2 * sum(sizes) / 2 + 8 * max(sizes) + rest
+    assert read < 1.5 * sum(sizes) + 8 * max(sizes) + rest
 
 
 def test_more_samples_than_a_file_takes_are_not_written(tmp_path: Path):

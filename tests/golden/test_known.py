@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the ds2ta authors
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""What model files say about data sets agrees with the readers of these sets, and goes to networks of theirs alone."""
+"""What model files say about data sets agrees with the readers of these sets, and goes to their networks alone."""
 
 import dataclasses
 import subprocess
