@@ -284,19 +284,20 @@ def widths(model: IntegerModel, *, time_steps: int | None = None) -> ModelWidths
             largest = network.residual_limit(additions)
         else:
             largest = 1
-        layers.append(layer_widths(layer, largest=largest, steps=steps, leak_shift=network.leak_shift))
+        layers.append(layer_widths(layer, largest=largest, steps=steps, leak_shift=model.leak_shift(name)))
         if part in ("proj", "fc2"):
             additions += 1
         if part == "v":
             block = len(attentions)
+            attn = f"block.{block}.attn"
             attentions.append(
                 attention_widths(
-                    f"block.{block}.attn",
+                    attn,
                     model.denoisers[block],
                     threshold=model.attention_threshold[block],
                     tokens=network.tokens,
                     steps=steps,
-                    leak_shift=network.leak_shift,
+                    leak_shift=model.leak_shift(attn),
                 )
             )
     planes = network.residual_limit(additions).bit_length()

@@ -3,10 +3,12 @@
 
 """The integer model: what a trained DS2TA checkpoint becomes. `ds2ta.modelfile` reads and writes it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from ds2ta.about import About
 from ds2ta.network import LayerSpec, Network
 
 __all__ = ["IntegerModel", "Synapse"]
@@ -47,7 +49,8 @@ class Synapse:
 class IntegerModel:
     """A whole network in integers. `denoisers[block]` is uint8 `[heads, head_dim]`, the entry for score s at
     index s-1 (score 0 always gives 0); `attention_threshold[block]` is the threshold of the LIF after A x V.
-    `samples` (uint8 `[n, *sample_shape]`) and `labels` are a few held-out inputs for self-tests."""
+    `samples` (uint8 `[n, *sample_shape]`) and `labels` are a few held-out inputs for self-tests, or none. `leaks`
+    has the leak shift of each neuron layer (`Network.neuron_layers`) whose leak is not the network's."""
 
     network: Network
     synapses: dict[str, Synapse]
@@ -56,3 +59,9 @@ class IntegerModel:
     samples: np.ndarray
     labels: np.ndarray
     provenance: dict = field(default_factory=dict)
+    leaks: Mapping[str, int] = field(default_factory=dict)
+    about: About = field(default_factory=About)
+
+    def leak_shift(self, name: str) -> int:
+        """The leak shift of a neuron layer."""
+        return self.leaks.get(name, self.network.leak_shift)

@@ -7,10 +7,9 @@ Plain data with checked limits: no tensors, no hardware. `Network.layers()` list
 order in which they run; every other part of the project derives names and sizes from that list.
 """
 
-import json
 from typing import Literal
 
-from ds2ta.checked import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ds2ta.checked import BaseModel, ConfigDict, Field, from_plain, model_validator
 from ds2ta.errors import NetworkError
 
 __all__ = ["InputSpec", "LayerSpec", "Network", "StemConv", "network_from_dict"]
@@ -49,6 +48,11 @@ class LayerSpec(_Frozen):
     height: int
     width: int
     tasa: bool
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """Of its weights: outputs, inputs, and the rows and columns of a convolution."""
+        return (self.outputs, self.inputs, *((3, 3) if self.kernel == 3 else ()))
 
 
 class Network(_Frozen):
@@ -138,19 +142,17 @@ class Network(_Frozen):
         layer("head", 1, self.embed_dim, self.classes)
         return tuple(found)
 
+    def neuron_layers(self) -> tuple[str, ...]:
+        """What has neurons: the synaptic layers but the head, and `block.i.attn`, the neurons after A x V."""
+        found = []
+        for spec in self.layers()[:-1]:
+            found.append(spec.name)
+            if spec.name.endswith(".v"):
+                found.append(f"{spec.name.removesuffix('.v')}.attn")
+        return tuple(found)
+
 
 def network_from_dict(values: dict) -> Network:
     """Checked construction from JSON-like data. Raises `NetworkError` naming the first bad key, its value and the
     limit."""
-    try:
-        # JSON has no tuples: strict mode takes lists for them only on this path
-        return Network.model_validate_json(json.dumps(values, allow_nan=False))
-    except ValidationError as error:
-        first = error.errors()[0]
-        rule = first["msg"].removeprefix("Value error, ")
-        if not first["loc"]:  # a rule over several keys: its message names them and their values
-            raise NetworkError(f"network: {rule}") from None
-        where = ".".join(str(part) for part in first["loc"])
-        raise NetworkError(f"network: {where}: {rule} (got {first['input']!r:.80})") from None
-    except (TypeError, ValueError, RecursionError) as error:
-        raise NetworkError(f"network: not a JSON object ({error})") from None
+    return from_plain(Network, values, "network", NetworkError)

@@ -94,7 +94,8 @@ class BaseModel:
             if value is _REQUIRED:
                 raise ValidationError((name,), "Field required", values)
             for rule in _COMPARISONS:
-                if rule in info.limits and not getattr(operator, rule)(value, info.limits[rule]):
+                limited = rule in info.limits and value is not None
+                if limited and not getattr(operator, rule)(value, info.limits[rule]):
                     raise ValidationError((name,), f"Input should be {rule} {info.limits[rule]}", value)
             object.__setattr__(self, name, _built(hint, copy.copy(value)))
         for part in type(self).__mro__:

@@ -110,6 +110,11 @@ def refuse(model: IntegerModel, machine: Machine) -> None:
     if network.leak_shift != machine.leak_shift:
         refusal = f"model {network.name}: leak_shift is {network.leak_shift}, the machine's is {machine.leak_shift}"
         raise FitError(refusal + cure(machine, {"leak_shift": network.leak_shift}))
+    for name, shift in model.leaks.items():
+        raise FitError(
+            f"model {network.name}: the leak shift of {name} is {shift}, the network's {network.leak_shift}: a "
+            "machine has one leak for all neurons; golden models run it, hardware needs a network trained with one"
+        )
     _refuse_shape(model, machine)
     steps = max(network.time_steps, machine.time_steps)
     asked = needs(model, steps)

@@ -260,7 +260,7 @@ _MAP = (
         "model_digest",
         0x030,
         Access.RW,
-        "SHA-256 of the loaded model's file, byte 0 in bits 7..0 of word 0: a note like `classes`.",
+        "Digest of the loaded model, byte 0 in bits 7..0 of word 0: a note like `classes`.",
         count=8,
         reset=None,
     ),

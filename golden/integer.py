@@ -148,7 +148,7 @@ class IntegerNetwork:
 
         def neurons(layer: _Neurons, sums: torch.Tensor, currents: torch.Tensor) -> torch.Tensor:
             U: list[torch.Tensor] = []
-            spikes = _lif(currents, layer, network.leak_shift, U if inner else None)
+            spikes = _lif(currents, layer, self.model.leak_shift(layer.name), U if inner else None)
             if inner:
                 for kind, value in (("sum", sums), ("membrane", torch.stack(U))):
                     if value.ndim == 5:

@@ -19,7 +19,7 @@ from ds2ta.golden.training.float_network import FloatNetwork
 from ds2ta.intervals import rhythms, widths
 from ds2ta.model import IntegerModel, Synapse
 from ds2ta.modelrules import MAX_PARAMETER
-from ds2ta.network import LayerSpec, Network
+from ds2ta.network import LayerSpec
 
 __all__ = ["quantize", "settle_channels"]
 
@@ -89,13 +89,14 @@ def settle_channels(model: IntegerModel) -> IntegerModel:
     network, synapses = model.network, dict(model.synapses)
     for found in widths(model).layers:
         if found.name != "head":
-            synapses[found.name] = _settle(synapses[found.name], largest=found.largest, network=network)
+            leak = model.leak_shift(found.name)
+            layer = synapses[found.name]
+            synapses[found.name] = _settle(layer, largest=found.largest, steps=network.time_steps, leak_shift=leak)
     return replace(model, synapses=synapses)
 
 
-def _settle(layer: Synapse, *, largest: int, network: Network) -> Synapse:
+def _settle(layer: Synapse, *, largest: int, steps: int, leak_shift: int) -> Synapse:
     weight, bias, threshold = layer.weight.copy(), layer.bias.copy(), layer.firing_threshold.copy()
-    steps, leak_shift = network.time_steps, network.leak_shift
     spikes, known = rhythms(layer, largest=largest, steps=steps, leak_shift=leak_shift)
     for channel in np.flatnonzero(known):
         train = spikes[:, channel]

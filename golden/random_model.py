@@ -10,7 +10,7 @@ the low bits of every adder and comparator, which uniformly random thresholds hi
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from ds2ta.model import IntegerModel, Synapse
 from ds2ta.modelrules import MAX_TAU
 from ds2ta.network import LayerSpec, Network, network_from_dict
 
-__all__ = ["Limits", "models", "random_model", "random_network"]
+__all__ = ["Limits", "models", "random_model", "random_network", "with_leaks"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +117,13 @@ def random_model(rng: np.random.Generator, **limits: Any) -> IntegerModel:
     return _Steering(rng, network, chosen).model()
 
 
+def with_leaks(model: IntegerModel, seed: int) -> IntegerModel:
+    """The model with a random leak for each layer of neurons. Thresholds stay, so fewer of them are just met."""
+    random, usual = np.random.default_rng(seed), model.network.leak_shift
+    leaks = {name: int(random.integers(1, 5)) for name in model.network.neuron_layers()}
+    return replace(model, leaks={name: shift for name, shift in leaks.items() if shift != usual})
+
+
 def models(**limits: Any):
     """Hypothesis strategy of `random_model`: shapes are drawn (and shrink) singly, tensors follow from a seed."""
     from hypothesis import strategies as st  # only tests have it
@@ -144,7 +151,7 @@ class _Steering:
 
     def _weight(self, spec: LayerSpec, bits: int) -> np.ndarray:
         """Uniform over the whole range with some zeros; both extremes present as often as the size allows."""
-        shape = (spec.outputs, spec.inputs) + ((3, 3) if spec.kernel == 3 else ())
+        shape = spec.weight_shape
         top = (1 << (bits - 1)) - 1
         weight = self.rng.integers(-top, top + 1, shape)
         weight[self.rng.random(shape) < self.rng.choice([0.0, 0.2, 0.5])] = 0

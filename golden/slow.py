@@ -175,7 +175,8 @@ def run(model: IntegerModel, sample: np.ndarray, inner: bool = False) -> dict[st
         shape = [1] * (P.ndim - 1)
         shape[channel_axis - 1] = -1
         currents = tasa(P, layer.tau, layer.window)
-        s, U = lif(currents, layer.bias.reshape(shape), layer.firing_threshold.reshape(shape), network.leak_shift)
+        bias, threshold = layer.bias.reshape(shape), layer.firing_threshold.reshape(shape)
+        s, U = lif(currents, bias, threshold, model.leak_shift(name))
         return keep(name, s, P, U)
 
     def keep(name: str, s: np.ndarray, P: np.ndarray, U: np.ndarray) -> np.ndarray:
@@ -216,7 +217,7 @@ def run(model: IntegerModel, sample: np.ndarray, inner: bool = False) -> dict[st
             Y.append(attend(A[h], v[:, :, part]))
         trace[f"{at}.score"], trace[f"{at}.denoised"] = np.stack(S, axis=1), np.stack(A, axis=1)
         sums = np.concatenate(Y, axis=2)
-        s, U = lif(sums, 0, model.attention_threshold[block], network.leak_shift)
+        s, U = lif(sums, 0, model.attention_threshold[block], model.leak_shift(f"{at}.attn"))
         attended = keep(f"{at}.attn", s, sums, U)
         x = join(f"{at}.x1", x, linear(f"{at}.proj", attended))
         x = join(f"{at}.x2", x, linear(f"{at}.fc2", linear(f"{at}.fc1", x)))

@@ -70,7 +70,8 @@ def demo(
     """Classify the first `count` held-out samples of the model file on a virtual board, show each, and compare
     class and logits with the slow golden model. Returns how many differ."""
     if not 1 <= count <= len(model.samples):
-        raise ImageError(f"demo of {count} images: {model.network.name} carries 1..{len(model.samples)}")
+        carried = f"1..{len(model.samples)}" if len(model.samples) else "none"
+        raise ImageError(f"demo of {count} images: {model.network.name} carries {carried}")
     console.print(f"building the board for {model.network.name} (about a minute where the design is new)")
     virtual = VirtualBoard(machine, model, clock_hz=clock_hz, baud=baud)
     with virtual, Board.open(virtual.device, baud=baud) as board:

@@ -16,7 +16,7 @@ from ds2ta.gateware.weight_feed import PERFECT, SDRAM
 from ds2ta.golden import slow
 from ds2ta.model import IntegerModel
 
-__all__ = ["Expected", "expect", "predicted_cycles"]
+__all__ = ["Expected", "expect", "noise", "predicted_cycles"]
 
 
 @dataclass(frozen=True)
@@ -52,3 +52,13 @@ def predicted_cycles(
 ) -> list[int]:
     """Exact cycles of each sample, without a simulation."""
     return [expect(model, machine, program, sample).cycles for sample in samples]
+
+
+def noise(model: IntegerModel) -> np.ndarray:
+    """One sample, always the same, in the place of those that a file leaves out: pixels of every level, or frames
+    in which one pixel in sixteen has seen an event."""
+    generator, top = np.random.default_rng(0), (1 << model.network.input.bits) - 1
+    shape = (1, *model.network.sample_shape)
+    if model.network.input.kind == "frames":
+        return (generator.random(shape) < 1 / 16).astype(np.uint8)
+    return generator.integers(0, top, shape, np.uint8, endpoint=True)

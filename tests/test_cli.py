@@ -294,6 +294,25 @@ MISTAKES = {
         lambda at: ["plot", TINY, "--out", at / "out", "--checkpoint", TINY],
         "format is 'ds2ta-integer'",
     ),
+    "convert nothing": (lambda at: ["convert", at / "x", at / "y"], "x: no such model file"),
+    "convert onto a file": (
+        lambda at: ["convert", TINY, _saved(at, _BLANK)],
+        "bad.npy: is there already, and is not overwritten; name another file or remove it",
+    ),
+    "convert in place": (lambda at: ["convert", TINY, TINY], "digits-tiny.safetensors: is there already"),
+    "convert to nowhere": (lambda at: ["convert", TINY, at / "none" / "x"], "cannot be written (No such file"),
+    "no class names": (
+        lambda at: ["convert", TINY, at / "x", "--classes", at / "names.txt"],
+        "names.txt: cannot be read (No such file or directory)",
+    ),
+    "class names of bytes": (
+        lambda at: ["convert", TINY, at / "x", "--classes", _bytes(at, b"\xff\xfe")],
+        "not a text file in UTF-8",
+    ),
+    "too few class names": (
+        lambda at: ["convert", TINY, at / "x", "--classes", _bytes(at, b"one\ntwo\n")],
+        "x: about: classes: 2 names for 10 classes",
+    ),
     "option": (lambda at: ["run", "--fast"], "--fast"),
 }
 

@@ -170,7 +170,7 @@ def test_versions_rise_with_what_they_stand_for(tmp_path):
         ("register map", (1, 2)): "4cc4a1600f99",
         ("frames", 1): "42287fc531ff",
         ("program word", 3): "b06a1aae90db",
-        ("model file", 1): "16aeb5f03184",
+        ("model file", 2): "4260575de389",
     }
 
 

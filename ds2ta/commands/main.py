@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from ds2ta.commands import board, importing, results, train, verify
+from ds2ta.commands import board, convert, importing, results, train, verify
+from ds2ta.commands.convert import about_lines
 from ds2ta.commands.options import (
     ImagesArgument,
     ModelArgument,
@@ -23,6 +25,7 @@ from ds2ta.commands.options import (
     SetOption,
     golden_or_slow,
     model_option,
+    some_samples,
 )
 from ds2ta.commands.planning import OptimizeOption, demand_board, planned
 from ds2ta.errors import EXIT_USAGE, Ds2taError, FitError, ModelFileError
@@ -45,6 +48,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(board.app)
+app.add_typer(convert.app)
 app.add_typer(importing.app)
 app.add_typer(train.app)
 app.add_typer(results.app)
@@ -134,7 +138,7 @@ def verilog(
         fitted = [fit(loaded, **machine_choices(loaded, settings)) for _, loaded in models]
     for (_, loaded), (machine, program) in zip(models, fitted, strict=True):
         name = loaded.network.name
-        predicted = predicted_cycles(loaded, machine, program, loaded.samples[:_PREDICTED_SAMPLES])
+        predicted = predicted_cycles(loaded, machine, program, some_samples(loaded, _PREDICTED_SAMPLES))
         axi_hz = clock_hz if shell else None
         sidecar = export(loaded, machine, program, out / name, predicted=predicted, axi_hz=axi_hz)
         bits = {kind: f"{count / 1000:.1f} kbit" for kind, count in sidecar["bits"].items()}
@@ -184,16 +188,19 @@ def run(
     else:
         found = run_samples(loaded, samples, chosen, fitted=_fitted(loaded, chosen, settings), waves=waves)
     table = Table()
-    for column in ("sample", "class", "cycles", "logits"):
+    names = loaded.about.classes
+    for column in ("sample", "class", *(["name"] if names else []), "cycles", "logits"):
         table.add_column(column)
     with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
         for number, result in enumerate(progress.track(found, total=len(samples), description=device or chosen)):
+            named = {"name": names[result.class_index]} if names else {}
             if as_json:
-                line = {"sample": number, "class": result.class_index, "logits": result.logits}
+                line = {"sample": number, "class": result.class_index, **named, "logits": result.logits}
                 print(json.dumps(line | ({} if result.cycles is None else {"cycles": result.cycles})))
             else:
                 cycles = "" if result.cycles is None else str(result.cycles)
-                table.add_row(str(number), str(result.class_index), cycles, " ".join(map(str, result.logits)))
+                logits = " ".join(map(str, result.logits))
+                table.add_row(str(number), str(result.class_index), *map(escape, named.values()), cycles, logits)
     if not as_json:
         _console.print(table)
 
@@ -256,12 +263,13 @@ def diff(
 
 @app.command()
 def info(model: ModelArgument, settings: SetOption = None) -> None:
-    """Show what a model file holds: network, layers, accuracy, digest; and the machine that it gets, with what of
-    the model limits it (docs/model-file.md has the rules)."""
-    from ds2ta.modelfile import load_model, model_digest
+    """Show what a model file holds: network, layers, classes, accuracy, digest; and the machine that it gets, with
+    what of the model limits it (docs/model-file.md has the rules)."""
+    from ds2ta.modelfile import file_version, load_model, model_digest
 
     loaded = load_model(model)
     print(f"file: {model}")
+    print(f"version {file_version(model)}, {model.stat().st_size} bytes")
     network = loaded.network
     _console.print(
         f"{network.name}: T = {network.time_steps}, D = {network.embed_dim}, L = {network.depth}, "
@@ -279,6 +287,8 @@ def info(model: ModelArgument, settings: SetOption = None) -> None:
     for key in ("command", "float_accuracy", "integer_accuracy", "test_samples"):
         if key in loaded.provenance:
             _console.print(f"{key}: {loaded.provenance[key]}")
+    for line in about_lines(loaded):
+        print(line)
     _show_machine(loaded, settings)
 
 
@@ -301,9 +311,8 @@ def _show_machine(model: "IntegerModel", settings: list[str] | None) -> None:
     for key, value, rule in reasons(model, machine, program):
         table.add_row(key, str(value), rule)
     _console.print(table)
-    if len(model.samples):
-        work = measure_work(model, machine, program, model.samples[:_PREDICTED_SAMPLES])
-        print(f"work, by the cycle model: {work.cycles:.0f} cycles an image; {work.line()}")
+    work = measure_work(model, machine, program, some_samples(model, _PREDICTED_SAMPLES))
+    print(f"work, by the cycle model: {work.cycles:.0f} cycles an image; {work.line()}")
 
 
 @app.command()
@@ -377,10 +386,10 @@ def _built(board, **options) -> dict:
     from ds2ta.sim.expected import predicted_cycles
 
     def cycles(model, machine, program) -> list[int]:
-        return predicted_cycles(model, machine, program, model.samples)
+        return predicted_cycles(model, machine, program, some_samples(model))
 
     def work(model, machine, program) -> dict:
-        return measure_work(model, machine, program, model.samples[:_PREDICTED_SAMPLES]).row()
+        return measure_work(model, machine, program, some_samples(model, _PREDICTED_SAMPLES)).row()
 
     recorded = read_boards().get(board.name, {}).get("seconds")
     with BuildLine(board.name, Console(stderr=True)) as line:

@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from ds2ta.extras import has, missing_message
 from ds2ta.files import DIGIT_IMAGES, DIGITS, SHIPPED, model_path
+from ds2ta.model import IntegerModel
 
 __all__ = [
     "DataOption",
@@ -21,6 +23,7 @@ __all__ = [
     "data_needs",
     "golden_or_slow",
     "model_option",
+    "some_samples",
 ]
 
 _NAMES = " or ".join(DIGITS)
@@ -78,3 +81,13 @@ def golden_or_slow() -> str:
 def data_needs(folder: Path | None) -> tuple[str, ...]:
     """Modules that read a data set; digits, the one that needs no folder, comes with scikit-learn."""
     return ("torch",) if folder else ("torch", "sklearn")
+
+
+def some_samples(model: IntegerModel, count: int | None = None) -> np.ndarray:
+    """The first samples of a model's file, to count cycles on; noise where the file has none, which is said."""
+    from ds2ta.sim.expected import noise
+
+    if len(model.samples):
+        return model.samples[:count]
+    print(f"{model.network.name}: its file has no samples; cycles are those of noise", file=sys.stderr)
+    return noise(model)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from ds2ta.commands.options import some_samples
 from ds2ta.errors import FitError
 
 if TYPE_CHECKING:
@@ -34,14 +35,14 @@ def planned(model: "IntegerModel", board: "Board", goal: str, settings: list[str
     from ds2ta.gateware.planner import plan
     from ds2ta.golden import slow
 
-    console = Console(stderr=True)
+    console, samples = Console(stderr=True), some_samples(model, _SAMPLES)
     fixed: dict[str, int | str] = {"tables": "ram", "pipeline": "long" if board.family == "ecp5" else "short"}
     if model.network.input.kind != "image":
         fixed["samples"] = "any"
     with console.status("planning") as status:
         found = plan(
             model,
-            [(sample, slow.run(model, sample)) for sample in model.samples[:_SAMPLES]],
+            [(sample, slow.run(model, sample)) for sample in samples],
             design=lambda machine: BoardTop(machine, clock_hz=round(board.core_hz)),
             family=board.family,
             limits=board.limits,
@@ -53,7 +54,7 @@ def planned(model: "IntegerModel", board: "Board", goal: str, settings: list[str
     area = found.area
     typer.echo(
         f"{model.network.name} on {board.name}: {found.cycles:.0f} cycles (exact, mean of "
-        f"{min(_SAMPLES, len(model.samples))} samples); estimated: {area.luts} LUT, {area.packed_luts} packed, "
+        f"{len(samples)} samples); estimated: {area.luts} LUT, {area.packed_luts} packed, "
         f"{area.registers} FF, {area.block_rams} block RAM, {area.single_port_rams} SPRAM, {area.multipliers} DSP; "
         f"best of {found.tried} machines: {chosen}",
         err=True,

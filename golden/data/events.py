@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from ds2ta.errors import DataError
+from ds2ta.golden.data.known import KNOWN
 from ds2ta.golden.data.sets import DataSet, dataset
 from ds2ta.network import InputSpec
 
@@ -39,7 +40,6 @@ __all__ = [
 
 #: One event: microseconds, column, row, polarity (1: brighter).
 EVENT = np.dtype([("t", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "u1")])
-_CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def cifar10_dvs(folder: Path) -> DataSet:
     128 x 128, counts up to 15."""
     folder = inner_folder(folder, "CIFAR10DVS", "extract")
     train, test = [], []
-    for label, name in enumerate(_CIFAR10_CLASSES):
+    for label, name in enumerate(KNOWN["cifar10-dvs"].classes):
         paths = sorted((folder / name).glob("*.aedat"), key=lambda path: path.name)
         if len(paths) < 2:
             raise DataError(f"{folder / name}: no recordings; unpack {name}.zip of CIFAR10-DVS there (*.aedat)")

@@ -24,6 +24,7 @@ from rich.progress import (
 
 from ds2ta.errors import NetworkError
 from ds2ta.files import BUILD, CHECKOUT, MODELS, check_writable
+from ds2ta.golden.data.known import known_about
 from ds2ta.golden.data.sets import DataSet, load_data, validation_split
 from ds2ta.golden.integer import IntegerNetwork, classify
 from ds2ta.golden.quantize import quantize
@@ -38,11 +39,9 @@ from ds2ta.golden.training.run import accuracy, make_folders
 from ds2ta.golden.training.teacher import Answers, TeacherRecipe, teach
 from ds2ta.golden.training.train import train
 from ds2ta.model import IntegerModel
-from ds2ta.modelfile import save_model
+from ds2ta.modelfile import save_model, self_test_samples
 
 __all__ = ["export", "integer_accuracy", "quantize_file", "teach_file", "train_preset"]
-
-SELF_TEST_SAMPLES = 64  # held-out samples that a model file carries
 
 
 def integer_accuracy(model: IntegerModel, samples: np.ndarray, labels: np.ndarray) -> float:
@@ -79,14 +78,17 @@ def _measured(
 ) -> IntegerModel:
     """The integer model of a network that came from the checkpoint, with its accuracy and its history inside."""
     config, progress = network.config, checkpoint.progress
-    samples, labels = data.test_samples[:SELF_TEST_SAMPLES], data.test_labels[:SELF_TEST_SAMPLES]
-    model = quantize(network, samples=samples, labels=labels)
+    about = known_about(config.data, network.network)
+    private = about.samples is not None and about.samples.pass_on is False
+    count = 0 if private else self_test_samples(data.test_samples)
+    model = quantize(network, samples=data.test_samples[:count], labels=data.test_labels[:count])
     packages = {}
     for name in ("torch", "numpy", "scikit-learn", "safetensors"):
         with suppress(PackageNotFoundError):  # scikit-learn is only there for its digits
             packages[name] = version(name)
     return replace(
         model,
+        about=about,
         provenance={
             "command": command,
             "data": config.data,

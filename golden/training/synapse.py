@@ -67,7 +67,7 @@ class SpikingSynapse(nn.Module):
         self.theta = 2**leak_shift * config.firing_threshold
         self.slope = config.surrogate_slope / 2**leak_shift
         self.least_gain = config.least_gain
-        shape = (spec.outputs, spec.inputs) + ((3, 3) if spec.kernel == 3 else ())
+        shape = spec.weight_shape
         self.weight = nn.Parameter(torch.empty(shape))
         nn.init.kaiming_normal_(self.weight, nonlinearity="linear")
         self.gamma = nn.Parameter(torch.ones(spec.outputs))

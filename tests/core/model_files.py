@@ -1,7 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the ds2ta authors
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Good and bad model files for the tests: written by the program in docs/model-file.md, not by ours."""
+"""Good and bad model files for the tests: written by the program in docs/model-file.md, and by the one that stood
+there for version 1, not by ours."""
 
 import re
 import struct
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import version_one
 from hypothesis import HealthCheck, settings
 from safetensors.numpy import save_file
 
@@ -33,17 +35,70 @@ def documented() -> dict:
     return names
 
 
-DOCUMENTED = documented()
+class Writer:
+    """An independent writer of one version of the format."""
+
+    def __init__(self, version: int, names: dict):
+        self.version, self._names = version, names
+        self.canonical, self.sha256 = names["canonical"], names["sha256"]
+        self.packed = names.get("packed")  # none in version 1
+
+    def parts(self) -> list:
+        """network, layers, attention, tensors, provenance, in version 2 about: of its example, free to change."""
+        return list(self._names["example"]())
+
+    def write(self, path: Path, changed: list) -> Path:
+        self._names["write_model"](path, *changed)
+        return path
+
+    def hashes(self, tensors: dict) -> dict[str, str]:
+        heads = {
+            name: f"{name}|{value.dtype.name}|{list(value.shape)}|".encode() for name, value in tensors.items()
+        }
+        return {name: self.sha256(heads[name] + value.tobytes()) for name, value in tensors.items()}
+
+    def texts(self) -> dict[str, str]:
+        """The example's metadata, without the digests of all."""
+        network, layers, attention, tensors, provenance, *about = self.parts()
+        texts = {
+            "network": network,
+            "layers": layers,
+            "attention": attention,
+            "provenance": provenance,
+            "tensors": self.hashes(tensors),
+        }
+        if self.version > 1:
+            texts |= {"neurons": {"leak": {}, "reset": "hard"}, "about": about[0]}
+        plain = {"format": "ds2ta-integer", "version": str(self.version)}
+        return plain | {key: self.canonical(value) for key, value in texts.items()}
+
+    def stored(self) -> dict[str, np.ndarray]:
+        """The example's tensors as they lie in the file."""
+        _, layers, _, tensors, *_ = self.parts()
+        if self.version > 1:
+            weights = [name for name in tensors if name.endswith(".weight")]
+            bits = {name: layers[name.removesuffix(".weight")]["bits"] for name in weights}
+            tensors |= {name: self.packed(tensors[name], bits[name]) for name in weights}
+        return tensors
+
+    def set_metadata(self, path: Path, stored: dict | None = None, **changed: str) -> Path:
+        """The example with other metadata texts, or other stored tensors, and digests that are right again."""
+        texts = self.texts()
+        whole = texts.get("neurons")
+        texts |= changed
+        if self.version == 1:
+            texts["digest"] = self.sha256(self.canonical(texts).encode())
+        else:
+            later = ["about"] + (["neurons"] if texts["neurons"] == whole else [])
+            identity = {key: text for key, text in texts.items() if key not in later} | {"version": "1"}
+            texts["digest"] = self.sha256(self.canonical(identity).encode())
+            texts["check"] = self.sha256(self.canonical(texts).encode())
+        save_file(self.stored() | (stored or {}), path, metadata=texts)
+        return path
 
 
-def parts() -> list:
-    """network, layers, attention, tensors, provenance of the documented example, free to change."""
-    return list(DOCUMENTED["example"]())
-
-
-def write(path: Path, changed: list) -> Path:
-    DOCUMENTED["write_model"](path, *changed)
-    return path
+WRITERS = {1: Writer(1, vars(version_one)), 2: Writer(2, documented())}
+NEWEST = WRITERS[max(WRITERS)]
 
 
 def refused(path: Path) -> str:
@@ -58,26 +113,6 @@ def refused(path: Path) -> str:
     return message.removeprefix(f"{path}: ")
 
 
-def hashes(tensors: dict) -> dict[str, str]:
-    heads = {name: f"{name}|{value.dtype.name}|{list(value.shape)}|".encode() for name, value in tensors.items()}
-    return {name: DOCUMENTED["sha256"](heads[name] + value.tobytes()) for name, value in tensors.items()}
-
-
-def set_metadata(path: Path, **changed: str) -> Path:
-    """Replace metadata texts of a good file and put the digests right again."""
-    network, layers, attention, tensors, provenance = parts()
-    canonical, sha256 = DOCUMENTED["canonical"], DOCUMENTED["sha256"]
-    texts = {"format": "ds2ta-integer", "version": "1", "network": canonical(network), "layers": canonical(layers)}
-    texts |= {
-        "attention": canonical(attention),
-        "provenance": canonical(provenance),
-        "tensors": canonical(hashes(tensors)),
-    }
-    texts |= changed
-    save_file(tensors, path, metadata=texts | {"digest": sha256(canonical(texts).encode())})
-    return path
-
-
 def raw(header: bytes, body: bytes = b"", length: int | None = None) -> bytes:
     return struct.pack("<Q", len(header) if length is None else length) + header + body
 
@@ -86,6 +121,8 @@ def same(first: IntegerModel, second: IntegerModel) -> bool:
     assert first.network == second.network
     assert first.attention_threshold == second.attention_threshold
     assert first.provenance == second.provenance
+    assert first.leaks == second.leaks
+    assert first.about == second.about
     assert np.array_equal(first.samples, second.samples)
     assert np.array_equal(first.labels, second.labels)
     assert all(np.array_equal(a, b) for a, b in zip(first.denoisers, second.denoisers, strict=True))

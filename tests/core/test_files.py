@@ -3,13 +3,19 @@
 
 """What is shipped has a file, a preset and a machine, and nothing lies beside it unnamed."""
 
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
+from model_files import same
 
 from ds2ta.files import DIGIT_IMAGES, DIGITS, FROM_FILES, MODELS, SHIPPED, model_path
 from ds2ta.gateware.machines import MACHINES
+from ds2ta.golden.data.known import KNOWN
 from ds2ta.golden.training.presets import PRESETS
-from ds2ta.modelfile import load_model
+from ds2ta.modelfile import VERSION, file_version, load_model, model_digest
 
 
 def test_every_file_is_named_and_every_name_has_a_file():
@@ -34,3 +40,23 @@ def test_the_images_of_digits_are_those_of_the_models(name):
     images = np.load(DIGIT_IMAGES)
     assert images.dtype == np.uint8
     assert np.array_equal(images, load_model(model_path(name)).samples)
+
+
+def test_a_file_of_version_1_is_read_for_good():
+    """The first file that was shipped of digits-tiny, as it was, beside the one of today."""
+    old = Path(__file__).with_name("digits-tiny-version-1.safetensors")
+    assert hashlib.sha256(old.read_bytes()).hexdigest()[:16] == "e3517ae8f518ef4d"
+    assert file_version(old) == 1
+    model, today = load_model(old), load_model(model_path("digits-tiny"))
+    assert model_digest(model) == model_digest(today)
+    assert same(replace(model, about=today.about), today)
+    assert file_version(model_path("digits-tiny")) == VERSION
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_model_says_what_it_is_about(name):
+    """It is packed, and has what is known of its data set."""
+    model = load_model(model_path(name))
+    assert file_version(model_path(name)) == VERSION
+    assert model.about == KNOWN[model.provenance["data"]]
+    assert model.about.samples.pass_on is not False

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ds2ta.errors import FitError
 from ds2ta.golden import slow
-from ds2ta.golden.random_model import models, random_model
+from ds2ta.golden.random_model import models, random_model, with_leaks
 from ds2ta.intervals import QUANTITIES, Interval, attention_widths, layer_widths, refuse_unless_held, widths
 from ds2ta.model import IntegerModel, Synapse
 from ds2ta.network import LayerSpec
@@ -201,8 +201,9 @@ def test_convolution_bounds_are_tight_on_narrow_grids(height: int, width: int):
 
 
 @QUICK
-@given(models())
-def test_everything_the_slow_model_computes_lies_inside(model: IntegerModel):
+@given(models(), st.integers(0, 2**32 - 1))
+def test_everything_the_slow_model_computes_lies_inside(model: IntegerModel, seed: int):
+    model = with_leaks(model, seed) if seed % 2 else model
     found = widths(model)
     layers = {bound.name: bound for bound in found.layers}
     attentions = {bound.name: bound for bound in found.attentions}
@@ -265,6 +266,24 @@ def test_attention_bounds_hold_for_any_scores(table: list, threshold: int, token
     far = attention_widths("a", entries, threshold=10**6, tokens=tokens, steps=steps, leak_shift=shift)
     _, U = slow.lif(worst, 0, 10**6, shift)
     assert far.membrane.high == max(U.max(), 10**6)
+
+
+@pytest.mark.parametrize("name", ["stem.0", "block.0.attn"])
+def test_bounds_follow_the_leak_of_a_layer(name: str):
+    """A neuron that leaks less gathers more; the bounds of the other layers stay. Thresholds that the largest
+    input alone does not reach, so that something is left to leak."""
+    model = random_model(np.random.default_rng(0), depth=1, time_steps=8, leak_shift=1, denoiser_bits=4)
+    layer = model.synapses["stem.0"]
+    layers = model.synapses | {"stem.0": dataclasses.replace(layer, threshold=np.full_like(layer.bias, 1 << 30))}
+    top = int(model.denoisers[0].max()) * model.network.tokens
+    assert top > 0
+    model = dataclasses.replace(model, synapses=layers, attention_threshold=(top + 1,))
+    slower = widths(dataclasses.replace(model, leaks={name: 4}))
+    for one, two in zip(widths(model).parts, slower.parts, strict=True):
+        if one.name == name:
+            assert two.membrane.high > one.membrane.high
+        else:
+            assert one == two
 
 
 def test_more_machine_steps_never_narrow():

@@ -5,31 +5,34 @@
 
 import dataclasses
 import json
+import math
 import os
 import re
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
-from model_files import PAGE, examples, parts, same, write
+from model_files import NEWEST, PAGE, WRITERS, Writer, examples, same
 from safetensors import safe_open
 
+from ds2ta.about import About
 from ds2ta.errors import ModelFileError
 from ds2ta.golden import slow
 from ds2ta.golden.random_model import models, random_model
-from ds2ta.model import IntegerModel
-from ds2ta.modelfile import load_model, model_digest, save_model
+from ds2ta.model import IntegerModel, Synapse
+from ds2ta.modelfile import VERSION, file_version, load_model, model_digest, save_model, self_test_samples
+from ds2ta.network import network_from_dict
+from ds2ta.packing import pack, packed_bytes, unpack
 
 
-@pytest.fixture
-def example(tmp_path: Path) -> Path:
-    return write(tmp_path / "example.safetensors", parts())
-
-
-def test_documented_writer_makes_a_model_that_runs(example: Path):
-    model = load_model(example)
-    network, layers, attention, tensors, provenance = parts()
+def test_documented_writer_makes_a_model_that_runs(tmp_path: Path, writer: Writer):
+    path = writer.write(tmp_path / "example.safetensors", writer.parts())
+    model = load_model(path)
+    assert file_version(path) == writer.version
+    network, layers, attention, tensors, provenance, *about = writer.parts()
+    assert [json.loads(model.about.model_dump_json())] == (about or [json.loads(About().model_dump_json())])
     assert json.loads(model.network.model_dump_json()) == network
     assert {n: {"bits": s.bits, "tau": s.tau, "window": s.window} for n, s in model.synapses.items()} == layers
     assert list(model.attention_threshold) == attention["threshold"]
@@ -59,9 +62,10 @@ def test_round_trip(tmp_path: Path, model: IntegerModel):
     first = path.read_bytes()
     save_model(loaded, path)
     assert path.read_bytes() == first
+    assert file_version(path) == VERSION
 
 
-def test_documented_writer_and_ours_agree_on_the_digest(tmp_path: Path):
+def test_documented_writer_and_ours_agree_on_the_digest(tmp_path: Path, writer: Writer):
     model = random_model(np.random.default_rng(7), depth=2)
     save_model(model, tmp_path / "ours")
     network = json.loads(model.network.model_dump_json())
@@ -73,12 +77,18 @@ def test_documented_writer_and_ours_agree_on_the_digest(tmp_path: Path):
             tensors[f"{name}.threshold"] = layer.threshold
     tensors |= {f"block.{b}.denoiser": table for b, table in enumerate(model.denoisers)}
     attention = {"threshold": list(model.attention_threshold)}
-    theirs = write(tmp_path / "theirs", [network, layers, attention, tensors, model.provenance])
+    whole = [network, layers, attention, tensors, model.provenance]
+    if writer.version > 1:
+        whole.append(json.loads(model.about.model_dump_json()))
+    theirs = writer.write(tmp_path / "theirs", whole)
     assert same(load_model(theirs), load_model(tmp_path / "ours"))
     assert model_digest(load_model(theirs)) == model_digest(model)
     with safe_open(theirs, "numpy") as first, safe_open(tmp_path / "ours", "numpy") as second:
-        assert first.metadata() == second.metadata()
+        assert first.metadata()["digest"] == second.metadata()["digest"]
         assert set(first.keys()) == set(second.keys())
+        if writer is NEWEST:
+            assert first.metadata() == second.metadata()
+            assert all(np.array_equal(first.get_tensor(name), second.get_tensor(name)) for name in first.keys())  # noqa: SIM118
 
 
 def test_digest_sees_every_part():
@@ -93,7 +103,135 @@ def test_digest_sees_every_part():
             model, synapses={**model.synapses, "rpe": dataclasses.replace(model.synapses["rpe"], bias=bias)}
         ),
     ]
-    assert len({model_digest(m) for m in [model, *changed]}) == 5
+    changed.append(dataclasses.replace(model, leaks={"rpe": model.network.leak_shift % 4 + 1}))
+    assert len({model_digest(m) for m in [model, *changed]}) == 6
+    named = dataclasses.replace(model, about=About(classes=tuple(map(str, range(model.network.classes)))))
+    assert model_digest(named) == model_digest(model), "names of classes change nothing that a board holds"
+
+
+def test_what_is_said_about_a_model_is_covered_by_the_check(tmp_path: Path):
+    """A name is changed in the file, and nothing else: the digest of the model is right, and the file refused."""
+    path = NEWEST.write(tmp_path / "m", NEWEST.parts())
+    content = path.read_bytes()
+    assert content.count(b"neither") == 1
+    path.write_bytes(content.replace(b"neither", b"nothing"))
+    with pytest.raises(ModelFileError, match="the file is damaged"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("bits", range(2, 9))
+def test_packed_weights_come_back(bits: int):
+    """By our packer and by the documented one, of every length around a group of eight."""
+    random, top = np.random.default_rng(bits), (1 << (bits - 1)) - 1
+    for count in [*range(1, 35), 1000]:
+        weight = random.integers(-top - 1, top + 1, (count, 1), np.int8, endpoint=False)
+        stream = pack(weight, bits)
+        assert stream.dtype == np.uint8
+        assert len(stream) == packed_bytes(count, bits) == math.ceil(count * bits / 8)
+        assert np.array_equal(stream, NEWEST.packed(weight, bits))
+        found = unpack(stream, weight.shape, bits)
+        assert found.dtype == np.int8
+        assert np.array_equal(found, weight)
+
+
+def test_a_stream_by_hand():
+    """3 bits: -1, 2 and 3 are 111, 010, 011, lowest bits first from bit 0 on."""
+    assert pack(np.array([-1, 2, 3], np.int8), 3).tolist() == [0b11_010_111, 0b0]
+
+
+def test_weights_take_their_bits(tmp_path: Path):
+    """A file with more bits is larger by just these: in version 1 it was as large with 2 bits as with 8."""
+    model, sizes = random_model(np.random.default_rng(4), depth=1, bits=2), {}
+    for bits in (2, 8):
+        layers = {name: dataclasses.replace(layer, bits=bits) for name, layer in model.synapses.items()}
+        save_model(dataclasses.replace(model, synapses=layers), tmp_path / "m")
+        with safe_open(tmp_path / "m", "numpy") as file:
+            found = [file.get_tensor(name) for name in file.keys() if name.endswith(".weight")]  # noqa: SIM118
+        sizes[bits] = sum(tensor.nbytes for tensor in found)
+        assert sizes[bits] == sum(math.ceil(layer.weight.size * bits / 8) for layer in layers.values())
+    assert sizes[8] > 3.9 * sizes[2]
+
+
+def test_a_large_file_takes_little_memory(tmp_path: Path):
+    """2.0 million weights, by far not all of them in one layer: beside the model itself and its packed form, what
+    is needed on the way is a few bytes for each weight of the largest layer, not of the network."""
+    network = network_from_dict(
+        {
+            "name": "large",
+            "input": {"kind": "image", "channels": 1, "height": 4, "width": 4, "bits": 8},
+            "stem": [{"channels": 128}],
+            "embed_dim": 128,
+            "heads": 2,
+            "depth": 12,
+            "hidden_dim": 384,
+            "nsad": False,
+            "denoiser_bits": 8,
+        }
+    )
+    random, synapses = np.random.default_rng(0), {}
+    for spec in network.layers():
+        synapses[spec.name] = Synapse(
+            spec=spec,
+            weight=random.integers(-7, 8, spec.weight_shape, np.int8),
+            bias=np.zeros(spec.outputs, np.int64),
+            threshold=None if spec.name == "head" else np.ones(spec.outputs, np.int64),
+            bits=4,
+        )
+    samples = np.zeros((1, *network.sample_shape), np.uint8)
+    model = IntegerModel(
+        network=network,
+        synapses=synapses,
+        denoisers=(np.tile(np.arange(1, 65, dtype=np.uint8), (2, 1)),) * 12,
+        attention_threshold=(1,) * 12,
+        samples=samples,
+        labels=np.zeros(1, np.int64),
+    )
+    sizes = [layer.weight.size for layer in synapses.values()]
+    rest = 1_000_000  # metadata, biases, thresholds
+    tracemalloc.start()
+    try:
+        save_model(model, tmp_path / "m")
+        written = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        loaded = load_model(tmp_path / "m")
+        read = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert same(loaded, model)
+    assert sum(sizes) > 2_000_000 > 10 * max(sizes)
+    assert (tmp_path / "m").stat().st_size < sum(sizes) / 2 + rest / 2
+    assert written < 2 * sum(sizes) / 2 + 8 * max(sizes) + rest
+    assert read < 1.5 * sum(sizes) + 8 * max(sizes) + rest
+
+
+def test_more_samples_than_a_file_takes_are_not_written(tmp_path: Path):
+    """65 small ones, and of those that are large as many as 1,000,000 bytes hold; a reader takes what is there."""
+    model = random_model(np.random.default_rng(2), depth=0, samples=65, kind="image")
+    with pytest.raises(
+        ModelFileError, match=r"65 samples of \d+ bytes, .* at most 64 and 1000000 .* the first 64 "
+    ):
+        save_model(model, tmp_path / "m")
+    assert list(tmp_path.iterdir()) == []
+    save_model(dataclasses.replace(model, samples=model.samples[:64], labels=model.labels[:64]), tmp_path / "m")
+    assert len(load_model(tmp_path / "m").samples) == 64
+    assert self_test_samples(np.zeros((9, 10, 2, 128, 128), np.uint8)) == 3
+    assert self_test_samples(np.zeros((9, 125, 1000), np.uint8)) == 8
+    assert self_test_samples(np.zeros((9, 16, 4, 256, 256), np.uint8)) == 0
+    many = NEWEST.parts()
+    many[3]["samples"], many[3]["labels"] = np.zeros((200, 1, 3, 2), np.uint8), np.zeros(200, np.int64)
+    assert len(load_model(NEWEST.write(tmp_path / "many", many)).samples) == 200
+
+
+def test_a_file_may_have_no_samples(tmp_path: Path):
+    """In version 2; version 1 had one at least."""
+    model = random_model(np.random.default_rng(2), depth=1)
+    bare = dataclasses.replace(model, samples=model.samples[:0], labels=model.labels[:0])
+    save_model(bare, tmp_path / "m")
+    assert same(load_model(tmp_path / "m"), bare)
+    old = WRITERS[1].parts()
+    old[3]["samples"], old[3]["labels"] = old[3]["samples"][:0], old[3]["labels"][:0]
+    with pytest.raises(ModelFileError, match="at least one input is needed in version 1"):
+        load_model(WRITERS[1].write(tmp_path / "old", old))
 
 
 def test_a_bad_model_is_not_written(tmp_path: Path):
@@ -109,7 +247,11 @@ def test_a_bad_model_is_not_written(tmp_path: Path):
         dataclasses.replace(model, synapses=fewer),
         dataclasses.replace(model, synapses=dict(reversed(model.synapses.items()))),
         dataclasses.replace(model, denoisers=()),
-        dataclasses.replace(model, samples=model.samples[:0], labels=model.labels[:0]),
+        dataclasses.replace(model, samples=model.samples[:0]),
+        dataclasses.replace(model, leaks={"head": 3}),
+        dataclasses.replace(model, leaks={"rpe": model.network.leak_shift}),
+        dataclasses.replace(model, leaks={"rpe": 5}),
+        dataclasses.replace(model, about=About(classes=("one",))),
         dataclasses.replace(model, samples=model.samples.astype(">i2")),
         dataclasses.replace(model, samples=np.uint8(3)),
         dataclasses.replace(model, labels=model.labels.astype(">i8")),

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from model_files import examples, parts, raw, refused, write
+from model_files import Writer, examples, raw, refused
 from safetensors.numpy import save_file
 
 from ds2ta.errors import Ds2taError, ModelFileError
@@ -22,8 +22,8 @@ from ds2ta.modelfile import load_model, model_digest
 
 
 @pytest.fixture
-def example(tmp_path: Path) -> Path:
-    return write(tmp_path / "example.safetensors", parts())
+def example(tmp_path: Path, writer: Writer) -> Path:
+    return writer.write(tmp_path / "example.safetensors", writer.parts())
 
 
 def test_every_flipped_bit_is_refused(example: Path, tmp_path: Path):
@@ -58,10 +58,11 @@ def test_every_truncation_and_any_extension_is_refused(example: Path, tmp_path: 
 
 @examples(300)
 @given(st.data())
-def test_arbitrary_edits_raise_only_our_errors(tmp_path: Path, data: st.DataObject):
+def test_arbitrary_edits_raise_only_our_errors(tmp_path: Path, writer: Writer, data: st.DataObject):
     """Splices, repeats and random bytes: either the very same model comes back, or an error of the project."""
-    path = write(tmp_path / "edited", parts())
-    digest, content = model_digest(load_model(path)), bytearray(path.read_bytes())
+    path = writer.write(tmp_path / "edited", writer.parts())
+    about, digest = load_model(path).about, model_digest(load_model(path))
+    content = bytearray(path.read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(content)))
         width = data.draw(st.integers(0, 40))
@@ -69,6 +70,7 @@ def test_arbitrary_edits_raise_only_our_errors(tmp_path: Path, data: st.DataObje
     path.write_bytes(content)
     with contextlib.suppress(Ds2taError):
         assert model_digest(load_model(path)) == digest
+        assert load_model(path).about == about
 
 
 @examples(100)
@@ -145,8 +147,10 @@ def test_other_tensor_types_are_refused(example: Path, tmp_path: Path, dtype: st
         (None, "format"),
         ({"format": "pt"}, "format"),
         ({"format": "ds2ta-integer"}, "version"),
-        ({"format": "ds2ta-integer", "version": "2"}, "version"),
+        ({"format": "ds2ta-integer", "version": "3"}, "version '3', this program reads 1 and 2"),
+        ({"format": "ds2ta-integer", "version": "01"}, "version '01'"),
         ({"format": "ds2ta-integer", "version": "1"}, "network is missing"),
+        ({"format": "ds2ta-integer", "version": "2"}, "network is missing"),
     ],
 )
 def test_foreign_safetensors_are_refused(tmp_path: Path, metadata: dict | None, words: str):

@@ -7,14 +7,16 @@ import contextlib
 import json
 import re
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from model_files import DOCUMENTED, PAGE, hashes, parts, raw, refused, set_metadata, write
+from model_files import NEWEST, PAGE, WRITERS, Writer, raw, refused
+from safetensors import safe_open
 
 from ds2ta.errors import ModelFileError
-from ds2ta.modelfile import load_model
+from ds2ta.modelfile import load_model, model_digest
 
 
 def limits() -> list[tuple[str, int, int, int]]:
@@ -24,11 +26,22 @@ def limits() -> list[tuple[str, int, int, int]]:
     return [(key, int(size or 0), int(low), int(high)) for key, size, low, high in rows]
 
 
-def test_set_metadata_without_change_is_accepted(tmp_path: Path):
-    assert load_model(set_metadata(tmp_path / "same")).network.name == "example"
+def test_set_metadata_without_change_is_accepted(tmp_path: Path, writer: Writer):
+    assert load_model(writer.set_metadata(tmp_path / "same")).network.name == "example"
+    writer.write(tmp_path / "it", writer.parts())
+    with safe_open(tmp_path / "same", "numpy") as first, safe_open(tmp_path / "it", "numpy") as second:
+        assert first.metadata() == second.metadata()
 
 
-@pytest.mark.parametrize("key", ["network", "layers", "attention", "provenance", "tensors"])
+@pytest.mark.parametrize(
+    ("version", "key"),
+    [
+        (version, key)
+        for version, found in WRITERS.items()
+        for key in found.texts()
+        if key not in ("format", "version")
+    ],
+)
 @pytest.mark.parametrize(
     "text",
     [
@@ -55,17 +68,17 @@ def test_set_metadata_without_change_is_accepted(tmp_path: Path):
         "\0",
     ],
 )
-def test_bad_json_in_metadata_is_refused(tmp_path: Path, key: str, text: str):
-    refused(set_metadata(tmp_path / "json", **{key: text}))
+def test_bad_json_in_metadata_is_refused(tmp_path: Path, version: int, key: str, text: str):
+    refused(WRITERS[version].set_metadata(tmp_path / "json", **{key: text}))
 
 
 @pytest.mark.parametrize("depth", range(700, 1100, 7))
-def test_nesting_near_the_recursion_limit(tmp_path: Path, depth: int):
+def test_nesting_near_the_recursion_limit(tmp_path: Path, writer: Writer, depth: int):
     """Provenance may nest; how deep depends on the stack of the caller, the kind of error does not."""
     text = '{"x":' + "[" * depth + "]" * depth + "}"
     with contextlib.suppress(ModelFileError):
-        assert load_model(set_metadata(tmp_path / "deep", provenance=text)).provenance["x"]
-    refused(set_metadata(tmp_path / "deep", layers=text))
+        assert load_model(writer.set_metadata(tmp_path / "deep", provenance=text)).provenance["x"]
+    refused(writer.set_metadata(tmp_path / "deep", layers=text))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +90,12 @@ def test_nesting_near_the_recursion_limit(tmp_path: Path, depth: int):
         ("network", '"time_steps":2', '"time_steps": 2', "network is not canonical"),
         ("network", ',"time_steps":2', "", "network is not canonical"),
         ("network", '"time_steps":2', '"time_steps":17', "time_steps"),
-        ("network", '"classes":3', '"classes":4', "head.weight has shape [3, 4], it must be [4, 4]"),
+        (
+            "network",
+            '"classes":3',
+            '"classes":4',
+            {1: "head.weight has shape [3, 4], it must be [4, 4]", 2: "head.weight has shape [6], it must be [8]"},
+        ),
         ("network", '"heads":2', '"heads":4', "denoiser has shape [2, 2], it must be [4, 1]"),
         ("network", '"denoiser_bits":3', '"denoiser_bits":1', "entry 3 is beyond 1"),
         ("network", '"nsad":true', '"nsad":false', "must be 1..2"),
@@ -99,7 +117,15 @@ def test_nesting_near_the_recursion_limit(tmp_path: Path, depth: int):
             '"rpe":{"bits":4,"tau":0,"window":3}',
             "only TASA layers",
         ),
-        ("layers", '"rpe":{"bits":4', '"rpe":{"bits":3', "rpe: weight 7 is beyond 3, the limit of 3 bits"),
+        (
+            "layers",
+            '"rpe":{"bits":4',
+            '"rpe":{"bits":3',
+            {
+                1: "rpe: weight 7 is beyond 3, the limit of 3 bits",
+                2: "rpe.weight has shape [72], it must be [54]: 144 weights of 3 bits",
+            },
+        ),
         ("layers", '"tau":2', '"tau":8', "tau is 8, it must be a whole number in 0..7"),
         ("layers", '"tau":2', '"tau":-1', "tau is -1"),
         ("attention", "[2]", "[]", "threshold: 0 of them for 1 blocks"),
@@ -112,40 +138,99 @@ def test_nesting_near_the_recursion_limit(tmp_path: Path, depth: int):
         ("tensors", '"labels"', '"labals"', "missing"),
     ],
 )
-def test_wrong_values_are_refused_by_name(tmp_path: Path, key: str, old: str, new: str, words: str):
-    network, layers, attention, tensors, _ = parts()
-    texts = {
-        "network": network,
-        "layers": layers,
-        "attention": attention,
-        "tensors": hashes(tensors),
-    }
-    text = DOCUMENTED["canonical"](texts[key])
+def test_wrong_values_are_refused_by_name(tmp_path: Path, writer: Writer, key: str, old: str, new: str, words):
+    text = writer.texts()[key]
     assert old in text
-    assert words in refused(set_metadata(tmp_path / "wrong", **{key: text.replace(old, new, 1)}))
+    words = words if isinstance(words, str) else words[writer.version]
+    assert words in refused(writer.set_metadata(tmp_path / "wrong", **{key: text.replace(old, new, 1)}))
 
 
-@pytest.mark.parametrize("key", ["network", "layers", "attention", "provenance", "tensors", "digest"])
-def test_missing_metadata_is_refused(tmp_path: Path, key: str):
-    path = set_metadata(tmp_path / "whole")
+def edit_header(path: Path, change: Callable[[dict], None]) -> Path:
+    """Change the metadata of a file, and leave all digests as they are."""
     data = path.read_bytes()
     length = struct.unpack("<Q", data[:8])[0]
     header = json.loads(data[8 : 8 + length])
-    del header["__metadata__"][key]
+    change(header["__metadata__"])
     path.write_bytes(raw(json.dumps(header).encode(), data[8 + length :]))
-    assert refused(path) == f"metadata: {key} is missing"
+    return path
 
 
-def test_spare_metadata_is_refused(tmp_path: Path):
-    assert refused(set_metadata(tmp_path / "spare", note="x")) == "metadata: 'note' is not a key of version 1"
+def test_missing_metadata_is_refused(tmp_path: Path, writer: Writer):
+    keys = {*writer.texts(), "digest"} | ({"check"} if writer.version > 1 else set())
+    for key in keys - {"format", "version"}:
+        path = edit_header(writer.set_metadata(tmp_path / "whole"), lambda metadata, key=key: metadata.pop(key))
+        assert refused(path) == f"metadata: {key} is missing"
 
 
-def test_tensors_must_be_exactly_those_of_the_network(tmp_path: Path):
+def test_spare_metadata_is_refused(tmp_path: Path, writer: Writer):
+    message = f"metadata: 'note' is not a key of version {writer.version}"
+    assert refused(writer.set_metadata(tmp_path / "spare", note="x")) == message
+
+
+@pytest.mark.parametrize("key", ["neurons", "about", "check"])
+def test_a_key_of_version_2_is_none_of_version_1(tmp_path: Path, key: str):
+    path = WRITERS[1].set_metadata(tmp_path / "early", **{key: "{}"})
+    assert refused(path) == f"metadata: '{key}' is not a key of version 1"
+
+
+def test_a_version_that_is_not_the_files_own_is_refused(tmp_path: Path):
+    """All digests are right, and the weights are not what the version says."""
+    path = WRITERS[1].set_metadata(tmp_path / "one", stored=NEWEST.stored())
+    assert ".weight': its SHA-256 differs" in refused(path)
+    path = NEWEST.set_metadata(tmp_path / "two", stored=WRITERS[1].stored())
+    assert "tensor stem.0.weight is int8, it must be uint8, weights of 4 bits" in refused(path)
+
+
+def test_an_identity_of_another_model_is_refused(tmp_path: Path):
+    def other(metadata: dict) -> None:
+        metadata["digest"] = "0" * 64
+        del metadata["check"]
+        metadata["check"] = NEWEST.sha256(NEWEST.canonical(metadata).encode())
+
+    right = model_digest(load_model(NEWEST.set_metadata(tmp_path / "m")))
+    assert refused(edit_header(tmp_path / "m", other)) == f"metadata: digest is not that of this model, {right}"
+
+
+def test_packed_weights_have_just_their_bytes(tmp_path: Path):
+    """stem.0 has 36 weights of 4 bits, 18 bytes; with 3 bits they are 108 bits, and 4 of 14 bytes are not used."""
+    stored = NEWEST.stored()["stem.0.weight"]
+    for wrong in (stored[:-1], np.append(stored, np.uint8(0)), stored[None], stored[:0]):
+        found = refused(NEWEST.set_metadata(tmp_path / "m", stored={"stem.0.weight": wrong}))
+        shape = list(wrong.shape)
+        assert found == f"tensor stem.0.weight has shape {shape}, it must be [18]: 36 weights of 4 bits"
+    changed = NEWEST.parts()
+    changed[1]["stem.0"]["bits"] = 3
+    changed[3]["stem.0.weight"] //= 3
+    path = NEWEST.write(tmp_path / "m", changed)
+    assert (load_model(path).synapses["stem.0"].weight == changed[3]["stem.0.weight"]).all()
+    with safe_open(path, "numpy") as file:
+        whole = file.get_tensor("stem.0.weight")
+    for bit in range(8):
+        content = bytearray(path.read_bytes())
+        at = content.index(whole.tobytes()) + len(whole) - 1
+        content[at] ^= 1 << bit
+        (tmp_path / "flipped").write_bytes(content)
+        words = "a bit behind the last weight is set" if bit >= 4 else "its SHA-256 differs"
+        assert words in refused(tmp_path / "flipped")
+
+
+def test_a_weight_that_bits_have_and_rules_have_not(tmp_path: Path):
+    """-8 is a number of 4 bits, and beyond the symmetric limit; the writer's digests are those of -8."""
+    changed = NEWEST.parts()
+    changed[3]["rpe.weight"][0, 0, 0, 0] = -8
+    message = refused(NEWEST.write(tmp_path / "m", changed))
+    assert message == "layer rpe: weight 8 is beyond 7, the limit of 4 bits"
+
+
+def test_tensors_must_be_exactly_those_of_the_network(tmp_path: Path, writer: Writer):
+    write, parts = writer.write, writer.parts
     names = list(parts()[3])
     for name in names:
         changed = parts()
         del changed[3][name]
         assert refused(write(tmp_path / "less", changed)) == f"tensor: {name} is missing"
+        if writer.version > 1 and name.endswith(".weight"):
+            continue  # packed, it has neither type nor shape: test_packed_weights_have_just_their_bytes
         changed = parts()
         changed[3][name] = changed[3][name][:-1]
         assert f"tensor {name} has shape" in refused(write(tmp_path / "short", changed)) or name == "samples"
@@ -163,9 +248,9 @@ def test_tensors_must_be_exactly_those_of_the_network(tmp_path: Path):
     assert refused(write(tmp_path / "more", changed)) == "tensor 'head.threshold' is not part of this network"
 
 
-def with_value(key: str, size: int, value: int) -> list:
+def with_value(writer: Writer, key: str, size: int, value: int) -> list:
     """The example with one value of this kind set, everything else made to agree with it."""
-    network, layers, attention, tensors, _ = changed = parts()
+    network, layers, attention, tensors, *_ = changed = writer.parts()
     if key == "bits":
         layers["block.0.fc1"]["bits"] = value
         tensors["block.0.fc1.weight"][:] = 1
@@ -201,13 +286,19 @@ def test_the_page_limits_every_kind_of_value():
 
 
 @pytest.mark.parametrize(("key", "size", "low", "high"), limits())
-def test_limits_of_values(tmp_path: Path, key: str, size: int, low: int, high: int):
+def test_limits_of_values(tmp_path: Path, writer: Writer, key: str, size: int, low: int, high: int):
     for limit, beyond in ((low, low - 1), (high, high + 1)):
-        path = write(tmp_path / "limit", with_value(key, size, limit))
+        path = writer.write(tmp_path / "limit", with_value(writer, key, size, limit))
         assert load_model(path).network.name == "example"
         if (beyond < 0 and key in ("denoiser", "samples")) or (abs(beyond) == 128 and beyond > 0):
             continue  # the tensor's own type cannot hold it
-        message = refused(write(tmp_path / "beyond", with_value(key, size, beyond)))
+        if writer.version > 1 and key == "weight" and beyond > 0:
+            continue  # its bits cannot hold it
+        if writer.version > 1 and key == "bits":  # nothing can be packed in as many
+            layers = writer.canonical(with_value(writer, key, size, beyond)[1])
+            message = refused(writer.set_metadata(tmp_path / "beyond", layers=layers))
+        else:
+            message = refused(writer.write(tmp_path / "beyond", with_value(writer, key, size, beyond)))
         assert re.search(rf"\b{abs(beyond)}\b", message)
         assert re.search(rf"\b{abs(limit)}\b", message)
         assert key in message

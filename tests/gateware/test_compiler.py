@@ -5,6 +5,7 @@
 where the hardware looks for it, and a machine that is as small as the model allows."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -259,6 +260,14 @@ def test_other_leak():
     values = {**machine.model_dump(), "leak_shift": 3}
     with pytest.raises(FitError, match=r"leak_shift is 2, the machine's is 3"):
         compile_model(model, machine_from_dict(values))
+
+
+@pytest.mark.parametrize("name", ["rpe", "block.0.attn"])
+def test_a_leak_of_its_own_in_one_layer(name):
+    """Golden runs it (tests/golden/test_integer.py); no machine does, and no setting would help."""
+    model = replace(_model(leak_shift=2, depth=1), leaks={name: 3})
+    with pytest.raises(FitError, match=rf"the leak shift of {name} is 3, the network's 2: a machine has one leak"):
+        fit(model, row_lanes=8, drain_lanes=1)
 
 
 def test_head_dim_not_of_whole_rows():

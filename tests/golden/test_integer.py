@@ -3,6 +3,8 @@
 
 """golden/integer.py equals golden/slow.py in every tensor, and refuses what is no sample."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -32,6 +34,26 @@ def assert_equal_to_slow(model) -> None:
 @given(random_model.models(**SMALL))
 def test_equals_slow_on_random_models(model):
     assert_equal_to_slow(model)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(random_model.models(**SMALL, depth=(1, 2)), st.integers(0, 2**32 - 1))
+def test_equals_slow_with_a_leak_for_each_layer(model, seed):
+    assert_equal_to_slow(random_model.with_leaks(model, seed))
+
+
+@pytest.mark.parametrize("name", ["stem.0", "block.0.q", "block.0.attn", "block.0.fc2"])
+def test_a_leak_acts_on_its_layer(name):
+    """Of one model, each layer that is given another leak has other potentials; those in front of it have not."""
+    model = random_model.random_model(np.random.default_rng(11), depth=1, time_steps=6, leak_shift=1, **SMALL)
+    other = dataclasses.replace(model, leaks={name: 4})
+    first, second = (IntegerNetwork(one).trace(model.samples, inner=True) for one in (model, other))
+    neurons = model.network.neuron_layers()
+    differ = [
+        layer for layer in neurons if not torch.equal(first[f"{layer}.membrane"], second[f"{layer}.membrane"])
+    ]
+    assert differ[0] == name
+    assert_equal_to_slow(other)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64])

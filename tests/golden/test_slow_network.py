@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ds2ta.errors import ImageError
 from ds2ta.golden import slow
-from ds2ta.golden.random_model import models, random_model
+from ds2ta.golden.random_model import models, random_model, with_leaks
 from ds2ta.model import IntegerModel
 from ds2ta.modelrules import check_model
 
@@ -38,7 +38,9 @@ def sources(model: IntegerModel) -> dict[str, str]:
 @QUICK
 @given(models(), st.integers(0, 2**32 - 1))
 def test_single_neurons_recomputed_in_plain_python(model: IntegerModel, seed: int):
-    """One random neuron of every layer, from the tensor that feeds it, with Python integers alone."""
+    """One random neuron of every layer, from the tensor that feeds it, with Python integers alone. Every second
+    model has a leak for each layer."""
+    model = with_leaks(model, seed) if seed % 2 else model
     rng, network = np.random.default_rng(seed), model.network
     trace = slow.run(model, model.samples[0], inner=True)
     trace["input"] = slow.encode(model, model.samples[0])
@@ -62,10 +64,11 @@ def test_single_neurons_recomputed_in_plain_python(model: IntegerModel, seed: in
                         total += int(layer.weight[k, c, i, j]) * int(x[t, c, a, b])
             sums.append(total)
         V, at = 0, (k, y, z) if name.startswith("stem") else (token, k)
+        shift = model.leaks.get(name, network.leak_shift)
         for t in range(network.time_steps):
             window = range(min(layer.window, t + 1))
             current = sum(sums[t - m] * 2 ** (layer.tau * (layer.window - 1 - m)) for m in window)
-            U = V - -(-V // 2**network.leak_shift) + current + int(layer.bias[k])
+            U = V - -(-V // 2**shift) + current + int(layer.bias[k])
             spike = int(layer.threshold[k]) <= U
             V = 0 if spike else U
             assert trace[f"{name}.sum"][t][at] == sums[t]

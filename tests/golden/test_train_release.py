@@ -5,12 +5,14 @@
 
 import io
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
 
 from ds2ta.computer import computer
 from ds2ta.errors import DataError, Ds2taError, NetworkError
+from ds2ta.golden.data.known import KNOWN
 from ds2ta.golden.data.sets import load_data
 from ds2ta.golden.training import release
 from ds2ta.golden.training.checkpoint import load_checkpoint
@@ -51,11 +53,25 @@ def test_train_preset_and_quantize_file(tmp_path, monkeypatch):
     assert about["integer_accuracy"] == integer_accuracy(model, data.test_samples, data.test_labels)
     assert "held-out accuracy" in screen.getvalue()
 
+    assert model.about == KNOWN["digits"]
+    assert np.array_equal(model.samples, data.test_samples[:64])
+    assert np.array_equal(model.labels, data.test_labels[:64])
+
     _, again = quantize_file(checkpoint, tmp_path / "again.safetensors")
     assert load_model(tmp_path / "again.safetensors").provenance == again.provenance
     for name, layer in again.synapses.items():
         assert (layer.weight == model.synapses[name].weight).all()
         assert (layer.bias == model.synapses[name].bias).all()
+
+    # samples that may not be passed on stay outside of the file
+    private = KNOWN["digits"].samples.model_copy(update={"pass_on": False})
+    with monkeypatch.context() as patch:
+        patch.setitem(KNOWN, "digits", KNOWN["digits"].model_copy(update={"samples": private}))
+        quantize_file(checkpoint, tmp_path / "private.safetensors")
+    bare = load_model(tmp_path / "private.safetensors")
+    assert len(bare.samples) == len(bare.labels) == 0
+    assert bare.about.samples == private
+    assert bare.provenance["integer_accuracy"] == about["integer_accuracy"]
 
     # a finished run resumes to the same model; another seed gives another one and says so
     resumed = train_preset(

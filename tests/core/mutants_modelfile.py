@@ -1,0 +1,126 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""Bugs planted into model files: how weights are packed, which digest covers what, what is said about a model."""
+
+MUTANTS = [
+    {
+        "file": "ds2ta/packing.py",
+        "old": 'words |= codes[place::_GROUP].astype("<u8") << np.uint64(place * bits)',
+        "new": 'words |= codes[place::_GROUP].astype("<u8") << np.uint64((7 - place) * bits)',
+        "test": "tests/core/test_modelfile.py::test_a_stream_by_hand",
+        "why": "the first weight in the highest bits",
+    },
+    {
+        "file": "ds2ta/packing.py",
+        "old": "and stream[-1] >> (8 - unused)",
+        "new": "and stream[-1] >> 8",
+        "test": "tests/core/test_modelfile_values.py::test_packed_weights_have_just_their_bytes",
+        "why": "bits that are not used may be flipped",
+    },
+    {
+        "file": "ds2ta/packing.py",
+        "old": "((codes ^ sign) - sign)",
+        "new": "codes",
+        "test": "tests/core/test_modelfile.py::test_packed_weights_come_back",
+        "why": "negative weights come back positive",
+    },
+    {
+        "file": "ds2ta/modelfile.py",
+        "old": 'parts["digest"] = _sha256(parts | ({"neurons": neurons} if model.leaks else {}))',
+        "new": 'parts["digest"] = _sha256(parts)',
+        "test": "tests/core/test_modelfile.py::test_digest_sees_every_part",
+        "why": "models with other leaks share a digest",
+    },
+    {
+        "file": "ds2ta/modelfile.py",
+        "old": 'parts["digest"] = _sha256(parts | ({"neurons": neurons} if model.leaks else {}))',
+        "new": 'parts["digest"] = _sha256(parts | {"neurons": neurons})',
+        "test": "tests/core/test_files.py::test_a_file_of_version_1_is_read_for_good",
+        "why": "version 2 gives every model another digest",
+    },
+    {
+        "file": "ds2ta/modelfile.py",
+        "old": '_SEALS = {"1": "digest", "2": "check"}',
+        "new": '_SEALS = {"1": "digest", "2": "digest"}',
+        "test": "tests/core/test_modelfile.py::test_documented_writer_makes_a_model_that_runs",
+        "why": "the digest of the model is taken for that of the file",
+    },
+    {
+        "file": "ds2ta/modelfile.py",
+        "old": '    if metadata["digest"] != wanted["digest"]:',
+        "new": '    if metadata["digest"] != wanted["digest"] and version == "1":',
+        "test": "tests/core/test_modelfile_values.py::test_an_identity_of_another_model_is_refused",
+        "why": "a file says that it is another model",
+    },
+    {
+        "file": "ds2ta/modelfile.py",
+        "old": "MAX_SAMPLE_BYTES // math.prod",
+        "new": "MAX_SAMPLES * MAX_SAMPLE_BYTES // math.prod",
+        "test": "tests/core/test_modelfile.py::test_more_samples_than_a_file_takes_are_not_written",
+        "why": "64 MB of samples in a file",
+    },
+    {
+        "file": "ds2ta/modelfile.py",
+        "old": '    if version == "1" and not len(model.samples):',
+        "new": '    if version == "2" and not len(model.samples):',
+        "test": "tests/core/test_modelfile.py::test_a_file_may_have_no_samples",
+        "why": "a file whose samples may not be passed on cannot be read",
+    },
+    {
+        "file": "ds2ta/modelrules.py",
+        "old": "low, high = sorted((pixels.black, pixels.white))",
+        "new": "low, high = pixels.black, pixels.white",
+        "test": "tests/core/test_about.py::test_inverted_pixels_and_files_without_samples",
+        "why": "ink on paper is refused",
+    },
+    {
+        "file": "ds2ta/modelrules.py",
+        "old": "        need(shift != network.leak_shift,",
+        "new": "        need(shift >= 1,",
+        "test": "tests/core/test_about.py::test_neurons_that_are_not_are_refused",
+        "why": "two digests for one model",
+    },
+    {
+        "file": "gateware/needs.py",
+        "old": "    for name, shift in model.leaks.items():",
+        "new": "    for name, shift in list(model.leaks.items())[1:]:",
+        "test": "tests/gateware/test_compiler.py::test_a_leak_of_its_own_in_one_layer",
+        "why": "a machine runs a model with leaks that it has not",
+    },
+    {
+        "file": "ds2ta/intervals.py",
+        "old": "steps=steps, leak_shift=model.leak_shift(name))",
+        "new": "steps=steps, leak_shift=network.leak_shift)",
+        "test": "tests/core/test_intervals.py::test_bounds_follow_the_leak_of_a_layer",
+        "why": "registers for another leak",
+    },
+    {
+        "file": "golden/integer.py",
+        "old": "self.model.leak_shift(layer.name)",
+        "new": "self.network.leak_shift",
+        "test": "tests/golden/test_integer.py::test_a_leak_acts_on_its_layer",
+        "why": "the fast model leaks as the network does",
+    },
+    {
+        "file": "golden/training/release.py",
+        "old": "about.samples.pass_on is False",
+        "new": "about.samples.pass_on is None",
+        "test": "tests/golden/test_train_release.py::test_train_preset_and_quantize_file",
+        "why": "samples that may not be passed on go into a file",
+    },
+    {
+        "file": "ds2ta/commands/convert.py",
+        "old": "    if new.exists() or new.is_symlink():",
+        "new": "    if new.is_symlink():",
+        "test": "tests/test_cli.py::test_mistakes",
+        "why": "a model file is overwritten",
+    },
+    {
+        "file": "ds2ta/commands/convert.py",
+        "old": "for key, value in model.about if value}",
+        "new": "for key, value in model.about if not value}",
+        "test": "tests/test_convert.py::test_what_a_file_says_itself_stays",
+        "why": "what a file says is lost when it is converted",
+    },
+]
