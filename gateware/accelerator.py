@@ -62,8 +62,8 @@ class _Pass:
 
 
 class _Rows:
-    """Rows on their way into the banks, from whatever the pass makes them with: in the cycle before the write in
-    `next`, in that of the write in `now`, where `banks` has a bit for each."""
+    """Rows on their way into the banks, from whatever the pass makes them with: in the cycle before the write (with a
+    single port: in that cycle too) in `next`, in that of the write in `now`, where `banks` has a bit for each."""
 
     def __init__(self, machine: Machine, address_width: int):
         shape = {"row_lanes": machine.row_lanes, "time_steps": machine.time_steps, "slots": machine.slots}
@@ -384,6 +384,11 @@ class Accelerator(wiring.Component):
             attention.v_data.eq(bank_b.read_data),
             residual.read_data.eq(Mux(work.from_b, bank_a.read_data, bank_b.read_data)),
         ]
+        if self.machine.single_port:  # what is written does not wait, so what is read does
+            m.d.comb += [
+                reader.holds.eq(Mux(work.from_b, bank_b.write.enable, bank_a.write.enable)),
+                attention.qk_holds.eq(bank_a.write.enable),
+            ]
         with m.If(work.from_b):
             m.d.comb += [
                 bank_a.read_enable.eq(residual.read_enable),
@@ -438,17 +443,23 @@ class Accelerator(wiring.Component):
 
     def _write_banks(self, m: Module, part: SimpleNamespace, work: _Pass, rows: _Rows) -> None:
         """Write ports of the banks, one cycle late: no pass reads what it writes, and the next begins later than
-        that."""
+        that. With a single port at once: the residual unit reads and writes in turns."""
         now = work.instruction
-        m.d.sync += [getattr(rows.now, name).eq(getattr(rows.next, name)) for name in ("row", "address", "slots")]
+        written = [getattr(rows.now, name).eq(getattr(rows.next, name)) for name in ("row", "address", "slots")]
         for number, bank in enumerate((part.bank_a, part.bank_b)):
             m.d.comb += [
                 bank.write.enable.eq(rows.banks[number]),
                 *(getattr(bank.write, name).eq(getattr(rows.now, name)) for name in ("row", "address", "slots")),
             ]
-            m.d.sync += rows.banks[number].eq(
-                rows.next.enable & part.sequencer.busy & ((now.target_bank == number) | now.mirror)
+            written.append(
+                rows.banks[number].eq(
+                    rows.next.enable & part.sequencer.busy & ((now.target_bank == number) | now.mirror)
+                )
             )
+        if self.machine.single_port:
+            m.d.comb += written
+        else:
+            m.d.sync += written
 
     def _load_stores(self, m: Module, part: SimpleNamespace, loads: Signal) -> None:
         """Words that are loaded, to their stores."""

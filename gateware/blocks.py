@@ -86,7 +86,7 @@ class _Parts:
                 max_lines=machine.max_lines,
                 tiles_wait=machine.streams,
             ),
-            "reader": RowReader(**self.row_shape, **front),
+            "reader": RowReader(**self.row_shape, **front, waits=machine.single_port),
             "zero_skip": ZeroSkip(
                 **self.row_shape,
                 weight_width=self._weight_width,
@@ -162,6 +162,7 @@ class _Parts:
             denoiser_kind=machine.tables,
             denoiser_init=program.denoiser_image if program and machine.tables == "rom" else (),
             fast=self._registered,
+            waits=machine.single_port,
         )
         return {"attention": attention}
 
@@ -176,7 +177,7 @@ class _Parts:
                 max_lines=machine.max_lines,
                 tile_rows=machine.lanes // machine.row_lanes,
             ),
-            "residual": Residual(**shape, max_planes=machine.max_planes),
+            "residual": Residual(**shape, max_planes=machine.max_planes, single_port=machine.single_port),
         }
 
     def head(self) -> dict[str, wiring.Component]:
@@ -210,6 +211,7 @@ class _Parts:
             "slots": machine.slots,
             "address_width": self._address_width,
             "rows": machine.bank_rows,
+            "single_port": machine.single_port,
         }
         weights: wiring.Component
         if machine.streams:
