@@ -62,8 +62,8 @@ class _Pass:
 
 
 class _Rows:
-    """Rows on their way into the banks, from whatever the pass makes them with: in the cycle before the write (with a
-    single port: in that cycle too) in `next`, in that of the write in `now`, where `banks` has a bit for each."""
+    """Rows on their way into the banks, from whatever the pass makes them with: in the cycle before the write (with
+    a single port: in that cycle too) in `next`, in that of the write in `now`, where `banks` has a bit for each."""
 
     def __init__(self, machine: Machine, address_width: int):
         shape = {"row_lanes": machine.row_lanes, "time_steps": machine.time_steps, "slots": machine.slots}

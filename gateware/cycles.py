@@ -330,19 +330,16 @@ def _synapse(
             keep(accepted(), 0, False, True)
         if weights:
             weights.free(taken)
-    if head:
-        cycles = head.done + 1
-    else:
-        cycles = engine.final + neurons.to_first_write + neurons.last_write
+    cycles = head.done + 1 if head else engine.final + neurons.to_first_write + neurons.last_write
     return cycles, events, tiles * len(beats)
 
 
 class _NeuronDrain:
     """The neurons take a beat a cycle; behind each group's steps the drain may rest.
 
-    to_first_write: cycles from the last beat of a group to the first write of its words, of which there is none where
-    they lie beyond the picture, or beyond the layer's last channel. last_write: of the pass, from its last group on.
-    written: with a single port, cycles in which the bank that the pass reads is written."""
+    to_first_write: cycles from the last beat of a group to the first write of its words, of which there is none
+    where they lie beyond the picture, or beyond the layer's last channel. last_write: of the pass, from its last
+    group on. written: with a single port, cycles in which the bank that the pass reads is written."""
 
     def __init__(self, instruction: Instruction, machine: Machine) -> None:
         self._pass, self._slots = instruction, machine.slots

@@ -8,8 +8,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ds2ta.errors import FitError
+from ds2ta.hw.bank import SpikeBank
 from ds2ta.hw.residual import Residual
 from ds2ta.hw.ring import MEMORY_BITS
+from ds2ta.hw.store import single_port_rams_of
 
 __all__ = ["RINGS", "Machine", "highest", "machine_from_dict"]
 
@@ -163,6 +165,16 @@ class Machine(BaseModel):
         return self.banks == "spram"
 
     @property
+    def single_port_rams(self) -> dict[str, int]:
+        """Single-port RAMs of a UP5K in the weight store and in both banks."""
+        row = SpikeBank.words_of(self.slots, self.drain_lanes * self.time_steps)
+        return {
+            "weights": single_port_rams_of(self.weight_rows, self.lanes * self.weight_bits)
+            * (self.weights == "spram"),
+            "banks": 2 * single_port_rams_of(self.bank_rows, row * 16) * self.single_port,
+        }
+
+    @property
     def row_words(self) -> int:
         """Words of the external memory in a row of weights."""
         return -(-self.lanes * self.weight_bits // self.memory_bits)
@@ -195,7 +207,8 @@ class Machine(BaseModel):
     @property
     def max_rest(self) -> int:
         """Cycles that the drain may have to wait behind the steps of a group: joining the residual stream takes one
-        for each of its planes, and pooling four, more with a single port, while a group comes every `time_steps`."""
+        for each of its planes, and pooling four, more with a single port, while a group comes every
+        `time_steps`."""
         return max(0, Residual.longest_period(self.max_planes, self.single_port) - self.time_steps)
 
 

@@ -49,9 +49,9 @@ class AttentionUnit(wiring.Component):
     score 1), `threshold` (at least 1). `start` pulse, only while `done`; `done` level, low from the cycle after
     `start` until the last row has been taken. `qk_address`, `qk_enable`, `qk_data` and `v_address`, `v_enable`,
     `v_data`: memories of latency 1 that hold their data while not enabled. `o` stream of rows and addresses.
-    `qk_holds` (with `waits`): it cannot in this one. `entries`: a denoised score is kept in this cycle. `load` of a ram table. `scan`, `scan_entry`, `stored`: reads
-    a table entry while `done`, see `Denoiser`. `trace_score` (in the order head, query, key) and `trace_entry` are
-    for benches; what is only for them is free when not connected.
+    `qk_holds` (with `waits`): it cannot in this one. `entries`: a denoised score is kept in this cycle. `load` of a
+    ram table. `scan`, `scan_entry`, `stored`: reads a table entry while `done`, see `Denoiser`. `trace_score` (in
+    the order head, query, key) and `trace_entry` are for benches; what is only for them is free when not connected.
     """
 
     def __init__(

@@ -13,7 +13,8 @@ from ds2ta.hw.store import memory_attributes, single_port_rams
 
 __all__ = ["SpikeBank"]
 
-_WORD = 16  # bits of the narrowest block RAM that has write enables inside of a word (iCE40), and of a single-port RAM
+# bits of the narrowest block RAM that has write enables inside of a word (iCE40), and of a single-port RAM
+_WORD = 16
 _NIBBLE = 4  # bits with a write enable of their own in a single-port RAM
 
 
@@ -25,8 +26,8 @@ class SpikeBank(wiring.Component):
     slot that was not read is open. Content at power-up: zero.
 
     With `single_port` the rows lie in the single-port RAM of an iCE40 UP5K, each slot in nibbles of its own, so a
-    cycle reads or writes and never does both, whatever the slots and rows; `read_data` holds over writes. Content at
-    power-up: undefined.
+    cycle reads or writes and never does both, whatever the slots and rows; `read_data` holds over writes. Content
+    at power-up: undefined.
 
     Latency: 1 cycle. Throughput: one read and one write each cycle; with `single_port` one of the two.
 
@@ -38,7 +39,14 @@ class SpikeBank(wiring.Component):
     """
 
     def __init__(
-        self, *, row_lanes: int, time_steps: int, slots: int, address_width: int, rows: int, single_port: bool = False
+        self,
+        *,
+        row_lanes: int,
+        time_steps: int,
+        slots: int,
+        address_width: int,
+        rows: int,
+        single_port: bool = False,
     ):
         row = row_layout(row_lanes, time_steps)
         check_power_of_two("Slots", slots, 1, row_lanes)
@@ -57,6 +65,11 @@ class SpikeBank(wiring.Component):
                 "collision": Out(1),
             }
         )
+
+    @staticmethod
+    def words_of(slots: int, bits: int) -> int:
+        """Words of 16 bits in a row of `slots` of so many bits, where each has nibbles of its own."""
+        return -(-slots * -(-bits // _NIBBLE) * _NIBBLE // _WORD)
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -99,7 +112,7 @@ class SpikeBank(wiring.Component):
         """Single-port RAM, each slot in nibbles of its own. What it has shown stands in a register over writes."""
         write, bits, slots = self.write, self._bits, range(len(self.write.slots))
         nibbles = -(-bits // _NIBBLE)  # of a slot
-        columns = range(-(-len(slots) * nibbles * _NIBBLE // _WORD))
+        columns = range(self.words_of(len(slots), bits))
         spare = Const(0, _WORD)
         places = [spare[: nibbles * _NIBBLE - bits]] * len(slots)  # what a slot leaves of its nibbles
         words = Cat(*(Cat(write.row.word_select(slot, bits), places[slot]) for slot in slots), spare)
@@ -117,7 +130,10 @@ class SpikeBank(wiring.Component):
             masks=[masks.word_select(column, _WORD // _NIBBLE) for column in columns],
             words=[words.word_select(column, _WORD) for column in columns],
         )
-        row, held = Signal.like(self.read_data, name="row"), Signal.like(self.read_data, name="held", reset_less=True)
+        row, held = (
+            Signal.like(self.read_data, name="row"),
+            Signal.like(self.read_data, name="held", reset_less=True),
+        )
         m.d.comb += row.eq(Cat(shown.word_select(slot, nibbles * _NIBBLE)[:bits] for slot in slots))
         m.d.comb += self.read_data.eq(Mux(fresh, row, held))
         m.d.sync += held.eq(self.read_data)

@@ -49,10 +49,11 @@ class PairFetch(wiring.Component):
     Parameters: `row_lanes` g, `time_steps` T, `max_tokens`, `max_heads`, `max_rows` (of a head), `address_width`,
     `fast` (LUT memory, see `hw/store.py`), `waits` (the memory cannot be read in each cycle).
 
-    Members: `holds` (with `waits`): no row is fetched, because the memory cannot be read in this cycle; `q_base`, `k_base`, `tokens`, `heads`, `head_rows`, `groups`, counts of at least 1, stable while it
-    works; `start` pulse, only when the last pair has been taken; `address`, `enable`, `data`: a memory of latency 1
-    that holds its data while not enabled; `o` stream of `pair_layout` whose tag marks, in its bits 0, 1 and 2, the
-    last key, the last query of a head and the last head.
+    Members: `holds` (with `waits`): no row is fetched, because the memory cannot be read in this cycle; `q_base`,
+    `k_base`, `tokens`, `heads`, `head_rows`, `groups`, counts of at least 1, stable while it works; `start` pulse,
+    only when the last pair has been taken; `address`, `enable`, `data`: a memory of latency 1 that holds its data
+    while not enabled; `o` stream of `pair_layout` whose tag marks, in its bits 0, 1 and 2, the last key, the last
+    query of a head and the last head.
     """
 
     def __init__(

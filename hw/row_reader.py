@@ -41,9 +41,9 @@ class RowReader(wiring.Component):
 
     Parameters: `row_lanes` g, `time_steps` T, widths; `waits`: the bank cannot be read in each cycle.
 
-    Members: `pixels`: the layer is packed, stable while rows come; `holds` (with `waits`): the bank cannot be read in
-    this cycle, and no beat is taken; `i` gather beats; `read_address`, `read_enable`,
-    `read_data` the bank's synchronous read port (data one cycle after enable, held while enable is low); `o` rows.
+    Members: `pixels`: the layer is packed, stable while rows come; `holds` (with `waits`): the bank cannot be read
+    in this cycle, and no beat is taken; `i` gather beats; `read_address`, `read_enable`, `read_data` the bank's
+    synchronous read port (data one cycle after enable, held while enable is low); `o` rows.
     """
 
     #: Cycles from a beat's acceptance to its row.

@@ -21,7 +21,15 @@ from amaranth.utils import ceil_log2
 from ds2ta.errors import FitError
 from ds2ta.hw.payloads import MemoryWrite, check_range
 
-__all__ = ["KINDS", "DualPortMemory", "Store", "memory_attributes", "single_port_rams", "without_collision_logic"]
+__all__ = [
+    "KINDS",
+    "DualPortMemory",
+    "Store",
+    "memory_attributes",
+    "single_port_rams",
+    "single_port_rams_of",
+    "without_collision_logic",
+]
 
 KINDS = ("rom", "ram", "spram")
 
@@ -49,6 +57,11 @@ def without_collision_logic(rtlil_text: str) -> str:
     return re.sub(mask, lambda at: at[1] + "1" * int(at[2]), rtlil_text, flags=re.MULTILINE)
 
 
+def single_port_rams_of(depth: int, width: int) -> int:
+    """Single-port RAMs in a memory of so many rows and bits."""
+    return -(-width // _SPRAM_BITS) * -(-depth // _SPRAM_WORDS)
+
+
 def single_port_rams(
     m: Module,
     *,
@@ -60,9 +73,9 @@ def single_port_rams(
     masks: Sequence[Value],
     words: Sequence[Value],
 ) -> Value:
-    """A row of single-port RAMs of an iCE40 UP5K, 16384 x 16 bits each, stacked for the depth: what they show a cycle
-    after `reads`, until they are read or written again. In a cycle with `writes` those of a row that are `selects`
-    take the nibbles in `masks` of `words`; those that are not keep what they show."""
+    """A row of single-port RAMs of an iCE40 UP5K, 16384 x 16 bits each, stacked for the depth: what they show a
+    cycle after `reads`, until they are read or written again. In a cycle with `writes` those of a row that are
+    `selects` take the nibbles in `masks` of `words`; those that are not keep what they show."""
     at = Signal(range(max(2, depth)), name="address")
     m.d.comb += at.eq(address)
     layer = at[14:]

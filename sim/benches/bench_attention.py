@@ -188,8 +188,8 @@ async def _open(dut, stall: str = "never", holds: str = "never") -> Bench:
 @cocotb.test()
 @cocotb.parametrize(stall=STALLS)
 async def phases(dut, stall):
-    """Every case of the driver at every density, one after the other without a reset; exact cycle counts, unless the
-    memory of Q and K cannot be read now and then."""
+    """Every case of the driver at every density, one after the other without a reset; exact cycle counts, unless
+    the memory of Q and K cannot be read now and then."""
     bench = await _open(dut, stall, "random:0.3")
     generator = np.random.default_rng(1)
     for density in (0.2, 1, 0.5, 0, (0.9, 0.9, 0.1)):

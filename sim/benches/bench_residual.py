@@ -237,8 +237,8 @@ class _Bench:
 @cocotb.parametrize(stall=["never", "random:0.5", "bursts"])
 async def modes(dut, stall):
     """All modes and plane counts, random values; only the slot of a group is read, and only as many planes as there
-    are; the slot alone is written. A group each cycle with STORE and OR, one each `planes_out` with ADD, and a cycle
-    more for each old value where there is a single port."""
+    are; the slot alone is written. A group each cycle with STORE and OR, one each `planes_out` with ADD, and a
+    cycle more for each old value where there is a single port."""
     bench = _Bench(dut, stall)
     await reset(dut)
     positions = min(bench.size // bench.max_planes, 12)

@@ -12,7 +12,17 @@ from cocotb.triggers import RisingEdge
 from ds2ta.hw.gather import gather_layout
 from ds2ta.hw.row_reader import read_layout
 from ds2ta.sim.build import bench_parameters
-from ds2ta.sim.stream import Holds, MemoryModel, StreamSink, StreamSource, in_background, next_cycle, pack, reset, unpack
+from ds2ta.sim.stream import (
+    Holds,
+    MemoryModel,
+    StreamSink,
+    StreamSource,
+    in_background,
+    next_cycle,
+    pack,
+    reset,
+    unpack,
+)
 
 _PASSED = ("weight", "plane", "part", "plane_last", "first", "last", "end")
 
@@ -64,8 +74,8 @@ async def _watch_reads(dut, addresses: list[int]):
 )
 async def rows(dut, stall_in, stall_out, padding):
     """A padding beat gives zeros and reads nothing; every other beat reads its address once, whatever part of a tap
-    it is. Unstalled, beats follow each other in successive cycles, but for those in which the memory cannot be read,
-    and a row is there two cycles after its beat."""
+    it is. Unstalled, beats follow each other in successive cycles, but for those in which the memory cannot be
+    read, and a row is there two cycles after its beat."""
     p = bench_parameters()
     generator = random.Random(f"{stall_in}{stall_out}{padding}")
     source, sink, row_shape = _ends(dut, stall_in, stall_out)

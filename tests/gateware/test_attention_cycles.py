@@ -57,8 +57,8 @@ def test_serial_scores_bound_long_phases(channels, chunks):
 
 
 def _simulated_cycles(unit: AttentionUnit, configuration: dict, keys: dict, values: dict, waits: bool) -> int:
-    """Cycles from `start` to `done` in the Amaranth simulator, behind memories that hold their data. `waits`: that of
-    Q and K is not read in a cycle in which a row comes out."""
+    """Cycles from `start` to `done` in the Amaranth simulator, behind memories that hold their data. `waits`: that
+    of Q and K is not read in a cycle in which a row comes out."""
     found = []
 
     async def bench(ctx):
