@@ -378,17 +378,18 @@ class Accelerator(wiring.Component):
         lies in the bank that the reader does not read."""
         reader, attention, residual = part.reader, part.attention, part.residual
         bank_a, bank_b, slots = part.bank_a, part.bank_b, self.machine.slots
+        if self.machine.single_port:
+            m.d.comb += attention.qk_data.eq(reader.read_data)
+            self._hold_row(m, part, work)
+        else:
+            m.d.comb += [
+                reader.read_data.eq(Mux(work.from_b, bank_b.read_data, bank_a.read_data)),
+                attention.qk_data.eq(bank_a.read_data),
+            ]
         m.d.comb += [
-            reader.read_data.eq(Mux(work.from_b, bank_b.read_data, bank_a.read_data)),
-            attention.qk_data.eq(bank_a.read_data),
             attention.v_data.eq(bank_b.read_data),
             residual.read_data.eq(Mux(work.from_b, bank_a.read_data, bank_b.read_data)),
         ]
-        if self.machine.single_port:  # what is written does not wait, so what is read does
-            m.d.comb += [
-                reader.holds.eq(Mux(work.from_b, bank_b.write.enable, bank_a.write.enable)),
-                attention.qk_holds.eq(bank_a.write.enable),
-            ]
         with m.If(work.from_b):
             m.d.comb += [
                 bank_a.read_enable.eq(residual.read_enable),
@@ -414,6 +415,19 @@ class Accelerator(wiring.Component):
                 bank_b.read_enable.eq(residual.read_enable),
                 bank_b.read_address.eq(residual.read_address),
             ]
+
+    def _hold_row(self, m: Module, part: SimpleNamespace, work: _Pass) -> None:
+        """With a single port: what is written does not wait, so what is read does; and a write leaves the bank's
+        output open, so a register keeps the row that was read."""
+        reader, attention = part.reader, part.attention
+        row = Mux(work.from_b, part.bank_b.read_data, part.bank_a.read_data)
+        fresh, held = Signal(name="row_fresh"), Signal(len(row), name="row_held", reset_less=True)
+        m.d.comb += [
+            reader.holds.eq(Mux(work.from_b, part.bank_b.write.enable, part.bank_a.write.enable)),
+            attention.qk_holds.eq(part.bank_a.write.enable),
+            reader.read_data.as_value().eq(Mux(fresh, row, held)),
+        ]
+        m.d.sync += [fresh.eq(reader.read_enable | attention.qk_enable), held.eq(reader.read_data.as_value())]
 
     def _collect_rows(self, m: Module, part: SimpleNamespace, runs: dict[Opcode, Signal], rows: _Rows) -> None:
         """Rows that the pass makes: attended ones as they come, words through the residual unit."""

@@ -26,7 +26,7 @@ from ds2ta.hw.residual import ResidualMode
 from ds2ta.hw.tasa import Tasa
 from ds2ta.hw.walker import RowWalker
 
-__all__ = ["predict", "total_cycles"]
+__all__ = ["pool_writes", "predict", "total_cycles"]
 
 
 def predict(
@@ -387,12 +387,12 @@ class _NeuronDrain:
                     if not there or line >= height or column >= width:
                         yield []
                     elif now.residual == ResidualMode.POOL:
-                        yield _pool_writes(line, column, height, width)
+                        yield pool_writes(line, column, height, width)
                     else:
                         yield [0]
 
 
-def _pool_writes(line: int, column: int, height: int, width: int) -> list[int]:
+def pool_writes(line: int, column: int, height: int, width: int) -> list[int]:
     """When the words of a pixel are written to the windows of a pool, of which those that have old ones, but the
     first, are read in a cycle of their own."""
     across, down = column % 2 and column + 1 < width, line % 2 and line + 1 < height

@@ -26,7 +26,7 @@ class SpikeBank(wiring.Component):
     slot that was not read is open. Content at power-up: zero.
 
     With `single_port` the rows lie in the single-port RAM of an iCE40 UP5K, each slot in nibbles of its own, so a
-    cycle reads or writes and never does both, whatever the slots and rows; `read_data` holds over writes. Content
+    cycle reads or writes and never does both, whatever the slots and rows; a write leaves `read_data` open. Content
     at power-up: undefined.
 
     Latency: 1 cycle. Throughput: one read and one write each cycle; with `single_port` one of the two.
@@ -109,7 +109,7 @@ class SpikeBank(wiring.Component):
         ]
 
     def _single(self, m: Module) -> None:
-        """Single-port RAM, each slot in nibbles of its own. What it has shown stands in a register over writes."""
+        """Single-port RAM, each slot in nibbles of its own."""
         write, bits, slots = self.write, self._bits, range(len(self.write.slots))
         nibbles = -(-bits // _NIBBLE)  # of a slot
         columns = range(self.words_of(len(slots), bits))
@@ -117,9 +117,8 @@ class SpikeBank(wiring.Component):
         places = [spare[: nibbles * _NIBBLE - bits]] * len(slots)  # what a slot leaves of its nibbles
         words = Cat(*(Cat(write.row.word_select(slot, bits), places[slot]) for slot in slots), spare)
         masks = Cat(*(write.slots[slot].replicate(nibbles) for slot in slots), spare)
-        reads, fresh = Signal(), Signal()  # fresh: the memory shows what was read in the cycle before
+        reads = Signal()
         m.d.comb += [reads.eq(self.read_enable.any()), self.collision.eq(reads & write.enable)]
-        m.d.sync += fresh.eq(reads)
         shown = single_port_rams(
             m,
             depth=self._rows,
@@ -130,10 +129,4 @@ class SpikeBank(wiring.Component):
             masks=[masks.word_select(column, _WORD // _NIBBLE) for column in columns],
             words=[words.word_select(column, _WORD) for column in columns],
         )
-        row, held = (
-            Signal.like(self.read_data, name="row"),
-            Signal.like(self.read_data, name="held", reset_less=True),
-        )
-        m.d.comb += row.eq(Cat(shown.word_select(slot, nibbles * _NIBBLE)[:bits] for slot in slots))
-        m.d.comb += self.read_data.eq(Mux(fresh, row, held))
-        m.d.sync += held.eq(self.read_data)
+        m.d.comb += self.read_data.eq(Cat(shown.word_select(slot, nibbles * _NIBBLE)[:bits] for slot in slots))

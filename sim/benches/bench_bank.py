@@ -56,9 +56,10 @@ class _Bench:
         for slot in range(self.slots):
             written = enable and writes >> slot & 1
             if reads:  # what a collision reads is open, and so is a slot beside those that are read
-                lost = collides if self.single_port else written and source == sink
-                known = reads >> slot & 1 and not lost
+                known = reads >> slot & 1 and not (written and source == sink)
                 self.shown[slot] = self.content[slot][source] if known else None
+            if enable and self.single_port:
+                self.shown[slot] = None
             if written:
                 self.content[slot][sink] = self.slot_of(row, slot)
         return collides

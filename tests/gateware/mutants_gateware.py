@@ -323,14 +323,14 @@ MUTANTS = [
         "file": "gateware/cycles.py",
         "old": "return [0, 2, 3, 5]",
         "new": "return [0, 2, 4, 6]",
-        "test": "tests/sim/test_random_networks.py::test_random_networks[single port]",
+        "test": "tests/gateware/test_single_port.py::test_writes_of_a_pool",
         "why": "the window that has no old words is read",
     },
     {
         "file": "gateware/cycles.py",
         "old": "if (line if across else column) else",
         "new": "if (column if across else line) else",
-        "test": "tests/sim/test_random_networks.py::test_random_networks[single port]",
+        "test": "tests/gateware/test_single_port.py::test_writes_of_a_pool",
         "why": "old words where there are none",
     },
     {
@@ -374,5 +374,19 @@ MUTANTS = [
         "new": 'single["weights"]',
         "test": "tests/fpga/test_board_build.py::test_memories_are_refused_before_synthesis",
         "why": "banks take no single-port RAM",
+    },
+    {
+        "file": "gateware/accelerator.py",
+        "old": "reader.read_data.as_value().eq(Mux(fresh, row, held))",
+        "new": "reader.read_data.as_value().eq(row)",
+        "test": "tests/sim/test_random_networks.py::test_random_networks[single port]",
+        "why": "a row that was read is lost with a write",
+    },
+    {
+        "file": "gateware/accelerator.py",
+        "old": "fresh.eq(reader.read_enable | attention.qk_enable)",
+        "new": "fresh.eq(reader.read_enable)",
+        "test": "tests/sim/test_random_networks.py::test_random_networks[single port]",
+        "why": "rows of Q and K are those that were read before",
     },
 ]

@@ -433,20 +433,6 @@ MUTANTS = [
     },
     {
         "file": "hw/bank.py",
-        "old": "self.read_data.eq(Mux(fresh, row, held))",
-        "new": "self.read_data.eq(row)",
-        "test": "tests/hw/test_bank.py::test_bench[single-port-4-slots]",
-        "why": "what was read is lost with a write",
-    },
-    {
-        "file": "hw/bank.py",
-        "old": "m.d.sync += fresh.eq(reads)",
-        "new": "m.d.sync += fresh.eq(reads | write.enable)",
-        "test": "tests/hw/test_bank.py::test_bench[single-port-4-slots]",
-        "why": "what a write leaves at the memory's output is shown",
-    },
-    {
-        "file": "hw/bank.py",
         "old": "write.slots[slot].replicate(nibbles)",
         "new": "(write.slots.any() & 1).replicate(nibbles)",
         "test": "tests/hw/test_bank.py::test_bench[single-port-4-slots]",
