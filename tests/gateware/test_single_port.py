@@ -12,8 +12,9 @@ from ds2ta.gateware.cycles import pool_writes
 @pytest.mark.parametrize("height", range(1, 7))
 @pytest.mark.parametrize("width", range(1, 7))
 def test_writes_of_a_pool(height, width):
-    """The windows of 3 x 3 pixels, every second one, that a pixel belongs to are written one after the other; of four
-    the first one last. Before the write of a window that has words already, but the pixel's first, lies its read."""
+    """The windows of 3 x 3 pixels, every second one, that a pixel belongs to are written one after the other; of
+    four the first one last. Before the write of a window that has words already, but the pixel's first, lies its
+    read."""
     seen = set()
     for y, x in np.ndindex(height, width):
         windows = [(v, u) for v, u in np.ndindex((height + 1) // 2, (width + 1) // 2)]
