@@ -36,7 +36,7 @@ WORD_BITS = 32
 #: Contents of the register `id`: the bytes D, 2, T, A, least significant first.
 IDENTITY = int.from_bytes(b"D2TA", "little")
 #: (major, minor) of this map. A new major number breaks drivers, a new minor one only adds.
-VERSION = (1, 1)
+VERSION = (1, 2)
 #: Stores in the order of their numbers; registers with one word for each store are indexed by it.
 STORES = ("weights", "program", "parameters", "denoiser")
 #: Parameters of a machine that the registers tell, in their order. No core is made yet for weights as a stream.

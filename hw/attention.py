@@ -5,6 +5,7 @@
 """Spiking self-attention of one block: scores, denoiser and A x V as one stream, the N x N map is never stored."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
@@ -90,14 +91,9 @@ class AttentionUnit(wiring.Component):
             **shape, **counts, max_heads=max_heads, address_width=address_width, fast=fast, waits=waits
         )
         self._scores = ScoreUnit(**shape, channels=score_channels, max_head_dim=max_head_dim, tag_width=3)
+        table: dict[str, Any] = {"entries": denoiser_entries, "kind": denoiser_kind, "init": denoiser_init}
         self._denoiser = Denoiser(
-            time_steps=time_steps,
-            max_head_dim=max_head_dim,
-            entries=denoiser_entries,
-            bits=denoiser_bits,
-            kind=denoiser_kind,
-            init=denoiser_init,
-            fast=fast,
+            time_steps=time_steps, max_head_dim=max_head_dim, bits=denoiser_bits, fast=fast, **table
         )
         self._lists = EntryLists(
             time_steps=time_steps, **counts, bits=denoiser_bits, position_width=address_width, fast=fast
