@@ -181,21 +181,30 @@ def _with_blocks(text: str) -> str:
 
 
 def _check_memories(board: Board, machine: Machine) -> None:
-    """What needs no synthesis to see: more bits in the weight store than the memories for it can hold."""
+    """What needs no synthesis to see: more bits in the weight store than the memories for it can hold, or more in
+    single-port RAM than there is."""
     width = machine.lanes * machine.weight_bits
     rows = "ring_rows" if machine.streams else "weight_rows"
-    if machine.weights == "spram":
-        kind, need = "single_port_rams", -(-width // 16) * -(-machine.weight_rows // 16_384)
-    else:
+    wanted = f"{rows} {getattr(machine, rows)} of {machine.lanes} lanes"
+    single, kind, need = machine.single_port_rams, "single_port_rams", 0
+    if machine.weights != "spram":
         kind, need = "block_rams", -(-width * machine.tile_space // _BLOCK_BITS[board.family])
-    if need > board.limits[kind]:
-        if machine.weights != "spram" and board.limits["single_port_rams"]:
-            mend = "set weights=spram"
-        elif machine.weights == "spram" and not board.limits["single_port_rams"]:
-            mend = "set weights=ram"
+        mend = "set weights=spram" if board.limits["single_port_rams"] else "take a smaller model"
+    if need <= board.limits[kind]:
+        kind, need = "single_port_rams", sum(single.values())
+        kinds = {"weights": "weights=ram", "banks": "banks=block"}
+        mends = [kinds[name] for name, many in single.items() if many]
+        if single["banks"]:
+            wanted = f"bank_rows {machine.bank_rows} of {machine.row_lanes} channels in both banks" + (
+                f", and {wanted}," if single["weights"] else ""
+            )
+        if not board.limits[kind]:
+            mend = f"set {' '.join(mends)}"
+        elif single["banks"]:
+            mend = f"set {' or '.join(mends)}, or row_lanes, or lanes, to less"
         else:
             mend = "take a smaller model"
+    if need > board.limits[kind]:
         raise FitError(
-            f"{board.name}: {need} {RESOURCES[kind]} needed for {rows} {getattr(machine, rows)} of "
-            f"{machine.lanes} lanes alone, it has {board.limits[kind]}: {mend}"
+            f"{board.name}: {need} {RESOURCES[kind]} needed for {wanted} alone, it has {board.limits[kind]}: {mend}"
         )

@@ -61,8 +61,8 @@ class _Pass:
 
 
 class _Rows:
-    """Rows on their way into the banks, from whatever the pass makes them with: in the cycle before the write in
-    `next`, in that of the write in `now`, where `banks` has a bit for each."""
+    """Rows on their way into the banks, from whatever the pass makes them with: in the cycle before the write (with
+    a single port: in that cycle too) in `next`, in that of the write in `now`, where `banks` has a bit for each."""
 
     def __init__(self, machine: Machine, address_width: int):
         shape = {"row_lanes": machine.row_lanes, "time_steps": machine.time_steps, "slots": machine.slots}
@@ -382,9 +382,15 @@ class Accelerator(wiring.Component):
         lies in the bank that the reader does not read."""
         reader, attention, residual = part.reader, part.attention, part.residual
         bank_a, bank_b, slots = part.bank_a, part.bank_b, self.machine.slots
+        if self.machine.single_port:
+            m.d.comb += attention.qk_data.eq(reader.read_data)
+            self._hold_row(m, part, work)
+        else:
+            m.d.comb += [
+                reader.read_data.eq(Mux(work.from_b, bank_b.read_data, bank_a.read_data)),
+                attention.qk_data.eq(bank_a.read_data),
+            ]
         m.d.comb += [
-            reader.read_data.eq(Mux(work.from_b, bank_b.read_data, bank_a.read_data)),
-            attention.qk_data.eq(bank_a.read_data),
             attention.v_data.eq(bank_b.read_data),
             residual.read_data.eq(Mux(work.from_b, bank_a.read_data, bank_b.read_data)),
         ]
@@ -414,6 +420,19 @@ class Accelerator(wiring.Component):
                 bank_b.read_address.eq(residual.read_address),
             ]
 
+    def _hold_row(self, m: Module, part: SimpleNamespace, work: _Pass) -> None:
+        """With a single port: what is written does not wait, so what is read does; and a write leaves the bank's
+        output open, so a register keeps the row that was read."""
+        reader, attention = part.reader, part.attention
+        row = Mux(work.from_b, part.bank_b.read_data, part.bank_a.read_data)
+        fresh, held = Signal(name="row_fresh"), Signal(len(row), name="row_held", reset_less=True)
+        m.d.comb += [
+            reader.holds.eq(Mux(work.from_b, part.bank_b.write.enable, part.bank_a.write.enable)),
+            attention.qk_holds.eq(part.bank_a.write.enable),
+            reader.read_data.as_value().eq(Mux(fresh, row, held)),
+        ]
+        m.d.sync += [fresh.eq(reader.read_enable | attention.qk_enable), held.eq(reader.read_data.as_value())]
+
     def _collect_rows(self, m: Module, part: SimpleNamespace, runs: dict[Opcode, Signal], rows: _Rows) -> None:
         """Rows that the pass makes: attended ones as they come, words through the residual unit."""
         encoder, residual, attended = part.encoder, part.residual, part.attention.o
@@ -442,17 +461,23 @@ class Accelerator(wiring.Component):
 
     def _write_banks(self, m: Module, part: SimpleNamespace, work: _Pass, rows: _Rows) -> None:
         """Write ports of the banks, one cycle late: no pass reads what it writes, and the next begins later than
-        that."""
+        that. With a single port at once: the residual unit reads and writes in turns."""
         now = work.instruction
-        m.d.sync += [getattr(rows.now, name).eq(getattr(rows.next, name)) for name in ("row", "address", "slots")]
+        written = [getattr(rows.now, name).eq(getattr(rows.next, name)) for name in ("row", "address", "slots")]
         for number, bank in enumerate((part.bank_a, part.bank_b)):
             m.d.comb += [
                 bank.write.enable.eq(rows.banks[number]),
                 *(getattr(bank.write, name).eq(getattr(rows.now, name)) for name in ("row", "address", "slots")),
             ]
-            m.d.sync += rows.banks[number].eq(
-                rows.next.enable & part.sequencer.busy & ((now.target_bank == number) | now.mirror)
+            written.append(
+                rows.banks[number].eq(
+                    rows.next.enable & part.sequencer.busy & ((now.target_bank == number) | now.mirror)
+                )
             )
+        if self.machine.single_port:
+            m.d.comb += written
+        else:
+            m.d.sync += written
 
     def _load_stores(self, m: Module, part: SimpleNamespace, loads: Signal) -> None:
         """Words that are loaded, to their stores."""

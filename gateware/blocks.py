@@ -86,7 +86,7 @@ class _Parts:
                 max_lines=machine.max_lines,
                 tiles_wait=machine.streams,
             ),
-            "reader": RowReader(**self.row_shape, **front),
+            "reader": RowReader(**self.row_shape, **front, waits=machine.single_port),
             "zero_skip": ZeroSkip(
                 **self.row_shape,
                 weight_width=self._weight_width,
@@ -162,6 +162,7 @@ class _Parts:
             denoiser_kind=machine.tables,
             denoiser_init=program.denoiser_image if program and machine.tables == "rom" else (),
             fast=self._registered,
+            waits=machine.single_port,
         )
         return {"attention": attention}
 
@@ -176,7 +177,7 @@ class _Parts:
                 max_lines=machine.max_lines,
                 tile_rows=machine.lanes // machine.row_lanes,
             ),
-            "residual": Residual(**shape, max_planes=machine.max_planes),
+            "residual": Residual(**shape, max_planes=machine.max_planes, single_port=machine.single_port),
         }
 
     def head(self) -> dict[str, wiring.Component]:
@@ -205,12 +206,16 @@ class _Parts:
         weight_width = machine.lanes * machine.weight_bits
         program_words = machine.instructions * instruction_words(machine)
         parameter_row = parameter_layout(lanes=machine.drain_lanes, param_width=machine.param_width)
-        bank = {
-            **self.row_shape,
-            "slots": machine.slots,
-            "address_width": self._address_width,
-            "rows": machine.bank_rows,
-        }
+
+        def bank() -> SpikeBank:
+            return SpikeBank(
+                **self.row_shape,
+                slots=machine.slots,
+                address_width=self._address_width,
+                rows=machine.bank_rows,
+                single_port=machine.single_port,
+            )
+
         weights: wiring.Component
         if machine.streams:
             weights = WeightRing(
@@ -224,8 +229,8 @@ class _Parts:
             ports, latency = machine.events, machine.weight_latency
             weights = store(weight_width, machine.weight_rows, machine.weights, "weight_image", ports, latency)
         return {
-            "bank_a": SpikeBank(**bank),
-            "bank_b": SpikeBank(**bank),
+            "bank_a": bank(),
+            "bank_b": bank(),
             "weight_store": weights,
             "program_store": store(PROGRAM_WORD, program_words, machine.tables, "program_image"),
             "parameter_store": store(parameter_row.size, machine.parameter_rows, machine.tables, "parameter_image"),

@@ -17,7 +17,7 @@ from ds2ta.gateware.layout import Allocator, Region
 from ds2ta.gateware.machine import RINGS, Machine, highest, machine_from_dict
 from ds2ta.gateware.needs import cure, needs, refuse, refuse_lacks, refuse_what_none_has
 from ds2ta.gateware.program import Instruction, Opcode, program_words
-from ds2ta.hw.residual import POOL_WINDOWS, ResidualMode
+from ds2ta.hw.residual import Residual, ResidualMode
 from ds2ta.model import IntegerModel
 from ds2ta.network import LayerSpec
 
@@ -125,8 +125,7 @@ class _Compiler:
             drain_groups = -(-outputs // machine.drain_lanes)
         else:  # whole rows, so that no slot keeps what was there
             drain_groups = -(-outputs // machine.row_lanes) * machine.slots
-        joins = {ResidualMode.ADD: planes_out, ResidualMode.POOL: POOL_WINDOWS}.get(residual, 1)
-        rest = max(0, joins - machine.time_steps)
+        rest = max(0, Residual.period_of(residual, planes_in, planes_out, machine.single_port) - machine.time_steps)
         drained = lines * drain_groups * (machine.time_steps if pixels > 1 else 1) * (machine.time_steps + rest)
         last_rows = self.groups(spec.outputs) - (tiles - 1) * (machine.lanes // machine.row_lanes)
         reading = self.reading(source, width, planes, kernel3)

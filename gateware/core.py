@@ -68,7 +68,11 @@ def _contents(machine: Machine, program: Program | None, clock_hz: int, digest: 
     shapes = store_shapes(machine)
     words: dict[str, list[int]] = {
         "id": [IDENTITY],
-        "version": [REGISTERS["version"].encode(major=VERSION[0], minor=VERSION[1] if machine.streams else 1)],
+        "version": [
+            REGISTERS["version"].encode(
+                major=VERSION[0], minor=VERSION[1] if machine.streams or machine.single_port else 1
+            )
+        ],
         "clock_hz": [clock_hz],
         "store_rows": [shapes[name].rows for name in STORES],
         "store_chunks": [shapes[name].chunks for name in STORES],

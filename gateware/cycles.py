@@ -8,7 +8,7 @@ are non-zero and the attention scores (taken from a golden model's trace). Time 
 `start`, cycle 0; the fetch of its instruction comes before.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +26,7 @@ from ds2ta.hw.residual import ResidualMode
 from ds2ta.hw.tasa import Tasa
 from ds2ta.hw.walker import RowWalker
 
-__all__ = ["predict", "total_cycles"]
+__all__ = ["pool_writes", "predict", "total_cycles"]
 
 
 def predict(
@@ -84,6 +84,7 @@ def _pass(
             row_lanes=machine.row_lanes,
             channels=machine.score_channels,
             fast=machine.pipeline == "long",
+            waits=machine.single_port,
         )
         events, rows = int(np.count_nonzero(trace[f"{instruction.reads}.denoised"])), 0
     else:
@@ -216,47 +217,53 @@ class _Engine:
         return cycle
 
 
-class _Weights:
-    """The weights of a pass that come from an external memory, with the gather, which waits for them. Its cycles
-    are those of the pass; `start` is that of its start as the memory counts them, `before` counts the rows of the
-    passes before.
+class _Scan:
+    """The gather and the row reader, where beats may be late. A beat goes through two registers, or, in a long
+    pipeline, three and a buffer before them that takes what they do not."""
 
-    A beat of the gather goes through two registers, or, in a long pipeline, three and a buffer before them that
-    takes what they do not."""
+    def __init__(self, machine: Machine, written: Collection[int]) -> None:
+        self._registered, self._written = machine.pipeline == "long", written
+        self.left = 0  # the cycle in which the beat before left the gather, or `start`
+        self._passed = 0  # in which it went through the buffer
+
+    def arrival(self, doors: list[int]) -> int:
+        """The cycle in which the next beat is at the zero skip's door; `doors`: those in which the beats before
+        went in."""
+        if self._registered:
+            self.left = max(self.left, self._passed) + 1
+            self._passed = max(self.left, self._passed + 1, doors[-3] if len(doors) > 2 else 0)
+            return self._passed + 3
+        self.left = max(self.left + 1, doors[-2] if len(doors) > 1 else 0)
+        while self.left in self._written:
+            self.left += 1
+        return self.left + 2
+
+
+class _Weights:
+    """The weights of a pass that come from an external memory, for which the gather waits. Its cycles are those of
+    the pass; `start` is that of its start as the memory counts them, `before` counts the rows of the passes
+    before."""
 
     def __init__(self, feed: WeightFeed, instruction: Instruction, before: int, start: int) -> None:
         self._feed, self._tile_rows, self._before, self._start = feed, instruction.tile_rows, before, start
         self._grants: list[int] = []
-        self._begun = (
-            0  # the cycle in which the tile at work was begun: the last beat of the one before, or `start`
-        )
-        self._beat = 0  # in which the beat before left the gather, or `start`
-        self._passed = 0  # in which it went through the buffer
+        # the cycle in which the tile at work was begun: the last beat of the one before, or `start`
+        self._begun = 0
         self.waits = 0
 
     def holds(self, cycle: int) -> bool:
         """A row is written."""
         return self._feed.holds(self._start + cycle)
 
-    def begin(self) -> None:
+    def begin(self, scan: _Scan) -> None:
         """The next tile: when it is granted, at the earliest."""
         number = len(self._grants)
         there = self._feed.rows_there(self._before + (number + 1) * self._tile_rows) - self._start
         before = self._grants[-1] + 2 if self._grants else 1
         self._grants.append(max(there + 2, before, self._begun + 1))
-        self.waits += max(0, self._grants[-1] - self._beat)
-        self._begun = self._beat
-        self._beat = max(self._beat, self._grants[-1])
-
-    def arrival(self, doors: list[int], registered: bool) -> int:
-        """The cycle in which the next beat is at the zero skip's door; `doors`: those in which the beats before
-        went in."""
-        if registered:
-            self._beat = max(self._beat, self._passed) + 1
-            self._passed = max(self._beat, self._passed + 1, doors[-3] if len(doors) > 2 else 0)
-            return self._passed + 3
-        self._beat = max(self._beat + 1, doors[-2] if len(doors) > 1 else 0)
-        return self._beat + 2
+        self.waits += max(0, self._grants[-1] - scan.left)
+        self._begun = scan.left
+        scan.left = max(scan.left, self._grants[-1])
 
     def free(self, cycle: int) -> None:
         """The flush behind a tile is taken."""
@@ -276,6 +283,7 @@ def _synapse(
     tiles = instruction.tiles_last + 1
     head = _HeadDrain(instruction, machine) if instruction.opcode == Opcode.HEAD else None
     neurons = _NeuronDrain(instruction, machine)
+    scan = _Scan(machine, neurons.written) if weights or neurons.writes_source else None
     engine = _Engine(instruction, machine, head.drain if head else neurons.drain, weights)
 
     fetched: list[int] = []  # the cycle in which each kept row leaves the zero skip's memory
@@ -307,10 +315,10 @@ def _synapse(
 
     for tile in range(tiles):
         kept_any = kept_plane = False  # of the position, of the plane
-        if weights:
-            weights.begin()
+        if weights and scan:
+            weights.begin(scan)
         for beat in beats:
-            entered = accepted(weights.arrival(doors, registered) if weights else 0)
+            entered = accepted(scan.arrival(doors) if scan else 0)
             doors.append(entered)
             needed = beat.last or kept_any if machine.events == 2 else beat.last and not kept_any
             if beat.live or (beat.plane_last and not kept_plane and needed):
@@ -322,34 +330,77 @@ def _synapse(
             keep(accepted(), 0, False, True)
         if weights:
             weights.free(taken)
-    if head:
-        cycles = head.done + 1
-    else:
-        planes = instruction.planes_out if instruction.residual == ResidualMode.ADD else 1
-        window = Tasa.latency_of(machine.max_window, machine.shifters == "multipliers")
-        written = max(0, RowWalker.latency + planes - neurons.dropped)
-        cycles = engine.final + window + registered + LifArray.latency + _EPILOGUE_TAIL + written
+    cycles = head.done + 1 if head else engine.final + neurons.to_first_write + neurons.last_write
     return cycles, events, tiles * len(beats)
 
 
 class _NeuronDrain:
-    """The neurons take a beat a cycle; behind each group's steps the drain may rest. `dropped`: cycles at the end
-    of a pass in which only what lies beyond the picture, or beyond the layer's last channel, leaves."""
+    """The neurons take a beat a cycle; behind each group's steps the drain may rest.
+
+    to_first_write: cycles from the last beat of a group to the first write of its words, of which there is none
+    where they lie beyond the picture, or beyond the layer's last channel. last_write: of the pass, from its last
+    group on. written: with a single port, cycles in which the bank that the pass reads is written."""
 
     def __init__(self, instruction: Instruction, machine: Machine) -> None:
-        pixels = machine.time_steps if instruction.pixels else 1
-        self._groups = instruction.drain_groups * instruction.lines * pixels
+        self._pass, self._slots = instruction, machine.slots
+        self._pixels = machine.time_steps if instruction.pixels else 1
+        groups = instruction.drain_groups * instruction.lines
+        self._groups = groups * self._pixels
         self._beats, self._rest = machine.time_steps, instruction.rest
         self._rested = 0
-        beyond = (instruction.lines - instruction.live_lines) * instruction.drain_groups * pixels
-        beyond += (pixels - 1 - instruction.live_pixels_last) if instruction.pixels else 0
-        beyond += (instruction.drain_groups - (instruction.live_rows_last + 1) * machine.slots) * pixels
-        self.dropped = beyond * (machine.time_steps + instruction.rest)
+        beyond = (instruction.lines - instruction.live_lines) * instruction.drain_groups * self._pixels
+        beyond += (self._pixels - 1 - instruction.live_pixels_last) if instruction.pixels else 0
+        beyond += (instruction.drain_groups - (instruction.live_rows_last + 1) * machine.slots) * self._pixels
+        dropped = beyond * (machine.time_steps + instruction.rest)
+        window = Tasa.latency_of(machine.max_window, machine.shifters == "multipliers")
+        self.to_first_write = window + (machine.pipeline == "long") + LifArray.latency + _EPILOGUE_TAIL
+        joins = 1
+        if instruction.residual == ResidualMode.ADD:  # the first old value is read before the first write
+            joins = instruction.planes_out + (instruction.planes_in - 1) * machine.single_port
+        self.last_write = max(0, RowWalker.latency + joins - dropped)
+        same = instruction.mirror or instruction.target_bank == instruction.source_bank
+        self.writes_source = machine.single_port and same
+        self.written: set[int] = set()
 
     def drain(self, cycle: int, commit: int) -> int:
-        final = max(cycle, self._rested) + self._groups * self._beats + (self._groups - 1) * self._rest
+        begins = max(cycle, self._rested)
+        period = self._beats + self._rest
+        final = begins + self._groups * period - self._rest
         self._rested = final + self._rest
+        if self.writes_source:
+            for number, offsets in enumerate(self._writes(commit)):
+                first = begins + number * period + self._beats + self.to_first_write
+                self.written.update(first + offset for offset in offsets)
         return final
+
+    def _writes(self, commit: int) -> Iterator[list[int]]:
+        """Of each group of a commit, when its words are written, from the first write on; with a single port."""
+        now = self._pass
+        columns, visits = now.width_last + 1, now.height_last + 1
+        tile, y, x = commit // (columns * visits), commit // columns % visits, commit % columns
+        height = now.height_last * now.lines + now.live_lines
+        width = now.width_last * self._pixels + (now.live_pixels_last + 1 if now.pixels else 1)
+        for line in range(y * now.lines, (y + 1) * now.lines):
+            for group in range(now.drain_groups):
+                there = tile < now.tiles_last or group // self._slots <= now.live_rows_last
+                for column in range(x * self._pixels, (x + 1) * self._pixels):
+                    if not there or line >= height or column >= width:
+                        yield []
+                    elif now.residual == ResidualMode.POOL:
+                        yield pool_writes(line, column, height, width)
+                    else:
+                        yield [0]
+
+
+def pool_writes(line: int, column: int, height: int, width: int) -> list[int]:
+    """When the words of a pixel are written to the windows of a pool, of which those that have old ones, but the
+    first, are read in a cycle of their own."""
+    across, down = column % 2 and column + 1 < width, line % 2 and line + 1 < height
+    if across and down:
+        return [0, 2, 3, 5]
+    if across or down:
+        return [0, 2] if (line if across else column) else [0, 1]
+    return [0]
 
 
 class _HeadDrain:

@@ -8,8 +8,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ds2ta.errors import FitError
+from ds2ta.hw.bank import SpikeBank
 from ds2ta.hw.payloads import MEMORY_BITS
-from ds2ta.hw.residual import POOL_WINDOWS
+from ds2ta.hw.residual import Residual
+from ds2ta.hw.store import single_port_rams_of
 
 __all__ = ["RINGS", "Machine", "highest", "machine_from_dict"]
 
@@ -80,6 +82,9 @@ class Machine(BaseModel):
         0, ge=0, le=1 << 16, description="rows of weights on the chip where they are a stream, power of two"
     )
     memory_bits: int = Field(0, ge=0, le=128, description="bits of a word of the external memory: 16, 32, 64, 128")
+    banks: Literal["block", "spram"] = Field(
+        "block", description="spike banks: block RAM, or the single-port RAM of a UP5K"
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> "Machine":
@@ -106,6 +111,11 @@ class Machine(BaseModel):
             raise ValueError(
                 f"events: {self.events} at once need a weight memory of two read ports, single-port RAM has one; "
                 "events=1 or weights=ram mends it"
+            )
+        if self.single_port and self.pipeline == "long":
+            raise ValueError(
+                "banks: spram is read and written in turns, which no long pipeline waits for; "
+                "pipeline=short or banks=block mends it"
             )
         if self.weights == "stream":
             if self.ring_rows not in RINGS:
@@ -150,6 +160,21 @@ class Machine(BaseModel):
         return self.weights == "stream"
 
     @property
+    def single_port(self) -> bool:
+        """A spike bank is read or written in a cycle, not both."""
+        return self.banks == "spram"
+
+    @property
+    def single_port_rams(self) -> dict[str, int]:
+        """Single-port RAMs of a UP5K in the weight store and in both banks."""
+        row = SpikeBank.words_of(self.slots, self.drain_lanes * self.time_steps)
+        return {
+            "weights": single_port_rams_of(self.weight_rows, self.lanes * self.weight_bits)
+            * (self.weights == "spram"),
+            "banks": 2 * single_port_rams_of(self.bank_rows, row * 16) * self.single_port,
+        }
+
+    @property
     def row_words(self) -> int:
         """Words of the external memory in a row of weights; 0 without one."""
         return -(-self.lanes * self.weight_bits // self.memory_bits) if self.streams else 0
@@ -187,8 +212,9 @@ class Machine(BaseModel):
     @property
     def max_rest(self) -> int:
         """Cycles that the drain may have to wait behind the steps of a group: joining the residual stream takes one
-        for each of its planes, and pooling four, while a group comes every `time_steps`."""
-        return max(0, max(self.max_planes, POOL_WINDOWS) - self.time_steps)
+        for each of its planes, and pooling four, more with a single port, while a group comes every
+        `time_steps`."""
+        return max(0, Residual.longest_period(self.max_planes, self.single_port) - self.time_steps)
 
 
 def highest(key: str) -> int:

@@ -77,6 +77,7 @@ class _Search:
             "events": (1, 2),
             "shifters": ("logic", "multipliers") if limits.get("multipliers") and family == "ecp5" else ("logic",),
             "weights": ("ram", "spram") if limits.get("single_port_rams") else ("ram",),
+            "banks": ("block", "spram") if limits.get("single_port_rams") else ("block",),
         }
         # a lane count that is given is not a number of rows
         self.scales = {key: values for key, values in scales.items() if key not in fixed}

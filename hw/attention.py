@@ -5,6 +5,7 @@
 """Spiking self-attention of one block: scores, denoiser and A x V as one stream, the N x N map is never stored."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
@@ -42,16 +43,16 @@ class AttentionUnit(wiring.Component):
     Parameters: `row_lanes` g, `time_steps` T, `score_channels` B, `max_tokens`, `max_heads`, `max_head_dim` (a
     multiple of g), `denoiser_bits`, `membrane_width`, `leak_shift`, `address_width` (of rows), `denoiser_entries`,
     `denoiser_kind`, `denoiser_init`, `fast` (small memories made of LUTs, see `hw/store.py`, and a skid
-    buffer behind the scores).
+    buffer behind the scores), `waits` (the memory of Q and K cannot be read in each cycle).
 
     Members: configuration, stable from `start` to `done`: `q_base`, `k_base`, `v_base`, `o_base`, `tokens`,
     `heads`, `head_rows` (= head_dim / g), `head_dim`, `groups` (rows of a position), `table_base` (entry of head 0,
     score 1), `threshold` (at least 1). `start` pulse, only while `done`; `done` level, low from the cycle after
     `start` until the last row has been taken. `qk_address`, `qk_enable`, `qk_data` and `v_address`, `v_enable`,
     `v_data`: memories of latency 1 that hold their data while not enabled. `o` stream of rows and addresses.
-    `entries`: a denoised score is kept in this cycle. `load` of a ram table. `scan`, `scan_entry`, `stored`: reads
-    a table entry while `done`, see `Denoiser`. `trace_score` (in the order head, query, key) and `trace_entry` are
-    for benches; what is only for them is free when not connected.
+    `qk_holds` (with `waits`): it cannot in this one. `entries`: a denoised score is kept in this cycle. `load` of a
+    ram table. `scan`, `scan_entry`, `stored`: reads a table entry while `done`, see `Denoiser`. `trace_score` (in
+    the order head, query, key) and `trace_entry` are for benches; what is only for them is free when not connected.
     """
 
     def __init__(
@@ -71,8 +72,9 @@ class AttentionUnit(wiring.Component):
         denoiser_kind: str = "rom",
         denoiser_init: Sequence[int] = (),
         fast: bool = False,
+        waits: bool = False,
     ):
-        self._fast = fast
+        self._fast, self._waits = fast, waits
         row = row_layout(row_lanes, time_steps)
         check_range("Tokens", max_tokens, 1, 1024)
         check_range("Heads", max_heads, 1, 64)
@@ -85,16 +87,13 @@ class AttentionUnit(wiring.Component):
         max_rows = max_head_dim // row_lanes
         shape = {"row_lanes": row_lanes, "time_steps": time_steps}
         counts = {"max_tokens": max_tokens, "max_rows": max_rows}
-        self._pairs = PairFetch(**shape, **counts, max_heads=max_heads, address_width=address_width, fast=fast)
+        self._pairs = PairFetch(
+            **shape, **counts, max_heads=max_heads, address_width=address_width, fast=fast, waits=waits
+        )
         self._scores = ScoreUnit(**shape, channels=score_channels, max_head_dim=max_head_dim, tag_width=3)
+        table: dict[str, Any] = {"entries": denoiser_entries, "kind": denoiser_kind, "init": denoiser_init}
         self._denoiser = Denoiser(
-            time_steps=time_steps,
-            max_head_dim=max_head_dim,
-            entries=denoiser_entries,
-            bits=denoiser_bits,
-            kind=denoiser_kind,
-            init=denoiser_init,
-            fast=fast,
+            time_steps=time_steps, max_head_dim=max_head_dim, bits=denoiser_bits, fast=fast, **table
         )
         self._lists = EntryLists(
             time_steps=time_steps, **counts, bits=denoiser_bits, position_width=address_width, fast=fast
@@ -121,6 +120,7 @@ class AttentionUnit(wiring.Component):
             "threshold": In(membrane_width),
             "start": In(1),
             "done": Out(1, init=1),
+            **({"qk_holds": In(1)} if waits else {}),
             **{f"{bank}_{name}": member for bank in ("qk", "v") for name, member in memory.items()},
             "o": Out(stream.Signature(addressed_row_layout(row_lanes, time_steps, address_width))),
             "entries": Out(1),
@@ -172,6 +172,7 @@ class AttentionUnit(wiring.Component):
 
         m.d.comb += [
             *(getattr(pairs, name).eq(getattr(self, name)) for name in _PAIR_INPUTS),
+            *([pairs.holds.eq(self.qk_holds)] if self._waits else []),
             pairs.start.eq(self.start),
             self.qk_address.eq(pairs.address),
             self.qk_enable.eq(pairs.enable),

@@ -3,17 +3,19 @@
 
 """Spike bank: the memory that passes read rows from and write the words of neuron groups to."""
 
-from amaranth.hdl import Module, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ds2ta.hw.payloads import RowWrite, check_power_of_two, check_range, row_layout
-from ds2ta.hw.store import memory_attributes
+from ds2ta.hw.store import memory_attributes, single_port_rams
 
 __all__ = ["SpikeBank"]
 
-_WORD = 16  # bits of the narrowest block RAM that has write enables inside of a word (iCE40)
+# bits of the narrowest block RAM that has write enables inside of a word (iCE40), and of a single-port RAM
+_WORD = 16
+_NIBBLE = 4  # bits with a write enable of their own in a single-port RAM
 
 
 class SpikeBank(wiring.Component):
@@ -23,22 +25,36 @@ class SpikeBank(wiring.Component):
     read, of row `read_address`, one cycle later, and holds until a cycle reads again; what stands in the place of a
     slot that was not read is open. Content at power-up: zero.
 
-    Latency: 1 cycle. Throughput: one read and one write each cycle.
+    With `single_port` the rows lie in the single-port RAM of an iCE40 UP5K, each slot in nibbles of its own, so a
+    cycle reads or writes and never does both, whatever the slots and rows; a write leaves `read_data` open. Content
+    at power-up: undefined.
 
-    Parameters: `row_lanes` g, `time_steps` T, `slots` g / R, `address_width`, `rows`.
+    Latency: 1 cycle. Throughput: one read and one write each cycle; with `single_port` one of the two.
+
+    Parameters: `row_lanes` g, `time_steps` T, `slots` g / R, `address_width`, `rows`, `single_port`.
 
     Members: `read_address`, `read_enable`, `read_data`; `write` of `RowWrite`; `collision` (simulation only; a
-    check, not logic that is kept): a slot is read and written at the same row in this cycle.
+    check, not logic that is kept): a slot is read and written at the same row in this cycle; with `single_port`:
+    there is a read and a write.
     """
 
-    def __init__(self, *, row_lanes: int, time_steps: int, slots: int, address_width: int, rows: int):
+    def __init__(
+        self,
+        *,
+        row_lanes: int,
+        time_steps: int,
+        slots: int,
+        address_width: int,
+        rows: int,
+        single_port: bool = False,
+    ):
         row = row_layout(row_lanes, time_steps)
         check_power_of_two("Slots", slots, 1, row_lanes)
         check_range("Bank rows", rows, 1, 1 << 22)
         # slots narrower than a block RAM's word share one, whose bits have write enables of their own
         self._bits = row.size // slots
         self._together = min(slots, 1 << max(1, _WORD // self._bits).bit_length() - 1)  # powers of two, both
-        self._rows = rows
+        self._rows, self._single_port = rows, single_port
         shape = {"row_lanes": row_lanes, "time_steps": time_steps, "slots": slots}
         super().__init__(
             {
@@ -50,8 +66,21 @@ class SpikeBank(wiring.Component):
             }
         )
 
+    @staticmethod
+    def words_of(slots: int, bits: int) -> int:
+        """Words of 16 bits in a row of `slots` of so many bits, where each has nibbles of its own."""
+        return -(-slots * -(-bits // _NIBBLE) * _NIBBLE // _WORD)
+
     def elaborate(self, platform) -> Module:
         m = Module()
+        if self._single_port:
+            self._single(m)
+        else:
+            self._dual(m)
+        return m
+
+    def _dual(self, m: Module) -> None:
+        """Block RAM."""
         write, bits, many = self.write, self._bits, self._together
         collides = Signal(len(write.slots))
         for number, first in enumerate(range(0, len(write.slots), many)):
@@ -78,4 +107,26 @@ class SpikeBank(wiring.Component):
             collides.eq(self.read_enable & write.slots & write.enable.replicate(len(write.slots))),
             self.collision.eq(collides.any() & (self.read_address == write.address)),
         ]
-        return m
+
+    def _single(self, m: Module) -> None:
+        """Single-port RAM, each slot in nibbles of its own."""
+        write, bits, slots = self.write, self._bits, range(len(self.write.slots))
+        nibbles = -(-bits // _NIBBLE)  # of a slot
+        columns = range(self.words_of(len(slots), bits))
+        spare = Const(0, _WORD)
+        places = [spare[: nibbles * _NIBBLE - bits]] * len(slots)  # what a slot leaves of its nibbles
+        words = Cat(*(Cat(write.row.word_select(slot, bits), places[slot]) for slot in slots), spare)
+        masks = Cat(*(write.slots[slot].replicate(nibbles) for slot in slots), spare)
+        reads = Signal()
+        m.d.comb += [reads.eq(self.read_enable.any()), self.collision.eq(reads & write.enable)]
+        shown = single_port_rams(
+            m,
+            depth=self._rows,
+            address=Mux(write.enable, write.address, self.read_address),
+            reads=reads,
+            writes=write.enable,
+            selects=[reads | write.enable] * len(columns),
+            masks=[masks.word_select(column, _WORD // _NIBBLE) for column in columns],
+            words=[words.word_select(column, _WORD) for column in columns],
+        )
+        m.d.comb += self.read_data.eq(Cat(shown.word_select(slot, nibbles * _NIBBLE)[:bits] for slot in slots))

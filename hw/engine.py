@@ -139,7 +139,7 @@ class SynapticEngine(wiring.Component):
         ring: bool = False,
     ):
         check_range("Most lines", max_lines, 1, 64)
-        check_range("Longest rest", max_rest, 0, 8)
+        check_range("Longest rest", max_rest, 0, 16)
         check_range("Largest spacing", max_spacing, 8, 1 << 20)
         check_range("Lanes", lanes, 1, 1024)
         check_range("Time steps", time_steps, 1, 16)

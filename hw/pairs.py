@@ -47,12 +47,13 @@ class PairFetch(wiring.Component):
     Back-pressure: the row waits at the memory's output, whose `enable` is low. All addresses are made by adders.
 
     Parameters: `row_lanes` g, `time_steps` T, `max_tokens`, `max_heads`, `max_rows` (of a head), `address_width`,
-    `fast` (LUT memory, see `hw/store.py`).
+    `fast` (LUT memory, see `hw/store.py`), `waits` (the memory cannot be read in each cycle).
 
-    Members: `q_base`, `k_base`, `tokens`, `heads`, `head_rows`, `groups`, counts of at least 1, stable while it
-    works; `start` pulse, only when the last pair has been taken; `address`, `enable`, `data`: a memory of latency 1
-    that holds its data while not enabled; `o` stream of `pair_layout` whose tag marks, in its bits 0, 1 and 2, the
-    last key, the last query of a head and the last head.
+    Members: `holds` (with `waits`): no row is fetched, because the memory cannot be read in this cycle; `q_base`,
+    `k_base`, `tokens`, `heads`, `head_rows`, `groups`, counts of at least 1, stable while it works; `start` pulse,
+    only when the last pair has been taken; `address`, `enable`, `data`: a memory of latency 1 that holds its data
+    while not enabled; `o` stream of `pair_layout` whose tag marks, in its bits 0, 1 and 2, the last key, the last
+    query of a head and the last head.
     """
 
     def __init__(
@@ -65,13 +66,14 @@ class PairFetch(wiring.Component):
         max_rows: int,
         address_width: int,
         fast: bool = False,
+        waits: bool = False,
     ):
         row = row_layout(row_lanes, time_steps)
         check_range("Tokens", max_tokens, 1, 1024)
         check_range("Heads", max_heads, 1, 64)
         check_range("Rows of a head", max_rows, 1, 32)
         check_range("Address width", address_width, 1, 24)
-        self._max_rows, self._fast = max_rows, fast
+        self._max_rows, self._fast, self._waits = max_rows, fast, waits
         super().__init__(
             {
                 "q_base": In(address_width),
@@ -81,6 +83,7 @@ class PairFetch(wiring.Component):
                 "head_rows": In(range(max_rows + 1)),
                 "groups": In(range(max_heads * max_rows + 1)),
                 "start": In(1),
+                **({"holds": In(1)} if waits else {}),
                 "address": Out(address_width),
                 "enable": Out(1),
                 "data": In(row),
@@ -108,14 +111,15 @@ class PairFetch(wiring.Component):
             self.o.payload.key.eq(self.data),
         ]
 
+        # the only row of Q is being stored: it can be read in the next cycle
+        may = at.running & advances & ~(at.keys & fetched & is_query & at.row_ends)
         m.d.comb += [
             at.row_ends.eq(at.row == self.head_rows),
             at.key_ends.eq(at.row_ends & at.keys & (at.key == self.tokens)),
             at.query_ends.eq(at.query == self.tokens),
             at.head_ends.eq(at.key_ends & at.query_ends),
             advances.eq(~fetched | is_query | self.o.ready),
-            # the only row of Q is being stored: it can be read in the next cycle
-            issues.eq(at.running & advances & ~(at.keys & fetched & is_query & at.row_ends)),
+            issues.eq(may & ~self.holds if self._waits else may),
             self.enable.eq(issues),
             self.address.eq(Mux(at.keys, at.key_position, at.query_position) + at.column),
         ]

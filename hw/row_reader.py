@@ -39,23 +39,35 @@ class RowReader(wiring.Component):
     Latency: 2 cycles. Throughput: one row a cycle. Back-pressure: a stall holds the bank's output, so no buffer is
     needed; `i.ready` depends combinationally on `o.ready`.
 
-    Parameters: `row_lanes` g, `time_steps` T, widths.
+    Parameters: `row_lanes` g, `time_steps` T, widths; `waits`: the bank cannot be read in each cycle.
 
-    Members: `pixels`: the layer is packed, stable while rows come; `i` gather beats; `read_address`, `read_enable`,
-    `read_data` the bank's synchronous read port (data one cycle after enable, held while enable is low); `o` rows.
+    Members: `pixels`: the layer is packed, stable while rows come; `holds` (with `waits`): the bank cannot be read
+    in this cycle, and no beat is taken; `i` gather beats; `read_address`, `read_enable`, `read_data` the bank's
+    synchronous read port (data one cycle after enable, held while enable is low); `o` rows.
     """
 
     #: Cycles from a beat's acceptance to its row.
     latency = 2
 
-    def __init__(self, *, row_lanes: int, time_steps: int, address_width: int, weight_width: int, plane_width: int):
+    def __init__(
+        self,
+        *,
+        row_lanes: int,
+        time_steps: int,
+        address_width: int,
+        weight_width: int,
+        plane_width: int,
+        waits: bool = False,
+    ):
         check_range("Address width", address_width, 1, 24)
         check_range("Weight width", weight_width, 1, 24)
         check_range("Plane width", plane_width, 1, 3)
+        self._waits = waits
         shared = {"weight_width": weight_width, "plane_width": plane_width}
         super().__init__(
             {
                 "pixels": In(1),
+                **({"holds": In(1)} if waits else {}),
                 "i": In(stream.Signature(gather_layout(address_width=address_width, **shared))),
                 "read_address": Out(address_width),
                 "read_enable": Out(1),
@@ -68,9 +80,10 @@ class RowReader(wiring.Component):
         m = Module()
         beat, row = Signal.like(self.i.payload), self.o.payload.row  # beat: that at the bank's output
         valid, advances = Signal(), Signal()
+        room = ~valid | advances
         m.d.comb += [
             advances.eq(~self.o.valid | self.o.ready),
-            self.i.ready.eq(~valid | advances),
+            self.i.ready.eq(room & ~self.holds if self._waits else room),
             self.read_address.eq(self.i.payload.address),
             self.read_enable.eq(
                 self.i.valid & self.i.ready & ~self.i.payload.pad & ~(self.pixels & self.i.payload.kx[1])
@@ -78,6 +91,9 @@ class RowReader(wiring.Component):
         ]
         with m.If(self.i.ready):
             m.d.sync += [beat.eq(self.i.payload), valid.eq(self.i.valid)]
+        if self._waits:
+            with m.Elif(advances):
+                m.d.sync += valid.eq(0)
         with m.If(advances):
             m.d.sync += self.o.valid.eq(valid)
             m.d.sync += [

@@ -21,7 +21,15 @@ from amaranth.utils import ceil_log2
 from ds2ta.errors import FitError
 from ds2ta.hw.payloads import MemoryWrite, check_range
 
-__all__ = ["KINDS", "DualPortMemory", "Store", "memory_attributes", "without_collision_logic"]
+__all__ = [
+    "KINDS",
+    "DualPortMemory",
+    "Store",
+    "memory_attributes",
+    "single_port_rams",
+    "single_port_rams_of",
+    "without_collision_logic",
+]
 
 KINDS = ("rom", "ram", "spram")
 
@@ -47,6 +55,54 @@ def without_collision_logic(rtlil_text: str) -> str:
     own, see to it themselves."""
     mask = r"(parameter \\COLLISION_X_MASK (\d+)')0+$"
     return re.sub(mask, lambda at: at[1] + "1" * int(at[2]), rtlil_text, flags=re.MULTILINE)
+
+
+def single_port_rams_of(depth: int, width: int) -> int:
+    """Single-port RAMs in a memory of so many rows and bits."""
+    return -(-width // _SPRAM_BITS) * -(-depth // _SPRAM_WORDS)
+
+
+def single_port_rams(
+    m: Module,
+    *,
+    depth: int,
+    address: Value,
+    reads: Value,
+    writes: Value,
+    selects: Sequence[Value],
+    masks: Sequence[Value],
+    words: Sequence[Value],
+) -> Value:
+    """A row of single-port RAMs of an iCE40 UP5K, 16384 x 16 bits each, stacked for the depth: what they show a
+    cycle after `reads`, until they are read or written again. In a cycle with `writes` those of a row that are
+    `selects` take the nibbles in `masks` of `words`; those that are not keep what they show."""
+    at = Signal(range(max(2, depth)), name="address")
+    m.d.comb += at.eq(address)
+    layer = at[14:]
+    shown = Signal.like(layer, name="shown")  # the layer whose words the outputs hold
+    with m.If(reads):
+        m.d.sync += shown.eq(layer)
+    rows = []
+    for stack in range(-(-depth // _SPRAM_WORDS)):
+        row = []
+        for column, (select, mask, written) in enumerate(zip(selects, masks, words, strict=True)):
+            word = Signal(_SPRAM_BITS, name=f"word_{stack}_{column}")
+            row.append(word)
+            m.submodules[f"spram_{stack}_{column}"] = Instance(
+                "SB_SPRAM256KA",
+                i_CLOCK=ClockSignal(),
+                i_ADDRESS=Const(0, 14) | at[:14],
+                i_DATAIN=written,
+                i_MASKWREN=mask,
+                i_WREN=writes,
+                i_CHIPSELECT=(layer == stack) & select,
+                i_STANDBY=Const(0),
+                i_SLEEP=Const(0),
+                i_POWEROFF=Const(1),  # active low
+                o_DATAOUT=word,
+            )
+        rows.append(Cat(row))
+    return Array(rows)[shown]
 
 
 class Store(wiring.Component):
@@ -181,35 +237,19 @@ class Store(wiring.Component):
         return [port.data for port in ports]
 
     def _elaborate_spram(self, m: Module) -> None:
-        address = Signal.like(self.address)
-        m.d.comb += address.eq(Mux(self.load.enable, self.load.address, self.address))
-        layer = address[14:]
-        shown = Signal.like(layer)  # the layer whose word the outputs hold
-        with m.If(self.enable):
-            m.d.sync += shown.eq(self.address[14:])
-        words = []
-        for stack in range(-(-self._depth // _SPRAM_WORDS)):
-            here = layer == stack
-            row = []
-            for chunk in range(self._chunks):
-                word = Signal(_SPRAM_BITS, name=f"word_{stack}_{chunk}")
-                row.append(word)
-                m.submodules[f"spram_{stack}_{chunk}"] = Instance(
-                    "SB_SPRAM256KA",
-                    i_CLOCK=ClockSignal(),
-                    i_ADDRESS=Const(0, 14) | address[:14],
-                    i_DATAIN=self.load.data,
-                    i_MASKWREN=Const(15, 4),
-                    i_WREN=self.load.enable,
-                    # an SPRAM that is not selected holds its output
-                    i_CHIPSELECT=here & Mux(self.load.enable, self.load.chunk == chunk, self.enable),
-                    i_STANDBY=Const(0),
-                    i_SLEEP=Const(0),
-                    i_POWEROFF=Const(1),  # active low
-                    o_DATAOUT=word,
-                )
-            words.append(Cat(row))
-        m.d.comb += self.data.eq(Array(words)[shown])
+        load = self.load
+        m.d.comb += self.data.eq(
+            single_port_rams(
+                m,
+                depth=self._depth,
+                address=Mux(load.enable, load.address, self.address),
+                reads=self.enable,
+                writes=load.enable,
+                selects=[Mux(load.enable, load.chunk == chunk, self.enable) for chunk in range(self._chunks)],
+                masks=[Const(15, 4)] * self._chunks,
+                words=[load.data] * self._chunks,
+            )
+        )
 
 
 class DualPortMemory(wiring.Component):

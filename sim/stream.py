@@ -21,7 +21,7 @@ from cocotb.triggers import Event, RisingEdge, Timer
 from cocotb.utils import get_sim_time
 
 __all__ = [
-    *("Background", "MemoryModel", "StreamSink", "StreamSource"),
+    *("Background", "Holds", "MemoryModel", "StreamSink", "StreamSource"),
     *(
         "break_off",
         "cycle",
@@ -327,6 +327,25 @@ class StreamSink(_End):
             await RisingEdge(self._dut.clk)
         taken, self.received[:] = self.received[:count], self.received[count:]
         return taken
+
+
+class Holds:
+    """Drives input `name`, if the dut has it, by which a memory says that it cannot be read in this cycle: with a
+    `stall` profile. Its port `enable` must be low then. `cycles`: those in which it was."""
+
+    def __init__(self, dut, name: str, enable: str, *, stall: str = "random:0.3"):
+        self.cycles: set[int] = set()
+        if name in dir(dut):
+            in_background(dut, self._drive(getattr(dut, name), getattr(dut, enable), stalls(stall, name)))
+
+    async def _drive(self, holds, enable, stall: Iterator[bool] | None) -> None:
+        while True:
+            held = bool(stall and next(stall))
+            holds.value = held
+            await next_cycle
+            if held:
+                self.cycles.add(cycle())
+                assert not enable.value, "a memory is read that cannot be read"
 
 
 class MemoryModel:

@@ -13,7 +13,7 @@ from ds2ta.hw.payloads import addressed_row_layout
 from ds2ta.hw.score import score_layout
 from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.spike_rows import plane_rows, row_bits
-from ds2ta.sim.stream import MemoryModel, StreamSink, cycle, in_background, next_cycle, reset, unpacker
+from ds2ta.sim.stream import Holds, MemoryModel, StreamSink, cycle, in_background, next_cycle, reset, unpacker
 
 STALLS = ["never", "random:0.3", "random:0.8", "bursts"]
 _COUNTS = ("tokens", "heads", "head_rows", "head_dim", "groups")
@@ -100,6 +100,7 @@ class Bench:
 
     def __init__(self, dut, stall: str = "never"):
         self.dut, self._stall = dut, stall
+        self.held: set[int] = set()  # cycles in which no row of Q and K may be read
         self.keys = MemoryModel(dut, [], read=("qk_address", "qk_enable", "qk_data"))
         self.values = MemoryModel(dut, [], read=("v_address", "v_enable", "v_data"))
         self.restart()
@@ -176,9 +177,10 @@ async def _load_tables(dut) -> None:
         dut.load__enable.value = 0
 
 
-async def _open(dut, stall: str = "never") -> Bench:
+async def _open(dut, stall: str = "never", holds: str = "never") -> Bench:
     bench = Bench(dut, stall)
     await reset(dut)
+    bench.held = Holds(dut, "qk_holds", "qk_enable", stall=holds).cycles
     await _load_tables(dut)
     return bench
 
@@ -186,14 +188,15 @@ async def _open(dut, stall: str = "never") -> Bench:
 @cocotb.test()
 @cocotb.parametrize(stall=STALLS)
 async def phases(dut, stall):
-    """Every case of the driver at every density, one after the other without a reset; exact cycle counts."""
-    bench = await _open(dut, stall)
+    """Every case of the driver at every density, one after the other without a reset; exact cycle counts, unless
+    the memory of Q and K cannot be read now and then."""
+    bench = await _open(dut, stall, "random:0.3")
     generator = np.random.default_rng(1)
     for density in (0.2, 1, 0.5, 0, (0.9, 0.9, 0.1)):
         for case in bench_parameters()["cases"]:
             phase = Phase(generator, case, density)
             length = await bench.run(phase)
-            if stall == "never":
+            if stall == "never" and not bench.held:
                 assert length == phase.expected_cycles()
 
 

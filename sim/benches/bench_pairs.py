@@ -10,7 +10,7 @@ from cocotb.triggers import RisingEdge
 from ds2ta.hw.score import pair_layout
 from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.spike_rows import plane_rows, row_bits
-from ds2ta.sim.stream import MemoryModel, StreamSink, cycle, reset
+from ds2ta.sim.stream import Holds, MemoryModel, StreamSink, cycle, reset
 
 
 class Case:
@@ -97,6 +97,7 @@ async def every_pair(dut, stall):
     memory = MemoryModel(dut, [], read=("address", "enable", "data"))
     sink = _sink(dut, stall)
     await reset(dut)
+    Holds(dut, "holds", "enable")
     for case in _cases(np.random.default_rng(1)):
         await _begin(dut, memory, case)
         _compare(await sink.take(len(case.expected)), case)
@@ -112,6 +113,7 @@ async def cycle_counts(dut):
     memory = MemoryModel(dut, [], read=("address", "enable", "data"))
     sink = _sink(dut, "never")
     await reset(dut)
+    Holds(dut, "holds", "enable", stall="never")
     for case in _cases(np.random.default_rng(2)):
         started = await _begin(dut, memory, case)
         seen = len(sink.cycles)
@@ -128,6 +130,7 @@ async def reset_at_any_cycle(dut):
     memory = MemoryModel(dut, [], read=("address", "enable", "data"))
     sink = _sink(dut, "random:0.3")
     await reset(dut)
+    Holds(dut, "holds", "enable")
     generator = np.random.default_rng(3)
     case = _cases(generator)[0]
     for cut in range(1, 40):

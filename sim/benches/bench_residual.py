@@ -10,7 +10,7 @@ from cocotb.triggers import RisingEdge
 
 from ds2ta.golden.slow import max_pool, residual
 from ds2ta.hw.payloads import placed_words_layout
-from ds2ta.hw.residual import POOL_WINDOWS, ResidualMode
+from ds2ta.hw.residual import ResidualMode
 from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.spike_rows import plane_rows
 from ds2ta.sim.stream import StreamSource, cycle, in_background, next_cycle, reset
@@ -18,17 +18,18 @@ from ds2ta.sim.stream import StreamSource, cycle, in_background, next_cycle, res
 
 class _Bank:
     """Rows of spike words that are read and written slot by slot: `rows[address][lane]`. A write comes a cycle
-    late, as in the machine. Slots that are not read show noise; a slot that is read and written at one row in one
-    cycle fails the test."""
+    late, as in the machine, or, with a `single` port, at once. Slots that are not read show noise; a slot that is
+    read and written at one row in one cycle fails the test, with a single port any read and write do."""
 
-    def __init__(self, dut, lanes: int, slots: int, steps: int, size: int):
+    def __init__(self, dut, lanes: int, slots: int, steps: int, size: int, single: bool):
         self.lanes, self.slots, self.steps = lanes, slots, steps
         self.generator = np.random.default_rng(8)
         self.rows = [[0] * (lanes * slots) for _ in range(size)]
         self.reads: list[tuple[int, int]] = []  # row, mask
         self.writes: list[tuple[int, int]] = []
         self.write_cycles: list[int] = []
-        in_background(dut, self._serve(dut))
+        self.read_cycles: list[int] = []
+        in_background(dut, self._serve_one(dut) if single else self._serve(dut))
 
     def noise(self) -> list[int]:
         return self.generator.integers(0, 1 << self.steps, self.lanes * self.slots).tolist()
@@ -39,24 +40,44 @@ class _Bank:
             await next_cycle
             source, reads = int(dut.read_address.value), int(dut.read_enable.value)
             if reads:
-                shown = self.noise()
-                for slot in range(self.slots):
-                    if reads >> slot & 1:
-                        here = slice(slot * self.lanes, (slot + 1) * self.lanes)
-                        shown[here] = self.rows[source][here]
-                dut.read_data.value = sum(word << at * self.steps for at, word in enumerate(shown))
-                self.reads.append((source, reads))
+                self._read(dut, source, reads)
             assert sink != source or not reads & slots, f"row {sink}: {slots:b} is written, {reads:b} read"
-            for lane in range(self.lanes * self.slots):
-                if slots >> lane // self.lanes & 1:
-                    self.rows[sink][lane] = row >> lane * self.steps & (1 << self.steps) - 1
-            slots = 0
-            if dut.write__enable.value:
-                sink, slots, row = (
-                    int(getattr(dut, f"write__{name}").value) for name in ("address", "slots", "row")
-                )
-                self.writes.append((sink, slots))
-                self.write_cycles.append(cycle())
+            self._write(sink, slots, row)
+            sink, slots, row = self._written(dut)
+
+    async def _serve_one(self, dut) -> None:
+        while True:
+            await next_cycle
+            source, reads = int(dut.read_address.value), int(dut.read_enable.value)
+            sink, slots, row = self._written(dut)
+            assert not (reads and slots), f"row {sink} is written, row {source} read"
+            if reads:
+                self._read(dut, source, reads)
+            self._write(sink, slots, row)
+
+    def _read(self, dut, source: int, reads: int) -> None:
+        shown = self.noise()
+        for slot in range(self.slots):
+            if reads >> slot & 1:
+                here = slice(slot * self.lanes, (slot + 1) * self.lanes)
+                shown[here] = self.rows[source][here]
+        dut.read_data.value = sum(word << at * self.steps for at, word in enumerate(shown))
+        self.reads.append((source, reads))
+        self.read_cycles.append(cycle())
+
+    def _written(self, dut) -> tuple[int, int, int]:
+        """Row, slots and contents of the write that is asked for."""
+        if not dut.write__enable.value:
+            return 0, 0, 0
+        sink, slots, row = (int(getattr(dut, f"write__{name}").value) for name in ("address", "slots", "row"))
+        self.writes.append((sink, slots))
+        self.write_cycles.append(cycle())
+        return sink, slots, row
+
+    def _write(self, sink: int, slots: int, row: int) -> None:
+        for lane in range(self.lanes * self.slots):
+            if slots >> lane // self.lanes & 1:
+                self.rows[sink][lane] = row >> lane * self.steps & (1 << self.steps) - 1
 
 
 class _Bench:
@@ -69,7 +90,8 @@ class _Bench:
         layout = placed_words_layout(self.lanes, self.steps, self.slots, parameters["address_width"])
         self.source = StreamSource(dut, "i", layout, stall=stall, seed=5)
         self.generator = np.random.default_rng(7)
-        self.bank = _Bank(dut, self.lanes, self.slots, self.steps, self.size)
+        self.single = parameters.get("single_port", False)
+        self.bank = _Bank(dut, self.lanes, self.slots, self.steps, self.size, self.single)
 
     def groups(self, positions: int, shuffled: bool) -> list[tuple[int, int]]:
         """(position, slot) of the words to send: of each position those of some slots from the first on, or a whole
@@ -127,8 +149,17 @@ class _Bench:
         assert bank.writes == writes
         assert bank.rows == expected
         accepted = self.source.cycles[:]
-        assert bank.write_cycles == [at + 1 + plane for at in accepted for plane in range(planes)]
+        olds = [plane < merged for plane in range(planes)]
+        assert bank.write_cycles == [at for first in accepted for at in self.write_cycles(first, olds)]
         return accepted
+
+    def write_cycles(self, accepted: int, olds: list[bool]) -> list[int]:
+        """When the places of a group are written, of which some have `olds` to join: one after the other; with a
+        single port each old value but the first, which is read upon acceptance, takes a cycle more."""
+        found = [accepted]
+        for number, old in enumerate(olds):
+            found.append(found[-1] + 1 + (self.single and old and number > 0))
+        return found[1:]
 
     def noise(self) -> dict:
         """What only a pool looks at."""
@@ -137,7 +168,8 @@ class _Bench:
 
     async def pool(self, spikes: np.ndarray, lines: int = 1) -> None:
         """`spikes` [H, W, T, g], in the order of output lines `lines` at once: send them slot by slot, compare the
-        bank, all of whose rows are noise before, with the pooled picture. Groups are offered every 4 cycles."""
+        bank, all of whose rows are noise before, with the pooled picture. Groups are offered every 4 cycles, with a
+        single port, which also reads up to 3 times for them, every 7."""
         height, width = spikes.shape[:2]
         bank, high, wide = self.bank, (height + 1) // 2, (width + 1) // 2
         assert high * wide <= self.size
@@ -153,7 +185,7 @@ class _Bench:
             for y in range(first, min(first + lines, height))
             for slot in range(self.slots)
         ]
-        beats, writes, reads, seen = [], [], [], set()
+        beats, writes, reads, olds, seen = [], [], [], [], set()
         for y, x, slot in order:
             (words,) = plane_rows(spikes[y, x][:, slot * self.lanes : (slot + 1) * self.lanes], 1, self.lanes)
             flags = {
@@ -169,6 +201,7 @@ class _Bench:
             if len(windows) == 4:  # the one that `address` names comes last
                 windows.append(windows.pop(0))
             writes.append([(v * wide + u, 1 << slot) for v, u in windows])
+            olds.append([(v, u, slot) in seen for v, u in windows])
             reads += [(v * wide + u, 1 << slot) for v, u in windows if (v, u, slot) in seen]
             seen |= {(*window, slot) for window in windows}
         dut = self.dut
@@ -178,9 +211,10 @@ class _Bench:
         dut.plane_pitch.value = (wide + 1) % self.size
         for log in (self.source.cycles, bank.reads, bank.writes, bank.write_cycles):
             log.clear()
+        period = 7 if self.single else 4
         for beat in beats:
             await self.source.send([beat])
-            for _ in range(POOL_WINDOWS - 1):
+            for _ in range(period - 1):
                 await RisingEdge(dut.clk)
         await RisingEdge(dut.clk)
         while dut.busy.value:
@@ -190,10 +224,10 @@ class _Bench:
         assert bank.reads == reads
         assert bank.rows == expected
         accepted = self.source.cycles[:]
-        at = [first + 1 + n for first, some in zip(accepted, writes, strict=True) for n in range(len(some))]
+        at = [at for first, some in zip(accepted, olds, strict=True) for at in self.write_cycles(first, some)]
         assert bank.write_cycles == at
         if self.stall == "never":
-            assert set(np.diff(accepted).tolist()) <= {POOL_WINDOWS}
+            assert set(np.diff(accepted).tolist()) <= {period}
 
     def spikes(self, positions: int, chance: float) -> np.ndarray:
         return (self.generator.random((positions, self.steps, self.row_lanes)) < chance).astype(np.int64)
@@ -203,8 +237,8 @@ class _Bench:
 @cocotb.parametrize(stall=["never", "random:0.5", "bursts"])
 async def modes(dut, stall):
     """All modes and plane counts, random values; only the slot of a group is read, and only as many planes as there
-    are; the slot alone is written. STORE and OR a group each cycle, ADD a group each
-    `planes_out`."""
+    are; the slot alone is written. A group each cycle with STORE and OR, one each `planes_out` with ADD, and a
+    cycle more for each old value where there is a single port."""
     bench = _Bench(dut, stall)
     await reset(dut)
     positions = min(bench.size // bench.max_planes, 12)
@@ -218,6 +252,7 @@ async def modes(dut, stall):
             accepted = await bench.join(mode, planes_in, planes_out, old, spikes, shuffled=chance != 0.5)
             if stall == "never":
                 period = planes_out if mode == "add" else 1
+                period += planes_in if bench.single and mode != "store" else 0
                 assert np.diff(accepted).tolist() == [period] * (len(accepted) - 1)
 
 
@@ -225,7 +260,7 @@ async def modes(dut, stall):
 @cocotb.parametrize(stall=["never", "random:0.5", "bursts"])
 async def pools(dut, stall):
     """Pictures of all parities, lines one by one or several at once: each word is OR-ed into its windows, the first
-    of a window is stored; a group every 4 cycles, though the longest take all of them."""
+    of a window is stored; a group every 4 cycles, though the longest take all of them (with a single port 7)."""
     bench = _Bench(dut, stall)
     await reset(dut)
     shapes = [(y, x) for y in range(1, 6) for x in range(1, 6) if (y + 1) // 2 * ((x + 1) // 2) <= bench.size]

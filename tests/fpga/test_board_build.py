@@ -159,6 +159,17 @@ def test_hash_seeds_make_no_difference():
         ("icebreaker", {"weights": "ram", "weight_rows": 3841}, r"31 block RAM .* it has 30: set weights=spram"),
         ("icebreaker", {"weight_rows": 32_769}, r"6 SPRAM .* it has 4: take a smaller model"),
         ("ulx3s_85f", {"weights": "spram", "events": 1}, r"16 SPRAM needed .* it has 0: set weights=ram"),
+        (
+            "icebreaker",
+            {"banks": "spram"},
+            r"6 SPRAM needed for bank_rows \d+ of 8 channels in both banks, and weight_rows \d+ of 8 lanes, alone, "
+            r"it has 4: set weights=ram or banks=block, or row_lanes, or lanes, to less",
+        ),
+        (
+            "ulx3s_85f",
+            {"banks": "spram", "pipeline": "short"},
+            r"16 SPRAM needed for bank_rows \d+ of 32 channels in both banks alone, it has 0: set banks=block",
+        ),
         ("ulx3s_85f", {"weight_rows": 15_000}, r"209 block RAM needed .* it has 208: take a smaller model"),
     ],
 )
@@ -170,6 +181,7 @@ def test_memories_are_refused_before_synthesis(board, choices, words, quick):
 def test_memories_that_just_fit(quick):
     design(ICEBREAKER, choices={"weights": "ram", "weight_rows": 3840})
     design(ICEBREAKER, choices={"weight_rows": 32_768})
+    design(ICEBREAKER, choices={"banks": "spram", "row_lanes": 4, "score_channels": 4})
     design(find_board("ulx3s_85f"), choices={"weight_rows": 14_976})
 
 

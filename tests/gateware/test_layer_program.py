@@ -28,6 +28,8 @@ MACHINES = [
     {"lanes": 32, "time_steps": 1, "max_planes": 5, "max_lines": 4},
     {"lanes": 4, "row_lanes": 4, "score_channels": 4, "drain_lanes": 4, "time_steps": 1, "max_planes": 1},
     {"max_tau": 0, "max_window": 1, "max_heads": 1, "max_head_dim": 8, "max_classes": 2, "max_bits": 1},
+    {"banks": "spram", "time_steps": 5, "max_planes": 2},
+    {"banks": "spram", "time_steps": 1, "max_planes": 5, "lanes": 64},
     {"weights": "stream", "ring_rows": 4096, "memory_bits": 16, "weight_rows": 70000},
     {"weights": "stream", "ring_rows": 32, "memory_bits": 128, "weight_rows": 33},
     {"max_tau": 5, "max_window": 4, "max_heads": 64, "max_head_dim": 128, "max_classes": 1024, "max_channels": 4},
@@ -46,6 +48,8 @@ def test_widths(values):
     """Each rule of the page, evaluated, is the width in the hardware; offsets follow from the order."""
     machine = Machine(**values)
     names = {"clog2": ceil_log2, "bits": int.bit_length, "max": max, **machine.model_dump()}
+    block, single = re.search(r"^`joins` is .*?: `(.*?)`, or, .*\n`(.*?)`\.$", PAGE, re.M).groups()
+    names["joins"] = eval(single if machine.single_port else block, {"__builtins__": {}}, names)
     layout, offset = instruction_layout(machine), 0
     for name, rule in FIELDS:
         if name == "tile_rows" and not machine.streams:

@@ -31,9 +31,11 @@ def lowest(key: str) -> int:
 
 def machine_at(end: str) -> Machine:
     choice, limit = (0, lowest) if end == "lowest" else (-1, highest)
-    values = {"weights": "ram", "tables": "ram", "ring_rows": 0, "memory_bits": 0}
+    values = {"weights": "ram", "tables": "ram", "ring_rows": 0, "memory_bits": 0, "banks": "block"}
     if end == "streamed":
         values |= {"weights": "stream", "ring_rows": 2048, "memory_bits": 128}
+    if end == "single port":
+        values |= {"banks": "spram", "pipeline": "short"}
     for key, field in Machine.model_fields.items():
         if key not in values:
             options = get_args(field.annotation)
@@ -41,7 +43,7 @@ def machine_at(end: str) -> Machine:
     return Machine(**values | ({} if end == "lowest" else _MODEST))
 
 
-@pytest.mark.parametrize("end", ["lowest", "highest", "streamed"])
+@pytest.mark.parametrize("end", ["lowest", "highest", "streamed", "single port"])
 def test_ends(end, tmp_path):
     machine = machine_at(end)
     assert machine.time_steps == (1 if end == "lowest" else 16)

@@ -64,7 +64,8 @@ def test_every_number_has_both_limits():
     numbers = [key for key, field in Machine.model_fields.items() if field.annotation is int]
     assert len(numbers) > 30
     assert sorted((key, kind) for key, kind, _ in LIMITS) == sorted((n, k) for n in numbers for k in ("ge", "le"))
-    assert set(Machine.model_fields) - set(numbers) == {"weights", "tables", "samples", "shifters", "pipeline"}
+    kinds = {"weights", "tables", "samples", "shifters", "pipeline", "banks"}
+    assert set(Machine.model_fields) - set(numbers) == kinds
 
 
 @pytest.mark.parametrize(("key", "kind", "limit"), LIMITS, ids=[f"{key}-{kind}" for key, kind, _ in LIMITS])
@@ -93,9 +94,11 @@ def test_type(key, value):
     assert _refused({key: value}).startswith(f"machine: {key}: ")
 
 
-@pytest.mark.parametrize("key", ["weights", "tables"])
-def test_kinds(key):
-    kinds = ("rom", "ram", "spram", "stream") if key == "weights" else ("rom", "ram")
+@pytest.mark.parametrize(
+    ("key", "kinds"),
+    [("weights", ("rom", "ram", "spram", "stream")), ("tables", ("rom", "ram")), ("banks", ("block", "spram"))],
+)
+def test_kinds(key, kinds):
     for kind in kinds:
         company = {"ring_rows": 32, "memory_bits": 16} if kind == "stream" else {}
         assert getattr(machine_from_dict({key: kind, **company}), key) == kind
@@ -189,6 +192,12 @@ def test_power_of_two(key):
             "events=1 or weights=ram mends it",
         ),
         (
+            {"banks": "spram", "pipeline": "short"},
+            {"banks": "spram", "pipeline": "long"},
+            "banks: spram is read and written in turns, which no long pipeline waits for; "
+            "pipeline=short or banks=block mends it",
+        ),
+        (
             {"weights": "stream", "memory_bits": 32, "ring_rows": 32},
             {"weights": "stream", "memory_bits": 32, "ring_rows": 1000},
             "ring_rows: 1000 must be a power of two from 32 to 65536 where weights=stream; ring_rows=1024 is one",
@@ -219,8 +228,9 @@ def test_rules_over_several_keys(held, refused, message):
     machine = machine_from_dict(held)
     assert {key: getattr(machine, key) for key in held} == held
     assert _refused(refused) == f"machine: {message}"
-    for key, value in re.findall(r"(\w+)=(\d+)", message):
-        assert getattr(machine_from_dict({**refused, key: int(value)}), key) == int(value)
+    for key, value in re.findall(r"(\w+)=(\w+)", message.partition(";")[2]):
+        mend = int(value) if value.isdecimal() else value
+        assert getattr(machine_from_dict({**refused, key: mend}), key) == mend
 
 
 @pytest.mark.parametrize("planes", range(1, 6))
@@ -229,9 +239,10 @@ def test_rules_over_several_keys(held, refused, message):
 def test_rest(planes, steps, drain_lanes):
     """Any number of planes goes with any number of steps and drain lanes: between two groups of neurons lie as many
     cycles as joining the residual stream takes, or the four windows of a pool, `time_steps` or some more, and no
-    more than those."""
-    machine = machine_from_dict({"max_planes": planes, "time_steps": steps, "drain_lanes": drain_lanes})
-    assert steps + machine.max_rest == max(steps, planes, 4)
+    more than those. With a single port three of the windows, and each plane, are read in cycles of their own."""
+    shape = {"max_planes": planes, "time_steps": steps, "drain_lanes": drain_lanes}
+    assert steps + machine_from_dict(shape).max_rest == max(steps, planes, 4)
+    assert steps + machine_from_dict({**shape, "banks": "spram"}).max_rest == max(steps, 2 * planes, 7)
 
 
 def test_slots():

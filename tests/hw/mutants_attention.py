@@ -97,8 +97,8 @@ MUTANTS = [
     },
     {
         "file": "hw/pairs.py",
-        "old": "issues.eq(at.running & advances & ~(at.keys & fetched & is_query & at.row_ends))",
-        "new": "issues.eq(at.running & advances)",
+        "old": "may = at.running & advances & ~(at.keys & fetched & is_query & at.row_ends)",
+        "new": "may = at.running & advances",
         "test": "tests/hw/test_pairs.py::test_bench[g4-1]",
         "why": "a lone row of Q is read while it is stored",
     },
@@ -125,9 +125,23 @@ MUTANTS = [
     },
     {
         "file": "gateware/attention_cycles.py",
-        "old": "lists_free = swap + start_delay + reading + 1",
-        "new": "lists_free = swap + start_delay + reading",
+        "old": "lists_free = finish + 1",
+        "new": "lists_free = finish",
         "test": "tests/hw/test_attention.py::test_bench[g8-b8-t4]",
         "why": "predicted cycles are wrong only where A x V is the bottleneck",
+    },
+    {
+        "file": "hw/pairs.py",
+        "old": "issues.eq(may & ~self.holds if self._waits else may)",
+        "new": "issues.eq(may)",
+        "test": "tests/hw/test_pairs.py::test_bench[g8-2-waits]",
+        "why": "a row is fetched from a memory that cannot be read",
+    },
+    {
+        "file": "hw/attention.py",
+        "old": "pairs.holds.eq(self.qk_holds)",
+        "new": "pairs.holds.eq(0)",
+        "test": "tests/hw/test_attention.py::test_bench[g8-b4-t4-waits]",
+        "why": "the unit does not wait for the memory of Q and K",
     },
 ]

@@ -97,8 +97,8 @@ MUTANTS = [
     },
     {
         "file": "hw/row_reader.py",
-        "old": "self.i.ready.eq(~valid | advances)",
-        "new": "self.i.ready.eq(1)",
+        "old": "room = ~valid | advances",
+        "new": "room = valid | 1",
         "test": "tests/hw/test_row_reader.py::test_bench[g8-T4]",
         "why": "a stalled row is overwritten",
     },
@@ -325,5 +325,26 @@ MUTANTS = [
         "new": "beat.t_last",
         "test": "tests/hw/test_parameters.py::test_bench[R2]",
         "why": "each pixel of a group takes the row of another",
+    },
+    {
+        "file": "hw/row_reader.py",
+        "old": "self.i.ready.eq(room & ~self.holds if self._waits else room)",
+        "new": "self.i.ready.eq(room)",
+        "test": "tests/hw/test_row_reader.py::test_bench[g4-T4-waits]",
+        "why": "a bank is read that cannot be read",
+    },
+    {
+        "file": "hw/row_reader.py",
+        "old": "with m.Elif(advances):\n                m.d.sync += valid.eq(0)",
+        "new": "with m.Elif(advances):\n                m.d.sync += valid.eq(valid)",
+        "test": "tests/hw/test_row_reader.py::test_bench[g4-T4-waits]",
+        "why": "a row comes twice while the bank cannot be read",
+    },
+    {
+        "file": "hw/row_reader.py",
+        "old": "with m.Elif(advances):\n                m.d",
+        "new": "with m.Else():\n                m.d",
+        "test": "tests/hw/test_row_reader.py::test_bench[g4-T4-waits]",
+        "why": "a row that waits is lost while the bank cannot be read",
     },
 ]

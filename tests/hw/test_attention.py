@@ -42,6 +42,7 @@ def _tables(generator, heads: int, head_dim: int, bits: int) -> list[list[int]]:
     [
         ({"fast": True}, "ram", [(6, 2, 2), (1, 1, 1), (5, 2, 1), (2, 1, 2)]),
         ({}, "rom", [(6, 2, 2), (1, 1, 1), (5, 2, 1), (2, 1, 2)]),
+        ({"waits": True, "score_channels": 4}, "rom", [(6, 2, 2), (1, 1, 1), (5, 2, 1), (2, 1, 2)]),
         ({"score_channels": 1, "max_head_dim": 8, "max_tokens": 4}, "ram", [(4, 2, 1), (3, 1, 1)]),
         (
             {"score_channels": 2, "time_steps": 10, "max_head_dim": 24, "max_tokens": 3},
@@ -72,7 +73,7 @@ def _tables(generator, heads: int, head_dim: int, bits: int) -> list[list[int]]:
         ),
         ({"row_lanes": 32, "score_channels": 32, "time_steps": 16, "max_head_dim": 32}, "rom", [(4, 2, 1)]),
     ],
-    ids=["g8-b8-t4-fast", "g8-b8-t4", "b1", "b2-t10", "g4-t1", "b4-t2", "g16-t3", "g32-t16"],
+    ids=["g8-b8-t4-fast", "g8-b8-t4", "g8-b4-t4-waits", "b1", "b2-t10", "g4-t1", "b4-t2", "g16-t3", "g32-t16"],
 )
 def test_bench(change, kind, cases):
     generator = np.random.default_rng(9)

@@ -18,6 +18,12 @@ SHAPES = {
     "a-slot-a-lane": {"row_lanes": 16, "time_steps": 3, "slots": 16, "address_width": 3, "rows": 5},
     "bits": {"row_lanes": 4, "time_steps": 1, "slots": 4, "address_width": 1, "rows": 2},
     "wide": {"row_lanes": 32, "time_steps": 10, "slots": 2, "address_width": 5, "rows": 32},
+    "single-port-4-slots": {"single_port": True},
+    # two words of 16 bits in a slot, half a nibble less; a nibble of which one bit is used
+    "single-port-1-slot": {"single_port": True, "slots": 1, "row_lanes": 4, "time_steps": 7},
+    "single-port-bits": {"single_port": True, "row_lanes": 4, "time_steps": 1, "address_width": 1, "rows": 2},
+    # slots that begin in one word and end in the next
+    "single-port-wide": {"single_port": True, "row_lanes": 16, "time_steps": 5, "address_width": 3, "rows": 8},
 }
 
 

@@ -65,7 +65,7 @@ def test_bench(values):
         ("acc_width", 40, 41, "Accumulator width must be an integer from 7 to 40, not 41"),
         ("max_lines", 1, 0, "Most lines must be an integer from 1 to 64, not 0"),
         ("max_lines", 64, 65, "Most lines must be an integer from 1 to 64, not 65"),
-        ("max_rest", 8, 9, "Longest rest must be an integer from 0 to 8, not 9"),
+        ("max_rest", 16, 17, "Longest rest must be an integer from 0 to 16, not 17"),
         ("address_width", 1, 0, "Address width must be an integer from 1 to 32, not 0"),
         ("address_width", 32, 33, "Address width must be an integer from 1 to 32, not 33"),
     ],

@@ -29,8 +29,10 @@ SHAPE = {
         {"max_rows": 5, "max_heads": 2, "max_tokens": 4, "time_steps": 10},
         {"max_rows": 16, "max_heads": 1, "max_tokens": 3, "row_lanes": 4, "address_width": 9},
         {"max_tokens": 1, "max_heads": 1, "max_rows": 1, "row_lanes": 16, "time_steps": 2, "address_width": 6},
+        {"waits": True},
+        {"max_rows": 1, "max_tokens": 8, "row_lanes": 4, "waits": True},
     ],
-    ids=["g8-2", "g4-1", "g8-5", "g4-16", "least"],
+    ids=["g8-2", "g4-1", "g8-5", "g4-16", "least", "g8-2-waits", "g4-1-waits"],
 )
 def test_bench(change):
     shape = {**SHAPE, **change}

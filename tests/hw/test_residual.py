@@ -12,12 +12,15 @@ from ds2ta.hw.residual import Residual
 from ds2ta.sim.build import run_bench
 
 SHAPE = {"lanes": 2, "row_lanes": 8, "time_steps": 4, "address_width": 10, "max_planes": 3}
+_SMALL = {"lanes": 4, "row_lanes": 4, "time_steps": 1, "address_width": 5, "max_planes": 1}
 SHAPES = {
     "R2-g8-T4-5": {"address_width": 6, "max_planes": 5},
-    "R4-g4-T1-1": {"lanes": 4, "row_lanes": 4, "time_steps": 1, "address_width": 5, "max_planes": 1},
+    "R4-g4-T1-1": _SMALL,
     "R1-g16-T10-3": {"lanes": 1, "row_lanes": 16, "time_steps": 10, "address_width": 6},
     "R8-g8-T3-2": {"lanes": 8, "time_steps": 3, "address_width": 5, "max_planes": 2},
     "R2-g8-T2-1": {"time_steps": 2, "address_width": 4, "max_planes": 1},
+    "single-port-R2-g8-T4-5": {"address_width": 6, "max_planes": 5, "single_port": True},
+    "single-port-R4-g4-T1-1": {**_SMALL, "single_port": True},
 }
 
 

@@ -27,8 +27,9 @@ SHAPE = {
         {"row_lanes": 4, "time_steps": 1, "address_width": 4, "weight_width": 1, "plane_width": 1},
         {"row_lanes": 4, "time_steps": 2, "address_width": 5},
         {"row_lanes": 16, "time_steps": 3, "address_width": 5},
+        {"row_lanes": 4, "address_width": 5, "waits": True},
     ],
-    ids=["g8-T4", "g4-T1", "g4-T2", "g16-T3"],
+    ids=["g8-T4", "g4-T1", "g4-T2", "g16-T3", "g4-T4-waits"],
 )
 def test_bench(change):
     shape = {**SHAPE, **change}

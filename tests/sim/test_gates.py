@@ -8,6 +8,7 @@ cells of an iCE40 UP5K, and the record of the networks that take too long for ev
 import json
 import random
 
+import numpy as np
 import pytest
 from amaranth.hdl import Module
 from amaranth.lib import wiring
@@ -15,8 +16,10 @@ from amaranth.lib.wiring import In, Out
 from gate_designs import MEMORIES, Memories, Multipliers, collided, traffic
 
 from ds2ta.files import ROOT
+from ds2ta.gateware.compiler import fit
 from ds2ta.gateware.stores import store_images
 from ds2ta.golden import slow
+from ds2ta.golden.random_model import random_model
 from ds2ta.hw.store import DualPortMemory
 from ds2ta.records.gate_runs import CASES, RECORD, GatesError, case, case_digest, compare
 from ds2ta.sim import gates
@@ -172,6 +175,25 @@ def test_network_on_ice40():
             network.load(model)
         assert len(seen) >= 2 * FAULTS / 3, f"{len(seen)} of {FAULTS} broken cells seen"
         compare(network.run(model.samples[0]), expected[0])
+
+
+def test_banks_in_single_port_ram():
+    """A small network whose spike banks and weights lie in single-port RAM, packed: layers, class and counters."""
+    limits = {
+        "row_lanes": 4,
+        "max_dim": 8,
+        "max_hidden": 8,
+        "depth": 1,
+        "time_steps": 4,
+        "kind": "image",
+        "samples": 2,
+    }
+    model = random_model(np.random.default_rng(7), **limits)
+    shape = {"lanes": 4, "row_lanes": 4, "drain_lanes": 2, "score_channels": 4, "buffer_rows": 4}
+    machine, program = fit(model, **shape, weights="spram", banks="spram", tables="ram")
+    with RtlNetwork(model, machine, program=program, gates="ice40", packed=True) as network:
+        for sample in model.samples:
+            compare(network.run(sample), expect(model, machine, program, sample))
 
 
 def test_record():

@@ -98,6 +98,31 @@ _MACHINES = {
         "leak_shift": 1,
         "max_lines": 5,
     },
+    # banks that are read or written in a cycle, with slots that leave bits of their nibbles
+    "single port": {
+        "banks": "spram",
+        "lanes": 12,
+        "row_lanes": 4,
+        "drain_lanes": 1,
+        "score_channels": 2,
+        "buffer_rows": 4,
+        "time_steps": 3,
+        "leak_shift": 1,
+        "max_lines": 3,
+    },
+    # as on an UP5K: rows of one word of single-port RAM
+    "single port, small": {
+        "banks": "spram",
+        "weights": "spram",
+        "lanes": 8,
+        "row_lanes": 4,
+        "drain_lanes": 2,
+        "score_channels": 4,
+        "buffer_rows": 8,
+        "time_steps": 4,
+        "leak_shift": 2,
+        "max_lines": 2,
+    },
     # weights from a memory that is now faster, now slower than the work
     "streamed": {
         "weights": "stream",
