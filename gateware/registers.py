@@ -241,6 +241,22 @@ _MAP = (
     ),
     Register("event_enable", 0x025, Access.RW, "Events that raise `irq`.", fields=_EVENTS, only="AXI"),
     Register(
+        "boot",
+        0x026,
+        Access.RO,
+        "What became of the image in the board's flash. Only boards that load a model at power-up have it.",
+        fields=(
+            Field(
+                "state",
+                0,
+                3,
+                "0 it is being read, 1 loaded, 2 its CRC is wrong, 3 broken off while it was loaded, 4 there is none, "
+                "5 of another format, 6 for another machine, 7 too long; but for 1 and 3 the core is as it was",
+            ),
+        ),
+        only="link",
+    ),
+    Register(
         "model_digest",
         0x030,
         Access.RW,
