@@ -1,7 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the ds2ta authors
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Loads a model from the board's flash at power-up: checks what is there, then plays the host (docs/host-link.md)."""
+"""Loads a model from the board's flash at power-up: checks what is there, then plays the host
+(docs/host-link.md)."""
 
 import struct
 from dataclasses import dataclass
@@ -55,8 +56,8 @@ class BootFlash:
     def __post_init__(self):
         if self.address % BLOCK or self.size % BLOCK or not 0 <= self.address <= self.size - 2 * BLOCK:
             raise FitError(
-                f"flash: an image at {self.address:#x} of {self.size} bytes must begin at a multiple of {BLOCK}, and "
-                f"leave room for {2 * BLOCK} bytes"
+                f"flash: an image at {self.address:#x} of {self.size} bytes must begin at a multiple of {BLOCK}, "
+                f"and leave room for {2 * BLOCK} bytes"
             )
         if self.size > _ADDRESS_SPACE:
             raise FitError(f"flash: {self.size} bytes, an address of 24 bits reaches {_ADDRESS_SPACE}")
@@ -77,8 +78,8 @@ def boot_flash(*, clock_hz: float, most_hz: float, address: int, size: int) -> B
 class BootRegister(wiring.Component):
     """Answers reads of the register `boot`, and passes all other accesses on.
 
-    Latency: an access to `boot` ends in the cycle after `bus.enable`, a write with an error; others take what `core`
-    takes.
+    Latency: an access to `boot` ends in the cycle after `bus.enable`, a write with an error; others take what
+    `core` takes.
 
     Members: `bus`: to the link; `core`: to the core; `state`.
     """
@@ -136,16 +137,16 @@ class _Place:
 
 class BootLoader(wiring.Component):
     """Reads the image in the flash twice. The first reading looks at header and CRC and changes nothing. The second
-    hands the stream to the link, one frame at a time, in place of the serial line, and takes the responses: the next
-    frame goes when the response to the last one was OK. The first frame that is lost or refused is the last one.
+    hands the stream to the link, one frame at a time, in place of the serial line, and takes the responses: the
+    next frame goes when the response to the last one was OK. The first frame that is lost or refused is the last.
     When all is done, or nothing is to be done, the line is the link's, and the link is between two frames.
 
     Latency: until the state is another than READING, the flash takes 16 `half` cycles a byte, or twice as many and
     what the link takes for each frame. Throughput: a byte every 10 cycles. Back-pressure: `flash` waits for the
     link; bytes of the line that come meanwhile are dropped.
 
-    Parameters: `machine`: the tag of the machine (`boot_format.machine_tag`); `room`: bytes of the longest stream, a
-    multiple of BLOCK.
+    Parameters: `machine`: the tag of the machine (`boot_format.machine_tag`); `room`: bytes of the longest stream,
+    a multiple of BLOCK.
 
     Members: `read` and `flash` {value}: those of `hw.spi_flash.SpiFlashReader`; `line` from the receiver and `o` to
     the transmitter; `link` to the link and `answer` from it; `dropped`: its `frame_dropped`; `state`.

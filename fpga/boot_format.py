@@ -110,7 +110,9 @@ def read_image(path: Path | str, machine: Machine | None = None) -> BootImage:
         raise BootImageError(f"{path}: begins with {content[:4]!r}, not {MAGIC!r}: no image of `ds2ta boot-image`")
     least = HEADER_BYTES + 1 + CRC_BYTES
     if len(content) < least:
-        raise BootImageError(f"{path}: {len(content)} bytes, an image has {least} at least: truncated; write it anew")
+        raise BootImageError(
+            f"{path}: {len(content)} bytes, an image has {least} at least: truncated; write it anew"
+        )
     _, version, tag, last, digest = _HEAD.unpack_from(content)
     if version != VERSION:
         raise BootImageError(f"{path}: format {version}, this program and its boards read {VERSION}; write it anew")

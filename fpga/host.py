@@ -23,9 +23,10 @@ import serial
 import serial.tools.list_ports
 
 from ds2ta.errors import FitError
+from ds2ta.fpga.boot import BootState
 from ds2ta.fpga.device import Device, RefusedError, StalledError
 from ds2ta.fpga.exchange import LinkError, Port
-from ds2ta.fpga.frames import MAX_PAYLOAD, MAX_WIRE, Request, Status, sample_payload
+from ds2ta.fpga.frames import MAX_PAYLOAD, MAX_WIRE, Request, Status, read_payload, sample_payload
 from ds2ta.fpga.loading import (
     StoreContents,
     check_settings,
@@ -191,11 +192,19 @@ class Board(Device):
         """Whether the board says to hold just this, and checks its memories against it."""
         return (
             self._digest() == model_digest(model)
-            and all(
-                self.read(name, count=len(STORES)) == values for name, values in check_settings(stores).items()
-            )
+            and all(self.read(name, count=len(STORES)) == values for name, values in check_settings(stores).items())
             and not self.status()["memory_error"]
         )
+
+    def boot_state(self) -> BootState | None:
+        """What became of the model in the board's flash; None for a board that does not look there."""
+        register = REGISTERS["boot"]
+        response = self.ask(
+            Request.READ, read_payload(register.address, 1), "reading boot", accept=(Status.ADDRESS,)
+        )
+        if response.status == Status.ADDRESS:
+            return None
+        return BootState(register.decode(int.from_bytes(response.payload, "little"))["state"])
 
     def _digest(self) -> str:
         register = REGISTERS["model_digest"]

@@ -250,8 +250,9 @@ _MAP = (
                 "state",
                 0,
                 3,
-                "0 it is being read, 1 loaded, 2 its CRC is wrong, 3 broken off while it was loaded, 4 there is none, "
-                "5 of another format, 6 for another machine, 7 too long; but for 1 and 3 the core is as it was",
+                "0 it is being read, 1 loaded, 2 its CRC is wrong, 3 broken off while it was loaded, 4 there is "
+                "none, 5 of another format, 6 for another machine, 7 too long; from 4 on, and at 2, the core is as "
+                "it was",
             ),
         ),
         only="link",

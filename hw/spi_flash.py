@@ -4,8 +4,8 @@
 """Reads a serial flash, SPI mode 0: data in at the rising clock, data out behind the falling one.
 
 What the data sheets of W25Q128JV (iCEBreaker, OrangeCrab) and IS25LP128 (ULX3S) ask for, the stricter of both:
-command 03 up to 50 MHz, 0B (a dummy byte behind the address) up to 133 MHz; 5 us from the release of power-down (AB)
-to the next command; CS high for 10 ns between commands and low for 5 ns before the clock rises.
+command 03 up to 50 MHz, 0B (a dummy byte behind the address) up to 133 MHz; 5 us from the release of power-down
+(AB) to the next command; CS high for 10 ns between commands and low for 5 ns before the clock rises.
 """
 
 import math
@@ -40,18 +40,19 @@ def wake_cycles(clock_hz: float) -> int:
 class SpiFlashReader(wiring.Component):
     """Bytes of a serial flash in order, from one address on.
 
-    After a reset the clock runs for 8 periods without CS, because a pin that was the configuration's may swallow the
-    first of them; then the flash is released from power-down, and left alone for `wake` cycles. While `read` is high
-    it is read from `address` on, for ever; behind the last byte of the chip comes its first. When `read` falls,
-    reading ends at once, a byte that `o` still offers is withdrawn, and the next reading begins at `address` again.
+    After a reset the clock runs for 8 periods without CS, because a pin that was the configuration's may swallow
+    the first of them; then the flash is released from power-down, and left alone for `wake` cycles. While `read` is
+    high it is read from `address` on, for ever; behind the last byte of the chip comes its first. When `read`
+    falls, reading ends at once, a byte that `o` still offers is withdrawn, and the next reading begins at `address`
+    again.
 
-    A bit is taken in the cycle in which the clock falls, right before the flash can change it: clock and data have a
-    whole period for the way to the flash and back.
+    A bit is taken in the cycle in which the clock falls, right before the flash can change it: clock and data have
+    a whole period for the way to the flash and back.
 
     Latency: with w = ceil(`wake` / `half`), the first byte of a flash whose `read` is high all the time is offered
-    1 + (w + 117) `half` cycles after the last of the reset, with `fast` 16 `half` later. Throughput: a byte every 16
-    `half` cycles, if each is taken in the first cycle in which it is offered. Back-pressure: the clock stands still,
-    low, while a byte waits.
+    1 + (w + 117) `half` cycles after the last of the reset, with `fast` 16 `half` later. Throughput: a byte every
+    16 `half` cycles, if each is taken in the first cycle in which it is offered. Back-pressure: the clock stands
+    still, low, while a byte waits.
 
     Parameters: `half`, cycles of half a period of the clock; `wake`; `address`, 24 bits; `fast`: by command 0B.
 
@@ -108,19 +109,21 @@ class SpiFlashReader(wiring.Component):
                 with m.If(ends):
                     m.d.sync += [left.eq(self._wake), awake.eq(1)]
                     m.next = "REST"
-            with m.State("REST"):
-                with m.If(tick):
-                    m.d.sync += [self.cs.eq(0), left.eq(left - 1)]
-                    with m.If(left == 0):
-                        m.d.sync += left.eq(0)
-                        with m.If(~awake):
-                            m.d.sync += [self.cs.eq(1), left.eq(7)]
-                            m.next = "RELEASE"
-                        with m.Elif(self.read):
-                            m.d.sync += [self.cs.eq(1), left.eq(self._bits - 1)]
-                            m.next = "ASK"
+            with m.State("REST"), m.If(tick):
+                m.d.sync += [self.cs.eq(0), left.eq(left - 1)]
+                with m.If(left == 0):
+                    m.d.sync += left.eq(0)
+                    with m.If(~awake):
+                        m.d.sync += [self.cs.eq(1), left.eq(7)]
+                        m.next = "RELEASE"
+                    with m.Elif(self.read):
+                        m.d.sync += [self.cs.eq(1), left.eq(self._bits - 1)]
+                        m.next = "ASK"
             with m.State("ASK"):
-                m.d.comb += [runs.eq(self.read), self.copi.eq(Const(self._command, self._bits).bit_select(left[:6], 1))]
+                m.d.comb += [
+                    runs.eq(self.read),
+                    self.copi.eq(Const(self._command, self._bits).bit_select(left[:6], 1)),
+                ]
                 with m.If(ends):
                     m.d.sync += left.eq(7)
                     m.next = "GIVE"
@@ -135,8 +138,7 @@ class SpiFlashReader(wiring.Component):
                 with m.If(~self.read):
                     m.d.sync += self.o.valid.eq(0)
                     m.next = "STOP"
-            with m.State("STOP"):
-                with m.If(~self.sck):
-                    m.d.sync += left.eq(_GAP)
-                    m.next = "REST"
+            with m.State("STOP"), m.If(~self.sck):
+                m.d.sync += left.eq(_GAP)
+                m.next = "REST"
         return m

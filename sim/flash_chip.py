@@ -15,7 +15,7 @@ __all__ = ["HEADER", "PADS_NS", "FlashChip"]
 
 HEADER = Path(__file__).with_name("flash_chip.h")
 _SOURCE = HEADER.with_suffix(".cpp")
-#: From the falling clock inside of the FPGA to the data inside of it: 8 ns of the chip, and twice a pad and a trace.
+#: From the falling clock inside of the FPGA to the data inside of it: 8 ns of the chip, twice a pad and a trace.
 PADS_NS = 25.0
 _PS = 1000  # in a nanosecond
 
