@@ -101,7 +101,9 @@ def boot_image(
     out: Annotated[Path, typer.Option(help="File to write, for the board's flash.")],
     board: Annotated[str | None, typer.Option(help="The board, such as ulx3s_85f.")] = None,
     virtual: Annotated[bool, typer.Option("--virtual", help="The board is that of `board --virtual`.")] = False,
-    built_for: Annotated[Path | None, model_option("What the board was built for; default: MODEL itself.")] = None,
+    built_for: Annotated[
+        Path | None, model_option("Model that the board was built for; default: MODEL.", "--built-for")
+    ] = None,
     settings: SetOption = None,
     clock: Annotated[
         float | None, typer.Option(min=1, max=1000, help="Clock of the core in MHz; default: the board's.")

@@ -41,8 +41,8 @@ MUTANTS = [
     },
     {
         "file": "hw/spi_flash.py",
-        "old": "runs.eq(self.read), self.copi",
-        "new": "runs.eq(1), self.copi",
+        "old": "runs.eq(self.read),\n                    self.copi",
+        "new": "runs.eq(1),\n                    self.copi",
         "test": "tests/hw/test_spi_flash.py::test_bench[1-30000000.0-1052544-False]",
         "why": "a reading that ends moves data and clock at once",
     },
