@@ -137,14 +137,15 @@ struct Receiver {
 };
 
 // The flash at its pins: from an edge of the clock to the next one. Whether the board has been at it. A board that has
-// no flash has no such pins, either.
+// no flash has no such pins, either, and gets the second function, to which 0 is less of a fit.
 template <class Top>
-auto connect(Top& top, FlashChip& flash, uint64_t now, uint64_t next) -> decltype(top.flash_cipo, bool()) {
+auto connect(Top& top, FlashChip& flash, uint64_t now, uint64_t next, int) -> decltype(top.flash_cipo, bool()) {
     const bool selected = top.flash_cs;
     top.flash_cipo = flash.step(now, next, selected, top.flash_sck, top.flash_copi);
     return selected;
 }
-static bool connect(...) { return false; }
+template <class Top>
+bool connect(Top&, FlashChip&, uint64_t, uint64_t, long) { return false; }
 
 static const char* flip(const VerilatedContext& context, const std::string& line) {
     std::istringstream words(line);
@@ -232,7 +233,7 @@ int main(int count, char** arguments) {
         top->eval();
         receiver.advance(cycle, top->tx, terminal);
         if (!top->tx) moved = cycle;
-        if (connect(*top, flash, cycle * (SECOND / clock), (cycle + 1) * (SECOND / clock))) moved = cycle;
+        if (connect(*top, flash, cycle * (SECOND / clock), (cycle + 1) * (SECOND / clock), 0)) moved = cycle;
         top->clk = 0;
         top->eval();
         if (++cycle == 4) top->rst = 0;
