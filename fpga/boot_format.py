@@ -7,7 +7,6 @@ line, between a header and a CRC (docs/host-link.md). All numbers are little end
     magic 4 | version u32 | machine u32 | last u32 | digest 32 | stream, last + 1 bytes | CRC-32 of all before it
 """
 
-import math
 import struct
 import zlib
 from collections.abc import Iterator
@@ -141,4 +140,4 @@ def boot_seconds(image: BootImage, *, clock_hz: float, half: int) -> float:
     body = [len(frame) + 1 for frame in image.stream.split(DELIMITER)[:-1]]
     reading = 2 * 16 * half * (HEADER_BYTES + len(image.stream) + CRC_BYTES)
     acting = sum(_LINK_BYTE * (size + _RESPONSE_BYTES) for size in body)
-    return math.ceil(reading + acting) / clock_hz
+    return (reading + acting) / clock_hz

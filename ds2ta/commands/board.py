@@ -77,6 +77,7 @@ def board(
     baud_divisor(**speeds)  # refuses a rate out of reach before anything is built
     flash = None
     if image is not None:
+        require("amaranth_boards")
         from ds2ta.fpga.boards import BOARDS
         from ds2ta.fpga.boot_format import read_image
         from ds2ta.fpga.design import flash_of
