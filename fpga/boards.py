@@ -21,7 +21,7 @@ from ds2ta.files import model_path
 from ds2ta.gateware.machines import ICE40, MACHINES
 from ds2ta.hw.sdram import IS42S16160G, SdramChip
 
-__all__ = ["BOARDS", "Board", "Pin", "find_board"]
+__all__ = ["BOARDS", "Board", "BoardFlash", "Pin", "find_board"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,39 @@ class Pin:
     resource: str
     number: int = 0
     part: str | None = None
+
+
+@dataclass(frozen=True)
+class BoardFlash:
+    """The serial flash that holds the bitstream, and behind it a model.
+
+    bitstream, model: where each begins. pins: resource with the parts cs, copi, cipo, wp, hold. clock: whether its
+    part clk is a pin; on ECP5 it is the configuration's, which a primitive drives (USRMCLK). hz: of its clock at
+    most. loader: arguments of openFPGALoader for a bitstream, model_loader: for a model, whose place `{model}`
+    stands for. size: of the chip.
+    """
+
+    bitstream: int
+    model: int
+    pins: Pin
+    loader: tuple[str, ...]
+    model_loader: tuple[str, ...]
+    clock: bool = False
+    hz: float = 25e6
+    size: int = 16 << 20
+
+    def check_places(self, board: str, *, bitstream: int, image: int) -> None:
+        """Raise `FitError` unless so many bytes of each lie behind each other on the chip."""
+        if self.bitstream + bitstream > self.model:
+            raise FitError(
+                f"{board}: its bitstream of {bitstream} bytes ends at {self.bitstream + bitstream:#x}, the model "
+                f"begins at {self.model:#x}: take a smaller machine, or move the model in fpga/boards.py"
+            )
+        if self.model + image > self.size:
+            raise FitError(
+                f"{board}: an image of {image} bytes at {self.model:#x} of a flash of {self.size}: "
+                f"{self.size - self.model} are left; take a smaller model"
+            )
 
 
 @dataclass(frozen=True)
@@ -47,6 +80,7 @@ class Board:
     extra: resources that amaranth-boards lacks. seed: of place and route, one that meets `core_hz`.
     model: name of the shipped model that it is built for by default, with the machine `choices`.
     loader: arguments of openFPGALoader; usb: (vendor, product) of what that tool talks to.
+    flash: what holds a bitstream, and a model, without power.
     """
 
     name: str
@@ -63,6 +97,7 @@ class Board:
     usb: tuple[int, int]
     busy: Pin
     error: Pin
+    flash: BoardFlash
     uart: Pin = field(default=Pin("uart"))
     high: tuple[Pin, ...] = ()
     seed: int = 1
@@ -106,6 +141,14 @@ _ULX3S: dict[str, Any] = {
     # boards came with one of two chips; of the smaller one every address is one of the larger, too
     "sdram": IS42S16160G,
     "loader": ("--board", "ulx3s"),
+    # IS25LP128 or W25Q128; boards of the first series have 4 MB
+    "flash": BoardFlash(
+        bitstream=0,
+        model=2 << 20,  # a bitstream of the 85F has 1.9 MB where nothing of it can be compressed
+        pins=Pin("spi_flash"),
+        loader=("--board", "ulx3s", "--write-flash"),
+        model_loader=("--board", "ulx3s", "--write-flash", "--offset", "{model}"),
+    ),
     "usb": (0x0403, 0x6015),
 }
 
@@ -132,6 +175,14 @@ BOARDS = {
             busy=Pin("led_g"),
             error=Pin("led_r"),
             loader=("--board", "ice40_generic", "--write-flash"),
+            flash=BoardFlash(  # W25Q128JV
+                bitstream=0,
+                model=1 << 20,
+                pins=Pin("spi_flash_1x"),
+                clock=True,
+                loader=("--board", "ice40_generic", "--write-flash"),
+                model_loader=("--board", "ice40_generic", "--write-flash", "--offset", "{model}"),
+            ),
             usb=(0x0403, 0x6010),
         ),
         Board(
@@ -171,6 +222,14 @@ BOARDS = {
             # no USB serial port: a 3.3 V adapter at the pins 0 (RX) and 1 (TX) of the feather connector
             extra=(UARTResource(0, rx="0", tx="1", conn=("io", 0), attrs=Attrs(IO_TYPE="LVCMOS33")),),
             loader=("--board", "orangeCrab"),
+            # W25Q128JV; its bootloader writes what it calls bitstream and firmware to these places
+            flash=BoardFlash(
+                bitstream=0x08_0000,
+                model=0x10_0000,
+                pins=Pin("spi_flash_1x"),
+                loader=("--board", "orangeCrab"),
+                model_loader=("--board", "orangeCrab", "--altsetting", "1"),
+            ),
             usb=(0x1209, 0x5AF0),
         ),
     )

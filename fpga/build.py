@@ -198,6 +198,7 @@ def build_board(
     clock_hz: float | None = None,
     seed: int | None = None,
     tries: int = 1,
+    boots: bool = False,
     folder: Path | None = None,
     progress: Callable[[str], None] = lambda _: None,
     watch: Watch | None = None,
@@ -208,7 +209,7 @@ def build_board(
     loaded = load_model(model or board.model_path)
     first = board.seed if seed is None else seed
     for number in range(first, first + tries):
-        wanted = design(board, model=loaded, choices=choices, clock_hz=clock_hz, seed=number)
+        wanted = design(board, model=loaded, choices=choices, clock_hz=clock_hz, seed=number, boots=boots)
         try:
             on_it = loaded, wanted.machine, wanted.program
             return build(

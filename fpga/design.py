@@ -10,15 +10,16 @@ import inspect
 import json
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from amaranth.hdl import ClockDomain, Elaboratable, Module
+from amaranth.hdl import ClockDomain, Const, Elaboratable, Instance, Module, ResetSignal
 from amaranth.lib import io
 
 from ds2ta.errors import FitError
 from ds2ta.fpga.boards import Board, Pin
+from ds2ta.fpga.boot import BootFlash, boot_flash
 from ds2ta.fpga.clocks import ClockGenerator, find_pll
 from ds2ta.fpga.report import RESOURCES
 from ds2ta.fpga.sdram_pads import CHIP_DOMAIN, PHASE, SdramPads, margins
@@ -31,7 +32,7 @@ from ds2ta.hw.store import without_collision_logic
 from ds2ta.model import IntegerModel
 from ds2ta.modelfile import load_model, model_digest
 
-__all__ = ["TIMING", "TOP", "Design", "design"]
+__all__ = ["TIMING", "TOP", "Design", "design", "flash_of"]
 
 #: Name of the top module, and of nextpnr's report of timing.
 TOP = "top"
@@ -45,10 +46,10 @@ _OPTIONS = {"ice40": ["--opt-timing"], "ecp5": []}
 
 
 class _Wrapper(Elaboratable):
-    """`BoardTop` behind a board's pins and clock."""
+    """`BoardTop` behind a board's pins and clock, one that `boots` with the pins of its flash."""
 
-    def __init__(self, board: Board, top: BoardTop, wanted_hz: float):
-        self._board, self._top = board, top
+    def __init__(self, board: Board, top: BoardTop, wanted_hz: float, *, boots: bool):
+        self._board, self._top, self._boots = board, top, boots
         self._pll = find_pll(board.family, board.crystal_hz, wanted_hz)
         if top.memory and self._pll:
             self._pll = replace(self._pll, phase=PHASE)
@@ -88,7 +89,26 @@ class _Wrapper(Elaboratable):
         for number, pin in enumerate(board.high):
             m.submodules[f"pin_high{number}"] = buffer = io.Buffer(io.Direction.Output, port(pin))
             m.d.comb += buffer.o.eq(1)
+        if self._boots:
+            self._connect_flash(m, port)
         return m
+
+    def _connect_flash(self, m: Module, port: Callable[[Pin, str], io.PortLike]) -> None:
+        """The flash, with nothing written, and nothing held."""
+        flash, top = self._board.flash, self._top
+        outputs = {"cs": top.flash_cs, "copi": top.flash_copi, "wp": Const(0), "hold": Const(0)}
+        if flash.clock:
+            outputs["clk"] = top.flash_sck
+        else:
+            # the vendor's tool refuses a constant here
+            m.submodules.flash_clock = Instance(
+                "USRMCLK", i_USRMCLKI=top.flash_sck, i_USRMCLKTS=ResetSignal("sync")
+            )
+        for name, value in outputs.items():
+            m.submodules[f"pin_flash_{name}"] = buffer = io.Buffer(io.Direction.Output, port(flash.pins, name))
+            m.d.comb += buffer.o.eq(value)
+        m.submodules.pin_flash_cipo = cipo = io.Buffer(io.Direction.Input, port(flash.pins, "cipo"))
+        m.d.comb += top.flash_cipo.eq(cipo.i)
 
 
 @dataclass(frozen=True)
@@ -130,17 +150,19 @@ def design(
     choices: Mapping[str, int | str] | None = None,
     clock_hz: float | None = None,
     seed: int | None = None,
+    boots: bool = False,
 ) -> Design:
     """Elaborate `board` with the machine that `model` (default: the board's) needs there, at the clock nearest to
     `clock_hz` that its PLL reaches. `choices` change the board's, and `clock_hz` and `seed` are the board's by
-    default. Raises `FitError` for what cannot fit."""
+    default. It `boots` from its flash, or waits for a host. Raises `FitError` for what cannot fit."""
     model = model or load_model(board.model_path)
     machine, program = fit(model, **{**board.choices, **(choices or {})})
     _check_memories(board, machine)
     wanted_hz = board.core_hz if clock_hz is None else clock_hz
     pll = find_pll(board.family, board.crystal_hz, wanted_hz)
     clock_hz = pll.hz if pll else board.crystal_hz
-    top = BoardTop(machine, clock_hz=round(clock_hz), memory=board.sdram)
+    boot = flash_of(board, clock_hz) if boots else None
+    top = BoardTop(machine, clock_hz=round(clock_hz), memory=board.sdram, boot=boot)
     if top.memory:
         if pll is None:
             raise FitError(
@@ -152,7 +174,11 @@ def design(
     options += _OPTIONS[board.family]
     with by_rows():
         plan = board.make_platform().prepare(
-            _Wrapper(board, top, wanted_hz), TOP, emit_src=False, debug_verilog=False, nextpnr_opts=options
+            _Wrapper(board, top, wanted_hz, boots=boots),
+            TOP,
+            emit_src=False,
+            debug_verilog=False,
+            nextpnr_opts=options,
         )
     commands = json.loads(plan.files[f"build_{TOP}.json"])["commands"]
     return Design(
@@ -166,6 +192,12 @@ def design(
         constraints={name: text for name, text in plan.files.items() if name.endswith((".pcf", ".lpf"))},
         commands=[command for command in commands if command[0].startswith(("nextpnr", "icepack", "ecppack"))],
     )
+
+
+def flash_of(board: Board, clock_hz: float) -> BootFlash:
+    """The flash that a board's design loads a model from, by a core of `clock_hz`."""
+    flash = board.flash
+    return boot_flash(clock_hz=clock_hz, most_hz=flash.hz, address=flash.model, size=flash.size)
 
 
 def _with_blocks(text: str) -> str:

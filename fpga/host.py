@@ -23,10 +23,18 @@ import serial
 import serial.tools.list_ports
 
 from ds2ta.errors import FitError
+from ds2ta.fpga.boot import BootState
 from ds2ta.fpga.device import Device, RefusedError, StalledError
 from ds2ta.fpga.exchange import LinkError, Port
-from ds2ta.fpga.frames import MAX_PAYLOAD, MAX_WIRE, Request, Status, sample_payload
-from ds2ta.fpga.loading import StoreContents, load_payloads, store_contents
+from ds2ta.fpga.frames import MAX_PAYLOAD, MAX_WIRE, Request, Status, read_payload, sample_payload
+from ds2ta.fpga.loading import (
+    StoreContents,
+    check_settings,
+    digest_words,
+    load_payloads,
+    sample_settings,
+    store_contents,
+)
 from ds2ta.fpga.top import DEFAULT_BAUD
 from ds2ta.gateware.compiler import Program, compile_model
 from ds2ta.gateware.cycles import total_cycles
@@ -159,8 +167,8 @@ class Board(Device):
         fresh = force or not self._holds(model, stores)
         if fresh:
             self._fill(stores, tell)
-        self.write("sample_length", [int(np.prod(model.network.sample_shape))])
-        self.write("classes", [model.network.classes])
+        for name, values in sample_settings(model).items():
+            self.write(name, values)
         tell("checking memories", 0, 1)
         state = self.wait(lambda now: now["memory_good"] or now["memory_error"], "the memory check")
         if state["memory_error"]:
@@ -177,25 +185,33 @@ class Board(Device):
             tell("loading", done, len(payloads))
             self.ask(Request.LOAD, payload, "loading")
         tell("loading", len(payloads), len(payloads))
-        self.write("check_rows", [store.rows for store in stores])
-        self.write("check_expected", [store.crc for store in stores])
+        for name, values in check_settings(stores).items():
+            self.write(name, values)
 
     def _holds(self, model: IntegerModel, stores: Sequence[StoreContents]) -> bool:
         """Whether the board says to hold just this, and checks its memories against it."""
-        count = len(STORES)
         return (
             self._digest() == model_digest(model)
-            and self.read("check_rows", count=count) == [store.rows for store in stores]
-            and self.read("check_expected", count=count) == [store.crc for store in stores]
+            and all(self.read(name, count=len(STORES)) == values for name, values in check_settings(stores).items())
             and not self.status()["memory_error"]
         )
+
+    def boot_state(self) -> BootState | None:
+        """What became of the model in the board's flash; None for a board that does not look there."""
+        register = REGISTERS["boot"]
+        response = self.ask(
+            Request.READ, read_payload(register.address, 1), "reading boot", accept=(Status.ADDRESS,)
+        )
+        if response.status == Status.ADDRESS:
+            return None
+        return BootState(register.decode(int.from_bytes(response.payload, "little"))["state"])
 
     def _digest(self) -> str:
         register = REGISTERS["model_digest"]
         return struct.pack(f"<{register.count}I", *self.read("model_digest", count=register.count)).hex()
 
     def _write_digest(self, digest: str) -> None:
-        self.write("model_digest", struct.unpack(f"<{REGISTERS['model_digest'].count}I", bytes.fromhex(digest)))
+        self.write("model_digest", digest_words(digest))
 
     def _memory_report(self, bad: int, stores: Sequence[StoreContents]) -> str:
         found = self.read("check_found", count=len(STORES))

@@ -3,16 +3,28 @@
 
 """A compiled model as the requests that put it into a board, and as the checksums that its memories must have."""
 
+import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from ds2ta.fpga.frames import MAX_PAYLOAD, load_payload
 from ds2ta.gateware.compiler import Program
 from ds2ta.gateware.machine import Machine
+from ds2ta.gateware.registers import REGISTERS
 from ds2ta.gateware.stores import store_images, store_shapes
+from ds2ta.model import IntegerModel
 
-__all__ = ["StoreContents", "load_payloads", "store_contents"]
+__all__ = [
+    "StoreContents",
+    "check_settings",
+    "digest_words",
+    "load_payloads",
+    "sample_settings",
+    "store_contents",
+]
 
 _WORD = 2  # bytes of a chunk
 _LOAD_BYTES = (MAX_PAYLOAD - len(load_payload(0, 0, 0, bytes(_WORD)))) // _WORD * _WORD + _WORD
@@ -50,3 +62,18 @@ def load_payloads(store: StoreContents) -> Iterator[bytes]:
     for start in range(0, len(store.data), _LOAD_BYTES):
         row, chunk = divmod(start // _WORD, store.chunks)
         yield load_payload(store.number, row, chunk, store.data[start : start + _LOAD_BYTES])
+
+
+def check_settings(stores: Sequence[StoreContents]) -> dict[str, list[int]]:
+    """Registers by which the memory check knows what the stores must hold."""
+    return {"check_rows": [store.rows for store in stores], "check_expected": [store.crc for store in stores]}
+
+
+def sample_settings(model: IntegerModel) -> dict[str, list[int]]:
+    """Registers that tell what a sample and a result of the model are."""
+    return {"sample_length": [int(np.prod(model.network.sample_shape))], "classes": [model.network.classes]}
+
+
+def digest_words(digest: str) -> list[int]:
+    """A SHA-256 (hex) as the words of the register `model_digest`."""
+    return list(struct.unpack(f"<{REGISTERS['model_digest'].count}I", bytes.fromhex(digest)))

@@ -8,11 +8,14 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ds2ta.errors import FitError
+from ds2ta.fpga.boot import BootFlash, BootLoader, BootRegister
+from ds2ta.fpga.boot_format import machine_tag
 from ds2ta.fpga.link import HostLink
 from ds2ta.gateware.compiler import Program
 from ds2ta.gateware.core import Core
 from ds2ta.gateware.machine import Machine
 from ds2ta.hw.sdram import SDRAM_BITS, SdramChip, SdramController, pins_signature
+from ds2ta.hw.spi_flash import SpiFlashReader
 from ds2ta.hw.uart import UartReceiver, UartTransmitter, baud_divisor
 
 __all__ = ["DEFAULT_BAUD", "SDRAM_ROUND_TRIP", "BoardTop"]
@@ -30,10 +33,11 @@ class BoardTop(wiring.Component):
 
     Parameters: `machine`; `program` for its ROM stores; `clock_hz`, of the domain; `baud`, that the clock must hit
     within 2 %; `digest`: SHA-256 of the built-in model; `memory`: the SDRAM for weights that are a stream, at the
-    domain's clock.
+    domain's clock; `boot`: the flash that a model is loaded from at power-up, before the line is listened to.
 
     Members: `rx` (asynchronous), `tx`: the line; `busy`: a sample is open or worked on; `error`: a memory does not
-    hold what it should; `sdram` (with weights that are a stream): `hw.sdram.pins_signature`.
+    hold what it should; `sdram` (with weights that are a stream): `hw.sdram.pins_signature`; with `boot`,
+    `flash_sck`, `flash_cs` (1 selects), `flash_copi`, `flash_cipo`.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class BoardTop(wiring.Component):
         baud: int = DEFAULT_BAUD,
         digest: bytes = b"",
         memory: SdramChip | None = None,
+        boot: BootFlash | None = None,
     ):
         self.divisor = baud_divisor(clock_hz=clock_hz, baud=baud)
         self._core = Core(machine, program, clock_hz=clock_hz, digest=digest)
@@ -54,6 +59,11 @@ class BoardTop(wiring.Component):
         if machine.streams:
             self._sdram = _controller(machine, memory, clock_hz)
             members["sdram"] = Out(pins_signature(self._sdram.chip.row_bits))
+        self._flash: SpiFlashReader | None = None
+        if boot is not None:
+            self._flash = SpiFlashReader(half=boot.half, wake=boot.wake, address=boot.address, fast=boot.fast)
+            self._loader = BootLoader(machine=machine_tag(machine), room=boot.room)
+            members |= {f"flash_{name}": Out(1) for name in ("sck", "cs", "copi")} | {"flash_cipo": In(1)}
         super().__init__(members)
 
     def elaborate(self, platform) -> Module:
@@ -62,9 +72,12 @@ class BoardTop(wiring.Component):
         m.submodules.link = link = self._link
         m.submodules.receiver = receiver = UartReceiver(divisor=self.divisor)
         m.submodules.transmitter = transmitter = UartTransmitter(divisor=self.divisor)
-        wiring.connect(m, receiver.o, link.i)
-        wiring.connect(m, link.o, transmitter.i)
-        wiring.connect(m, link.bus, core.bus)
+        if self._flash is None:
+            wiring.connect(m, receiver.o, link.i)
+            wiring.connect(m, link.o, transmitter.i)
+            wiring.connect(m, link.bus, core.bus)
+        else:
+            self._boot(m, self._flash)
         wiring.connect(m, link.sample, core.sample)
         if "load" in link.signature.members:
             wiring.connect(m, link.load, core.load)
@@ -100,6 +113,27 @@ class BoardTop(wiring.Component):
             sdram.write.valid.eq(core.memory_write.valid),
             core.memory_write.ready.eq(sdram.write.ready),
             *(sdram.write.payload[name].eq(core.memory_write.payload[name]) for name in ("address", "word")),
+        ]
+
+    def _boot(self, m: Module, flash: SpiFlashReader) -> None:
+        """The loader between line and link, its register between link and core."""
+        m.submodules.flash, m.submodules.loader, m.submodules.boot = flash, self._loader, BootRegister()
+        loader, register, link = self._loader, m.submodules.boot, self._link
+        wiring.connect(m, flash.o, loader.flash)
+        wiring.connect(m, m.submodules.receiver.o, loader.line)
+        wiring.connect(m, loader.link, link.i)
+        wiring.connect(m, link.o, loader.answer)
+        wiring.connect(m, loader.o, m.submodules.transmitter.i)
+        wiring.connect(m, link.bus, register.bus)
+        wiring.connect(m, register.core, self._core.bus)
+        m.d.comb += [
+            flash.read.eq(loader.read),
+            loader.dropped.eq(link.frame_dropped),
+            register.state.eq(loader.state),
+            flash.cipo.eq(self.flash_cipo),
+            self.flash_sck.eq(flash.sck),
+            self.flash_cs.eq(flash.cs),
+            self.flash_copi.eq(flash.copi),
         ]
 
 

@@ -66,13 +66,10 @@ def sample_length(program: Program) -> int:
 def _contents(machine: Machine, program: Program | None, clock_hz: int, digest: bytes) -> Mapping[int, int]:
     """What the register file holds at power-up."""
     shapes = store_shapes(machine)
+    minor = VERSION[1] if machine.streams or machine.single_port else 1
     words: dict[str, list[int]] = {
         "id": [IDENTITY],
-        "version": [
-            REGISTERS["version"].encode(
-                major=VERSION[0], minor=VERSION[1] if machine.streams or machine.single_port else 1
-            )
-        ],
+        "version": [REGISTERS["version"].encode(major=VERSION[0], minor=minor)],
         "clock_hz": [clock_hz],
         "store_rows": [shapes[name].rows for name in STORES],
         "store_chunks": [shapes[name].chunks for name in STORES],
@@ -342,11 +339,12 @@ class Core(wiring.Component):
             "memory_good": checker.good,
             "memory_error": self.error,
             "bad_stores": checker.bad,
-            "external_stalled": self._reader.stalled if self.machine.streams else 0,
-            "external_failed": checker.wrong if self.machine.streams else 0,
         }
+        if self.machine.streams:
+            status |= {"external_stalled": self._reader.stalled, "external_failed": checker.wrong}
         for field in REGISTERS["status"].fields:
-            m.d.comb += file.status[field.low :][: field.width].eq(status[field.name])
+            if field.name in status:
+                m.d.comb += file.status[field.low :][: field.width].eq(status[field.name])
         m.d.comb += [
             file.result_class.eq(now.winner),
             file.sample_bytes.eq(now.taken),
@@ -372,12 +370,11 @@ class Core(wiring.Component):
         rows = Array(shape.rows if shape.loadable else 0 for shape in shapes)
         chunks = Array(shape.chunks for shape in self._shapes.values())
         seen, fits, passes = Signal(), Signal(), Signal()
-        inside: Value = Const(1)
-        written: Value = Const(1)  # a word of the memory outside is taken there
+        goes, held = seen & settled, passes & fits
         if "memory_write" in self.signature.members:
             write, at = self.memory_write, Signal.like(self.memory_write.payload.address)
             inside = word.store != shapes[0].number
-            written = inside | ~fits | write.ready
+            goes, held = goes & (inside | ~fits | write.ready), held & inside
             m.d.sync += at.eq(word.row * shapes[0].chunks + word.chunk)
             m.d.comb += [
                 write.valid.eq(self.load.valid & seen & settled & fits & ~inside),
@@ -385,11 +382,11 @@ class Core(wiring.Component):
                 write.payload.word.eq(word.data),
             ]
         m.d.comb += [
-            self.load.ready.eq(seen & settled & written),
+            self.load.ready.eq(goes),
             passes.eq(self.load.valid & self.load.ready),
         ]
         if "load" in accelerator.signature.members:
-            m.d.comb += [accelerator.load.valid.eq(passes & fits & inside), accelerator.load.payload.eq(word)]
+            m.d.comb += [accelerator.load.valid.eq(held), accelerator.load.payload.eq(word)]
         m.d.sync += [
             restart.eq(passes & fits),  # a cycle late, before any sample can end
             seen.eq(self.load.valid & ~passes),

@@ -245,6 +245,23 @@ _MAP = (
     ),
     Register("event_enable", 0x025, Access.RW, "Events that raise `irq`.", fields=_EVENTS, only="AXI"),
     Register(
+        "boot",
+        0x026,
+        Access.RO,
+        "What became of the image in the board's flash. Only boards that load a model at power-up have it.",
+        fields=(
+            Field(
+                "state",
+                0,
+                3,
+                "0 it is being read, 1 loaded, 2 its CRC is wrong, 3 broken off while it was loaded, 4 there is "
+                "none, 5 of another format, 6 for another machine, 7 too long; from 4 on, and at 2, the core is as "
+                "it was",
+            ),
+        ),
+        only="link",
+    ),
+    Register(
         "external_base",
         0x028,
         Access.RW,

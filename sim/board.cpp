@@ -4,9 +4,11 @@
 // A board whose UART is a pseudo-terminal: the Verilated board top, its pins, and a clock that stands still while
 // nothing moves.
 //
-//     board CLOCK_HZ [LINK]
+//     board CLOCK_HZ [LINK [FLASH ADDRESS SIZE]]
 //
-// The name of the terminal is the first line on stdout; LINK becomes a symbolic link to it. Bits have the length that
+// The name of the terminal is the first line on stdout; LINK, unless it is empty, becomes a symbolic link to it. A
+// board that loads a model at power-up has a flash of SIZE bytes, in power-down, erased but for the file FLASH from
+// ADDRESS on. Bits have the length that
 // the *host's* baud rate gives them in cycles of the board's clock, in both directions, as if a USB adapter stood in
 // between: a wrong rate is as wrong here as on a desk. Lines on stdin are commands: `flip SCOPE NAME WORD BIT` turns
 // over one bit of a published memory (`flipped` or `missing` is the answer); `fill FILE` and `turn WORD BITS` change the
@@ -29,14 +31,20 @@
 #include <cstdio>
 #include <cstring>
 #include <deque>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <sstream>
 #include <string>
+#include <vector>
 
 #include "Vtop.h"
+#include "flash_chip.h"
 
 static const uint64_t LOOK = 256;             // cycles between two looks at the terminal
 static const uint64_t REST = 1 << 18;         // cycles without a bit on the line, and without work, until it sleeps
+static const uint64_t PADS = 25000;           // ps from the falling clock of the flash to its data, back in the FPGA
+static const uint64_t SECOND = 1000000000000; // ps
 static const uint64_t REST_BUSY = 1 << 23;    // the same while the core is busy: it may wait for the host for ever
 
 static volatile sig_atomic_t stopped = 0;
@@ -156,6 +164,17 @@ static const char* change(const std::string& line) {
 }
 #endif
 
+// The flash at its pins: from an edge of the clock to the next one. Whether the board has been at it. A board that has
+// no flash has no such pins, either, and gets the second function, to which 0 is less of a fit.
+template <class Top>
+auto connect(Top& top, FlashChip& flash, uint64_t now, uint64_t next, int) -> decltype(top.flash_cipo, bool()) {
+    const bool selected = top.flash_cs;
+    top.flash_cipo = flash.step(now, next, selected, top.flash_sck, top.flash_copi);
+    return selected;
+}
+template <class Top>
+bool connect(Top&, FlashChip&, uint64_t, uint64_t, long) { return false; }
+
 static const char* flip(const VerilatedContext& context, const std::string& line) {
     std::istringstream words(line);
     std::string command, scope_name, name;
@@ -171,8 +190,20 @@ static const char* flip(const VerilatedContext& context, const std::string& line
 }
 
 int main(int count, char** arguments) {
-    if (count < 2) return fail("usage: board CLOCK_HZ [LINK]");
+    if (count < 2 || count > 6 || count == 4 || count == 5)
+        return fail("usage: board CLOCK_HZ [LINK [FLASH ADDRESS SIZE]]");
     const uint64_t clock = std::strtoull(arguments[1], nullptr, 10);
+    const uint64_t size = count > 5 ? std::strtoull(arguments[5], nullptr, 10) : 1;
+    FlashChip flash(size, PADS, true);
+    if (count > 5) {
+        std::ifstream file(arguments[3], std::ios::binary);
+        const std::vector<char> image{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+        const uint64_t address = std::strtoull(arguments[4], nullptr, 10);
+        if (!file) return fail(std::string(arguments[3]) + ": cannot be read");
+        if (address > size || image.size() > size - address)
+            return fail(std::string(arguments[3]) + ": does not fit into the flash");
+        flash.put(address, reinterpret_cast<const uint8_t*>(image.data()), image.size());
+    }
     struct sigaction action = {};
     action.sa_handler = stop;  // no SA_RESTART: a sleeping poll ends
     sigaction(SIGINT, &action, nullptr);
@@ -241,6 +272,7 @@ int main(int count, char** arguments) {
 #endif
         receiver.advance(cycle, top->tx, terminal);
         if (!top->tx) moved = cycle;
+        if (connect(*top, flash, cycle * (SECOND / clock), (cycle + 1) * (SECOND / clock), 0)) moved = cycle;
         top->clk = 0;
         top->eval();
         if (++cycle == 4) top->rst = 0;

@@ -25,7 +25,7 @@ from ds2ta.extras import package_folder
 from ds2ta.files import BUILD, build_folder, digest
 from ds2ta.gateware.verilog import WAIVERS
 
-__all__ = ["PRIMITIVES", "ToolError", "build_simulator", "primitives", "verilate"]
+__all__ = ["PRIMITIVES", "ToolError", "build_library", "build_simulator", "primitives", "verilate"]
 
 _PRIMITIVES = Path(__file__).with_name("primitives.v")
 #: Vendor cells that emitted Verilog may instantiate, whose models come with the project.
@@ -202,3 +202,15 @@ def build_simulator(
             objects = compiler.objects(folder, headers.items())
             compiler.write(folder, _PROGRAM, ["c++", *objects, f"{runtime}/verilated.a", "-pthread", *libraries])
     return program
+
+
+def build_library(name: str, sources: Mapping[str, str]) -> Path:
+    """A shared library of the C++ file `NAME.cpp` among `sources`, built at most once for equal ones."""
+    target = f"lib{name}.so"
+    with build_folder("library", f"{name}-{digest(sources, _versions())}") as folder:
+        if not (folder / target).exists():
+            for file, text in sources.items():
+                (folder / file).write_text(text)
+            command = ["c++", "-std=c++17", "-O2", "-Wall", "-shared", "-fPIC", f"{name}.cpp"]
+            _Compiler(waves=False).write(folder, target, command)
+    return folder / target

@@ -14,6 +14,7 @@ from math import ceil
 from pathlib import Path
 
 from ds2ta.errors import Ds2taError, FitError
+from ds2ta.fpga.boot import BootFlash
 from ds2ta.fpga.top import DEFAULT_BAUD, SDRAM_ROUND_TRIP, BoardTop
 from ds2ta.gateware.compiler import compile_model
 from ds2ta.gateware.machine import Machine
@@ -21,6 +22,7 @@ from ds2ta.gateware.verilog import emit
 from ds2ta.hw.sdram import SdramChip
 from ds2ta.model import IntegerModel
 from ds2ta.modelfile import model_digest
+from ds2ta.sim.flash_chip import HEADER
 from ds2ta.sim.verilator import build_simulator, primitives
 
 __all__ = ["VirtualBoard", "VirtualBoardError", "build_board"]
@@ -69,7 +71,7 @@ def build_board(verilog: str, name: str, *, memory: str = "") -> Path:
         name,
         verilog,
         memory + _MAIN.read_text(),
-        files={"memories.vlt": _published(*sources)},
+        files={"memories.vlt": _published(*sources), HEADER.name: HEADER.read_text()},
         options=["-O3", "--x-assign", "fast", "--x-initial", "fast"],
         optimize="-O2",
     )
@@ -80,8 +82,9 @@ class VirtualBoard:
     a symbolic link to it that goes with the board.
 
     Parameters: `machine`; `model`: what its ROM stores hold, where it has any; `clock_hz` and `baud`, as the design
-    is built for them (the simulated cable has the baud rate of whoever opens `device`); `memory`: the SDRAM on the
-    board, for weights that are a stream."""
+    is built for them (the simulated cable has the baud rate of whoever opens `device`); `flash`: the design loads a
+    model at power-up, from the file `image` in its flash, which is checked by nobody else; `memory`:
+    the SDRAM on the board, for weights that are a stream."""
 
     def __init__(
         self,
@@ -92,6 +95,8 @@ class VirtualBoard:
         baud: int = DEFAULT_BAUD,
         link: Path | str | None = None,
         memory: SdramChip | None = None,
+        flash: BootFlash | None = None,
+        image: Path | str | None = None,
     ):
         kinds, program_in_rom, digest = {machine.weights, machine.tables}, None, b""
         if "rom" in kinds:
@@ -99,12 +104,17 @@ class VirtualBoard:
                 raise FitError("virtual board: a machine with ROM stores needs the model that they hold")
             program_in_rom = compile_model(model, machine)
             digest = bytes.fromhex(model_digest(model)) if kinds == {"rom"} else b""
-        top = BoardTop(machine, program_in_rom, clock_hz=clock_hz, baud=baud, digest=digest, memory=memory)
+        top = BoardTop(
+            machine, program_in_rom, clock_hz=clock_hz, baud=baud, digest=digest, memory=memory, boot=flash
+        )
         model_of_memory = _sdram(memory, clock_hz) if memory and machine.streams else ""
         program = build_board(emit(top, "board_top"), "board_top", memory=model_of_memory)
+        arguments = [str(clock_hz), str(link or "")]
+        if flash is not None and image is not None:
+            arguments += [str(image), str(flash.address), str(flash.size)]
         # The board ends with its standard input, and so with this process, however that ends.
         self._process = subprocess.Popen(
-            [str(program), str(clock_hz), *([str(link)] if link else [])],
+            [str(program), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

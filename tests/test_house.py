@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from ds2ta import modelfile
-from ds2ta.fpga import frames
+from ds2ta.fpga import boot_format, frames
 from ds2ta.gateware import program, registers
 from ds2ta.gateware.machine import Machine
 from ds2ta.golden.training import checkpoint
@@ -113,6 +113,7 @@ def test_change_log_has_the_versions():
         "checkpoint": str(checkpoint.VERSION),
         "register map": "{}.{}".format(*registers.VERSION),
         "frames": str(frames.VERSION),
+        "boot image": str(boot_format.VERSION),
         "program word": f"{program.VERSION}, {program.PROGRAM_WORD} bits",
     }
 
@@ -164,11 +165,13 @@ def test_versions_rise_with_what_they_stand_for(tmp_path):
     assert {
         ("register map", registers.VERSION): short(fields_of_registers()),
         ("frames", frames.VERSION): short(bits_of_frames()),
+        ("boot image", boot_format.VERSION): short(boot_format.BootImage(5, "0f" * 32, b"\1\2\0").encode()),
         ("program word", program.VERSION): short(bits_of_programs()),
         ("model file", modelfile.VERSION): short(bytes_of_a_model(tmp_path)),
     } == {
-        ("register map", (1, 2)): "4cc4a1600f99",
+        ("register map", (1, 2)): "9fbf3b4f4f3b",
         ("frames", 1): "42287fc531ff",
+        ("boot image", 1): "d8c43003868c",
         ("program word", 3): "b06a1aae90db",
         ("model file", 2): "4260575de389",
     }

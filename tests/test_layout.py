@@ -71,6 +71,7 @@ MOVERS = {
     "ring": "a list of rows, and the cycles in which words were taken",
     "row_reader": "the rows of the bank, the pixels of a line",
     "sdram": "a model of the chip, sim/sdram_chip.py",
+    "spi_flash": "the bytes of a chip, sim/flash_chip.h",
     "store": "an array in Python",
     "uart": "the bits of a frame, written out",
     "walker": "the loops of the addresses, written out",

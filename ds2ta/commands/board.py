@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the ds2ta authors
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Commands around boards that are there, or simulated: `board`, `demo`, and the device of `run`."""
+"""Commands around boards that are there, or simulated: `board`, `boot-image`, `demo`, and the device of `run`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ds2ta.commands.options import SetOption, model_option
+from ds2ta.commands.options import ModelArgument, SetOption, model_option
 from ds2ta.errors import FitError
 from ds2ta.extras import require
 from ds2ta.files import model_path
@@ -58,6 +58,9 @@ def board(
     clock: ClockOption = CLOCK_MHZ,
     baud: BaudOption = None,
     link: Annotated[Path | None, typer.Option(help="Symbolic link to make to the device.")] = None,
+    image: Annotated[
+        Path | None, typer.Option("--boot-image", help="File in its flash, from `boot-image --virtual`.")
+    ] = None,
 ) -> None:
     """Run a board that is simulated from its pins on; its device is printed. Ctrl-C ends it."""
     if not virtual:
@@ -72,8 +75,17 @@ def board(
     machine = _machine(loaded, settings)
     speeds = {"clock_hz": round(clock * 1e6), "baud": baud or DEFAULT_BAUD}
     baud_divisor(**speeds)  # refuses a rate out of reach before anything is built
+    flash = None
+    if image is not None:
+        require("amaranth_boards")
+        from ds2ta.fpga.boards import BOARDS
+        from ds2ta.fpga.boot_format import read_image
+        from ds2ta.fpga.design import flash_of
+
+        read_image(image, machine)
+        flash = flash_of(BOARDS["icebreaker"], speeds["clock_hz"])
     typer.echo("building the board (about a minute where the design is new)", err=True)
-    with VirtualBoard(machine, loaded, **speeds, link=link) as running:
+    with VirtualBoard(machine, loaded, **speeds, link=link, flash=flash, image=image) as running:
         print(running.device, flush=True)
         hint = f"in another terminal: ds2ta run {model} IMAGES.npy --device {running.device}; Ctrl-C here ends it"
         typer.echo(hint, err=True)
@@ -82,6 +94,53 @@ def board(
         except KeyboardInterrupt:
             return
     raise FitError(f"virtual board {running.device}: it has ended by itself")
+
+
+@app.command(name="boot-image")
+def boot_image(
+    model: ModelArgument,
+    out: Annotated[Path, typer.Option(help="File to write, for the board's flash.")],
+    board: Annotated[str | None, typer.Option(help="The board, such as ulx3s_85f.")] = None,
+    virtual: Annotated[bool, typer.Option("--virtual", help="The board is that of `board --virtual`.")] = False,
+    built_for: Annotated[
+        Path | None, model_option("Model that the board was built for; default: MODEL.", "--built-for")
+    ] = None,
+    settings: SetOption = None,
+    clock: Annotated[
+        float | None, typer.Option(min=1, max=1000, help="Clock of the core in MHz; default: the board's.")
+    ] = None,
+) -> None:
+    """Write a model as what a board that is built with --boot-flash finds in its flash at power-up. --built-for and
+    --set are the --model and --set of the build."""
+    require("amaranth_boards", "cobs")
+    from ds2ta.fpga.boards import BOARDS, find_board
+    from ds2ta.fpga.boot_format import boot_image as image_of
+    from ds2ta.fpga.boot_format import boot_seconds
+    from ds2ta.fpga.design import flash_of
+    from ds2ta.gateware.compiler import fit
+    from ds2ta.gateware.machines import machine_choices
+    from ds2ta.modelfile import load_model
+
+    if virtual == (board is not None):
+        raise FitError("boot-image: say for which board: --board NAME, or --virtual")
+    loaded = load_model(model)
+    item = BOARDS["icebreaker"] if board is None else find_board(board)
+    builder = loaded if built_for is None else load_model(built_for)
+    if virtual:
+        machine = _machine(builder, settings)
+    else:
+        machine, _ = fit(builder, **{**item.choices, **machine_choices(None, settings)})
+    image = image_of(loaded, machine)
+    content = image.encode()
+    item.flash.check_places(item.name, bitstream=0, image=len(content))
+    out.write_bytes(content)
+    clock_hz = item.core_hz if clock is None else clock * 1e6
+    flash = flash_of(item, clock_hz)
+    seconds = boot_seconds(image, clock_hz=clock_hz, half=flash.half)
+    print(
+        f"{out}: {len(content)} bytes, for {flash.address:#x} of the flash of {item.name}; a core of "
+        f"{clock_hz / 1e6:g} MHz has it in about {seconds:.2g} s, SPI clock {clock_hz / flash.half / 2e6:g} MHz"
+    )
 
 
 @app.command()

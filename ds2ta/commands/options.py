@@ -46,9 +46,9 @@ def _images(path: Path) -> Path:
     return DIGIT_IMAGES if str(path) == "digits" and not path.is_file() else path
 
 
-def model_option(text: str) -> typer.models.OptionInfo:
-    """The option --model of commands that take one; `text` says what the model is there for."""
-    return typer.Option("--model", help=f"{text} A file, or {_NAMES}.", callback=_model)
+def model_option(text: str, name: str = "--model") -> typer.models.OptionInfo:
+    """The option --model of commands that take one, or another `name`; `text` says what the model is there for."""
+    return typer.Option(name, help=f"{text} A file, or {_NAMES}.", callback=_model)
 
 
 ModelArgument = Annotated[Path, typer.Argument(help=f"Integer model file, or {_NAMES}.", callback=_model)]

@@ -16,6 +16,7 @@ from ds2ta.sim.stream import in_background, next_cycle, pack, reset
 
 _BUILT_IN = bench_parameters()["built_in"]
 _STREAMS = bench_parameters()["machine"]["weights"] == "stream"
+_SINGLE_PORT = bench_parameters()["machine"]["banks"] == "spram"
 _LARGE = bench_parameters()["large"]  # leave out what takes long and depends on no size
 
 
@@ -32,7 +33,7 @@ async def power_up(dut):
         if register.reset is not None and not register.only and name not in ("command", "check_found", "scans"):
             for index in range(register.count):
                 assert await bus.read(name, index) == register.reset, name
-    assert await bus.fields("version") == {"major": 1, "minor": 2 if _STREAMS else 1}
+    assert await bus.fields("version") == {"major": 1, "minor": 2 if _STREAMS or _SINGLE_PORT else 1}
     built_in = len(STORES) * [0] if not _BUILT_IN else [len(bench.images[name]) for name in STORES]
     crcs = len(STORES) * [0] if not _BUILT_IN else [bench.crc(name) for name in STORES]
     await bench.good()

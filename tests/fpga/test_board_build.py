@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -108,6 +109,35 @@ def test_a_tool_that_fails_is_one_line(quick, tmp_path):
     moved = {name: text.replace(" 35", " 99") for name, text in wanted.constraints.items()}
     with pytest.raises(Ds2taError, match=r"icebreaker: nextpnr-ice40 failed in .*ERROR: Loading PCF failed"):
         build(dataclasses.replace(wanted, constraints=moved), cycles=[1], folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "pins"),
+    [
+        ("icebreaker", {"cs": "16", "clk": "15", "copi": "14", "cipo": "17", "wp": "12", "hold": "13"}),
+        ("ulx3s_85f", {"cs": "R2", "copi": "W2", "cipo": "V2", "wp": "Y2", "hold": "W1"}),
+        ("ulx3s_25f", {"cs": "R2", "copi": "W2", "cipo": "V2", "wp": "Y2", "hold": "W1"}),
+        ("orangecrab", {"cs": "U17", "copi": "U18", "cipo": "T18", "wp": "R18", "hold": "N18"}),
+    ],
+)
+def test_pins_of_the_flash(name, pins, quick):
+    """As the boards' schematics have them; on ECP5 the clock is the configuration's. Without it there are none."""
+    board = find_board(name)
+    wanted = design(board, boots=True)
+    (text,) = wanted.constraints.values()
+    places = dict(re.findall(r'"?spi_flash\w*_0__(\w+)__io"?(?: SITE)? "?(\w+)"?;?$', text, re.M))
+    assert places == pins
+    assert ("\\USRMCLK " in wanted.rtlil) == (board.family == "ecp5")
+    without = design(board)
+    assert "spi_flash" not in without.rtlil + "".join(without.constraints.values())
+    assert without.digest != wanted.digest
+
+
+@pytest.mark.parametrize("name", ["icebreaker", "ulx3s_25f"])
+def test_a_build_that_boots(name, quick, tmp_path):
+    """Synthesis and nextpnr take flash pins and clock."""
+    wanted = design(find_board(name), boots=True)
+    assert build(wanted, cycles=[1], folder=tmp_path)["timing"]["held"]
 
 
 @pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)

@@ -9,9 +9,13 @@ import sys
 import pytest
 
 from ds2ta.commands import main as cli
-from ds2ta.errors import Ds2taError
+from ds2ta.errors import Ds2taError, FitError
+from ds2ta.files import model_path
 from ds2ta.fpga import flash as flashing
 from ds2ta.fpga.boards import BOARDS, find_board
+from ds2ta.fpga.boot_format import read_image
+from ds2ta.gateware.compiler import fit
+from ds2ta.modelfile import load_model, model_digest
 
 BOARD = find_board("ulx3s_25f")
 
@@ -75,6 +79,122 @@ def test_the_loader_gets_board_and_file(loader, tmp_path):
         flashing.flash(board, tmp_path / board.bitstream)
         assert arguments.read_text().split("\n")[:-1] == [*board.loader, str(tmp_path / board.bitstream)]
     assert "--write-flash" in find_board("icebreaker").loader
+
+
+def test_a_model_goes_behind_the_bitstream(loader, tmp_path):
+    arguments = loader(f"cat {tmp_path}/programs/arguments >> {tmp_path}/all")
+    image, bitstream = tmp_path / "model.bin", tmp_path / "board.bit"
+    image.write_bytes(b"D2BT")
+    bitstream.write_bytes(b"bits")
+    places = {"icebreaker": 0x10_0000, "ulx3s_85f": 0x20_0000, "ulx3s_25f": 0x20_0000, "orangecrab": None}
+    for name, place in places.items():
+        (tmp_path / "all").unlink(missing_ok=True)
+        flashing.flash_with_model(find_board(name), bitstream, image)
+        assert arguments.is_file()
+        calls = (tmp_path / "all").read_text().split("\n")[:-1]
+        tool = {"icebreaker": "ice40_generic", "orangecrab": "orangeCrab"}.get(name, "ulx3s")
+        to_flash = ["--board", tool, "--write-flash"] if place else ["--board", tool]
+        where = ["--offset", hex(place)] if place else ["--altsetting", "1"]
+        assert calls == [*to_flash, *where, str(image), *to_flash, str(bitstream)], "the model first"
+
+
+#: Ends of regions: the longest bitstream and the longest image that fit.
+LIMITS = {
+    "icebreaker": (0x10_0000, 15 << 20),
+    "ulx3s_85f": (0x20_0000, 14 << 20),
+    "ulx3s_25f": (0x20_0000, 14 << 20),
+    "orangecrab": (0x08_0000, 15 << 20),
+}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_bitstream_and_model_do_not_overlap(name, loader, tmp_path):
+    """Nothing is written where one of them is too long."""
+    board, (bits, model) = find_board(name), LIMITS[name]
+    board.flash.check_places(name, bitstream=bits, image=model)
+    with pytest.raises(FitError, match=f"{name}: its bitstream of {bits + 1} bytes ends at 0x.*, the model beg"):
+        board.flash.check_places(name, bitstream=bits + 1, image=1)
+    with pytest.raises(FitError, match=f"{name}: an image of {model + 1} bytes at 0x.*: {model} are left; ta"):
+        board.flash.check_places(name, bitstream=1, image=model + 1)
+    arguments = loader("exit 0")
+    image, bitstream = tmp_path / "model.bin", tmp_path / "board.bit"
+    image.write_bytes(b"D2BT")
+    bitstream.write_bytes(bytes(bits + 1))
+    with pytest.raises(FitError, match="take a smaller machine"):
+        flashing.flash_with_model(board, bitstream, image)
+    assert not arguments.exists()
+
+
+def test_command_with_a_model(usb, loader, tiny, monkeypatch, capsys, tmp_path):
+    """Built to boot, for that model; the image is that of the machine that was built."""
+    attach(usb, "0403", "6010")
+    arguments = loader(f"cat {tmp_path}/programs/arguments >> {tmp_path}/all")
+    built = {}
+
+    def fake(board, **options):
+        built.update(options)
+        options["folder"].mkdir(parents=True, exist_ok=True)
+        (options["folder"] / board.bitstream).write_bytes(b"bits")
+        machine, _ = fit(tiny, **{**board.choices, **options["choices"]})
+        return {"machine": machine.model_dump()}
+
+    monkeypatch.setattr(cli, "_built", fake)
+    monkeypatch.setattr(cli, "BUILD", tmp_path)
+    words = ["ds2ta", "flash", "--board", "icebreaker", "--model", "digits-tiny", "--set", "lanes=16"]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    out, _ = capsys.readouterr()
+    assert ended.value.code == 0
+    assert (built["boots"], built["choices"]["lanes"]) == (True, 16)
+    folder = tmp_path / "fpga" / "icebreaker-boot"
+    machine, _ = fit(tiny, **{**find_board("icebreaker").choices, "lanes": 16})
+    assert read_image(folder / "model.bin", machine).stream
+    assert arguments.is_file()
+    assert (tmp_path / "all").read_text().split("\n")[-2] == str(folder / "icebreaker.bin")
+    assert f"at 0x100000, {folder / 'model.bin'} are in its flash" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("flash --board icebreaker --set lanes=8", "flash: --set makes a machine for a model, add --model"),
+        ("boot-image digits-tiny --out OUT", "boot-image: say for which board: --board NAME, or --virtual"),
+        ("boot-image digits-tiny --out OUT --virtual --board icebreaker", "boot-image: say for which board"),
+        ("boot-image digits-tiny --out OUT --board icestick", "board 'icestick': must be one of"),
+        (
+            "boot-image digits-small --out OUT --board icebreaker --built-for digits-tiny",
+            "acc_width must be 11 bits",
+        ),
+        ("board --virtual --boot-image OUT", "begins with b'PK', not b'D2BT': no image of"),
+    ],
+)
+def test_mistakes_with_images(words, message, tmp_path, monkeypatch, capsys):
+    """One line, and nothing is written."""
+    out = tmp_path / "out.bin"
+    out.write_bytes(b"PK")
+    monkeypatch.setattr("sys.argv", ["ds2ta", *words.replace("OUT", str(out)).split()])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    _, err = capsys.readouterr()
+    assert ended.value.code == 2
+    assert message in err
+    assert err.count("\n") == 1
+    assert out.read_bytes() == b"PK"
+
+
+def test_boot_image_command(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out.bin"
+    monkeypatch.setattr("sys.argv", f"ds2ta boot-image digits-small --board ulx3s_25f --out {out}".split())
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said, _ = capsys.readouterr()
+    assert ended.value.code == 0
+    board, model = find_board("ulx3s_25f"), load_model(model_path("digits-small"))
+    machine, _ = fit(model, **board.choices)
+    assert read_image(out, machine).digest == model_digest(model)
+    assert f"{out.stat().st_size} bytes, for 0x200000 of the flash of ulx3s_25f" in said
+    assert "SPI clock 18.75 MHz" in said
 
 
 LIBRARY = "openFPGALoader: error while loading shared libraries: libusb-1.0.so.0: cannot open shared object file"

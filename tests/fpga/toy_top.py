@@ -15,18 +15,22 @@ class BoardTop(wiring.Component):
 
     def __init__(self, depth: int, width: int):
         self._depth, self._width = depth, width
-        super().__init__({"rx": In(1), "tx": Out(1), "busy": Out(1), "error": Out(1)})
+        members = {"rx": In(1), "tx": Out(1), "busy": Out(1), "error": Out(1), "flash_cipo": In(1)}
+        super().__init__(members | {f"flash_{name}": Out(1) for name in ("sck", "cs", "copi")})
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.accelerator = inner = _Sums(self._depth, self._width)
         state = Signal(self._width)
-        m.d.sync += state.eq((state << 1) | self.rx)
+        m.d.sync += state.eq((state << 1) | (self.rx ^ self.flash_cipo))
         m.d.comb += [
             inner.i.eq(state),
             self.tx.eq(inner.o.xor()),
             self.busy.eq(state[0]),
             self.error.eq(inner.o[-1]),
+            self.flash_sck.eq(state[1]),
+            self.flash_cs.eq(state[2]),
+            self.flash_copi.eq(state[3]),
         ]
         return m
 

@@ -51,6 +51,7 @@ PROMISED = {
     "store_chunks": 0x020,
     "events": 0x024,
     "event_enable": 0x025,
+    "boot": 0x026,
     "model_digest": 0x030,
     "machine": 0x040,
     "logits": 0x100,
