@@ -15,9 +15,10 @@ import types
 from collections.abc import Sequence
 
 from amaranth.back import rtlil
-from amaranth.hdl import Elaboratable, Fragment, Signal
+from amaranth.hdl import Assert, Elaboratable, Fragment, Module, Signal, Value
+from amaranth.lib import stream
 
-__all__ = ["planted", "prove"]
+__all__ = ["offers", "planted", "prove", "transfers"]
 
 _RUN = "import sys; from pyosys import libyosys; libyosys.run_pass('script proof.ys')"
 _SCRIPT = """
@@ -57,6 +58,20 @@ def prove(folder, harness: Elaboratable, ports: Sequence[Signal], *, steps: int 
         return "refuted"
     assert "Reached maximum number of time steps" in done.stdout, (done.stdout + done.stderr)[-3000:]
     return "open"
+
+
+def offers(m: Module, channel: stream.Interface, name: str) -> None:
+    """Assert: VALID, once high, stays until READY, and what it offers stays with it."""
+    waits = Signal(name=f"{name}_waits")
+    offered = Signal.like(Value.cast(channel.payload), name=f"{name}_offered", reset_less=True)
+    m.d.sync += [waits.eq(channel.valid & ~channel.ready), offered.eq(channel.payload)]
+    with m.If(waits):
+        m.d.comb += [Assert(channel.valid), Assert(Value.cast(channel.payload) == offered)]
+
+
+def transfers(channel: stream.Interface) -> Value:
+    """A payload passes in this cycle."""
+    return channel.valid & channel.ready
 
 
 def planted(block: type, old: str, new: str) -> type:

@@ -10,7 +10,7 @@ from operator import or_
 
 import pytest
 from amaranth.hdl import Assert, Assume, Cat, Elaboratable, Fragment, Module, Signal, Value
-from prove import planted, prove
+from prove import offers, planted, prove, transfers
 
 from ds2ta.gateware.axi.lite import AxiLiteBridge
 from ds2ta.gateware.axi.registers import AxiRegisters
@@ -19,19 +19,6 @@ from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.registers import REGISTERS
 
 STREAMS = {"logit_width": 3, "max_classes": 2, "count_width": 4}
-
-
-def _offers(m, channel, name: str) -> None:
-    """VALID, once high, stays until READY, and what it offers stays with it."""
-    waits = Signal(name=f"{name}_waits")
-    offered = Signal.like(Value.cast(channel.payload), name=f"{name}_offered", reset_less=True)
-    m.d.sync += [waits.eq(channel.valid & ~channel.ready), offered.eq(channel.payload)]
-    with m.If(waits):
-        m.d.comb += [Assert(channel.valid), Assert(Value.cast(channel.payload) == offered)]
-
-
-def _transfers(channel):
-    return channel.valid & channel.ready
 
 
 class _Bridge(Elaboratable):
@@ -47,11 +34,11 @@ class _Bridge(Elaboratable):
         m.submodules.dut = dut = self.block
         m.d.comb += Assume(dut.bus.request | ~dut.bus.done)
         for name in ("b", "r"):
-            _offers(m, getattr(dut, name), name)
+            offers(m, getattr(dut, name), name)
         # each transaction is held or answered: none is lost, none is answered twice, none is answered unasked
         for name, answer in (("aw", dut.b), ("w", dut.b), ("ar", dut.r)):
             channel, count = getattr(dut, name), Signal(2, name=f"{name}_count")
-            m.d.sync += count.eq(count + _transfers(channel) - _transfers(answer))
+            m.d.sync += count.eq(count + transfers(channel) - transfers(answer))
             m.d.comb += Assert(count == (~channel.ready).as_unsigned() + answer.valid)
         # an access is asked for until it ends, unchanged; writes only with every strobe
         asks = Signal()
@@ -186,7 +173,7 @@ class _Registers(Elaboratable):
         with m.If(lasts):
             m.d.comb += Assert(bus.done | dut.load.valid)
         m.d.comb += Assert(~dut.load.valid | (lasts & ~bus.done))
-        _offers(m, dut.load, "load")
+        offers(m, dut.load, "load")
         # an event is never lost, and stays until it is cleared by name
         happens, stays = Signal(4), Signal(4)
         rose = Signal()
@@ -252,12 +239,12 @@ class _Packets(Elaboratable):
         machine = inside.generated["fsm"]
         state = {name: machine.state == code for name, code in machine.encoding.items()}
         m.d.comb += Assume(dut.bus.request | ~dut.bus.done)
-        _offers(m, dut.o, "o")
+        offers(m, dut.o, "o")
 
         # packets that came, less packets that left: TLAST waits for its turn, or is owed an answer, or that waits
         count = Signal(3)
         closes = dut.o.payload.last
-        m.d.sync += count.eq(count + (_transfers(dut.i) & dut.i.payload.last) - (_transfers(dut.o) & closes))
+        m.d.sync += count.eq(count + (transfers(dut.i) & dut.i.payload.last) - (transfers(dut.o) & closes))
         waits, answers = Signal(), Signal()
         held = Signal()
         owed = state["RESULT"] | state["WAIT"] | state["STATUS"] | state["CLOSE"]
