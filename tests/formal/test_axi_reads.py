@@ -129,7 +129,7 @@ def test_reads(case, tmp_path):
         ("Mux(broken, ~ar.valid, ~ar.valid | ar.ready)", "1"),
         ("owed.level + ar.valid < self._outstanding", "owed.level < self._outstanding"),
         ("with m.If(ar.ready):", "with m.If(1):"),
-        ("with m.If(goes & broken):", "with m.If(0):"),
+        ("owed.new.final.eq(final)", "owed.new.final.eq(0)"),
         ("owed.leaves.eq(memory.word.valid & ends)", "owed.leaves.eq(memory.word.valid & beat.last)"),
         ("(broken | beat.resp.any())", "beat.resp.any()"),
         ("broken | beat.resp.any()", "broken | beat.resp[0]"),
