@@ -129,9 +129,10 @@ class Core(wiring.Component):
     bus: `register_file.bus_signature`; `done` 4 cycles after `enable`, or some more.
     memory (where weights are a stream): `hw.payloads.memory_port`, from word 0 on; memory_write (where its
       words have 16 bits): stream of `hw.payloads.memory_write_layout`, weights that are loaded, none while a sample
-    is worked on. load (where a store is loadable): `stores.load_layout`; a word every 2 cycles, none while a sample
-      is open or worked on. load_error: pulse, the word taken in the cycle before is outside of the loadable stores
-      and had no effect.
+      is worked on. memory_moved: pulse, the memory is another one.
+    load (where a store is loadable): `stores.load_layout`; a word every 2 cycles, none while a sample is open or
+      worked on. load_error: pulse, the word taken in the cycle before is outside of the loadable stores and had no
+      effect.
     sample: {value}. Bytes wait while `sample_bytes` is `sample_length`, so until the result of their predecessors
       is complete. sample_bytes, sample_length: the registers, for shells that check them; sample_full: they are
       equal (a change of `sample_length` shows one cycle later).
@@ -193,7 +194,7 @@ class Core(wiring.Component):
                 row_words=machine.row_words,
                 ring_rows=machine.ring_rows,
             )
-            members["memory"] = Out(memory_port(bits, address_bits))
+            members |= {"memory": Out(memory_port(bits, address_bits)), "memory_moved": In(1)}
             if bits == CHUNK:
                 members["memory_write"] = Out(stream.Signature(memory_write_layout(address_bits)))
         if any(shape.loadable for shape in self._shapes.values()):
@@ -217,10 +218,11 @@ class Core(wiring.Component):
         self._take(m, reset, now, word_waits)
         self._keep_result(m, reset, now)
 
+        moved = self.memory_moved if self.machine.streams else 0
         # the check reads unless a byte or a word waits
         m.d.comb += [
             checker.idle.eq(~accelerator.busy & ~now.waits & ~word_waits & ~reset.resets & ~reset.recovers),
-            checker.restart.eq(restart | self._file.changed | self._file.command[2]),
+            checker.restart.eq(restart | self._file.changed | self._file.command[2] | moved),
             checker.fetched.eq(self._file.fetched),
             checker.word.eq(self._file.word),
             self.error.eq(checker.bad.any()),

@@ -245,6 +245,18 @@ _MAP = (
     ),
     Register("event_enable", 0x025, Access.RW, "Events that raise `irq`.", fields=_EVENTS, only="AXI"),
     Register(
+        "external_base",
+        0x028,
+        Access.RW,
+        "Byte address, on `m_axi`, of the first word of the streamed weights: bits 31..0, then bits 63..32. Word 1 "
+        "makes both hold and starts the check anew, so write it last. A word 0 that is no multiple of the memory's "
+        "words, and any write while a sample is taken or worked on, is refused. A reset leaves it; the value "
+        "after power-up stands for no memory. There only where weights are a stream.",
+        count=2,
+        reset=(1 << WORD_BITS) - 1,
+        only="AXI",
+    ),
+    Register(
         "model_digest",
         0x030,
         Access.RW,

@@ -3,7 +3,7 @@
 
 """A host on AXI, for the benches of the AXI shell: cocotbext-axi's masters and streams, with seeded stalls on every
 channel, and the steps that each integrator's driver makes too: load, configure, wait, send a sample, take its
-result.
+result. Where weights are a stream, there is a memory on AXI that holds them.
 """
 
 import logging
@@ -14,19 +14,31 @@ from dataclasses import dataclass
 import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, Timer
-from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp, AxiStreamBus, AxiStreamSink, AxiStreamSource
+from cocotbext.axi import (
+    AxiLiteBus,
+    AxiLiteMaster,
+    AxiRamRead,
+    AxiReadBus,
+    AxiResp,
+    AxiStreamBus,
+    AxiStreamSink,
+    AxiStreamSource,
+)
 
 from ds2ta.gateware.axi.stream import closing_layout
 from ds2ta.gateware.compiler import compile_model
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.registers import REGISTERS
 from ds2ta.gateware.samples import sample_bytes
-from ds2ta.gateware.stores import store_images, store_shapes
+from ds2ta.gateware.stores import memory_image, store_images, store_shapes
 from ds2ta.model import IntegerModel
 from ds2ta.modelfile import model_digest
 from ds2ta.sim.stream import unpack
 
-__all__ = ["AxiError", "AxiHost", "ResultPacket", "store_words"]
+__all__ = ["BASE", "AxiError", "AxiHost", "Ram", "ResultPacket", "store_words"]
+
+#: Where streamed weights lie: above 4 GiB, one word of 128 bits before a page.
+BASE = 0x12_3456_7FF0
 
 _PERIOD = 10  # ns
 _AT_ONCE = 8  # writes in flight
@@ -61,8 +73,21 @@ def _stalls(chance: float, seed: str) -> Iterator[bool]:
         yield generator.random() < chance
 
 
+class Ram(AxiRamRead):
+    """The memory of streamed weights; words at the byte addresses `bad` are answered with SLVERR."""
+
+    def __init__(self, bus: AxiReadBus, clock, reset, **options):
+        self.bad: set[int] = set()
+        super().__init__(bus, clock, reset, size=1 << 48, **options)
+
+    async def _read(self, address: int, length: int) -> bytes:
+        if address in self.bad:
+            raise ValueError("an error that was planted")
+        return await super()._read(address, length)
+
+
 class AxiHost:
-    """`stall`: the chance of a stalled cycle on each of the seven channels."""
+    """`stall`: the chance of a stalled cycle on each of the seven channels, or nine with those of `ram`."""
 
     def __init__(self, dut, model: IntegerModel, machine: Machine, *, stall: float = 0.0, limit: int = 2_000_000):
         self.dut, self.model, self.machine = dut, model, machine
@@ -82,6 +107,10 @@ class AxiHost:
             "samples": self.samples,
             "results": self.results,
         }
+        self._ram: Ram | None = None
+        if machine.streams:
+            self._ram = ram = Ram(AxiReadBus.from_prefix(dut, "m_axi"), **around)
+            self.channels |= {"memory's ar": ram.ar_channel, "memory's r": ram.r_channel}
         if stall:
             for name, channel in self.channels.items():
                 channel.set_pause_generator(_stalls(stall, name))
@@ -142,6 +171,22 @@ class AxiHost:
 
     # ---- a model
 
+    @property
+    def ram(self) -> Ram:
+        """The memory of streamed weights."""
+        assert self._ram is not None, "the machine has its weights inside"
+        return self._ram
+
+    def image(self) -> bytes:
+        """What the memory holds of the model."""
+        return memory_image(self.machine, compile_model(self.model, self.machine))
+
+    async def place(self, base: int) -> None:
+        """Put the weights into the memory and tell where they lie."""
+        self.ram.write(base, self.image())
+        await self.write("external_base", base & 0xFFFF_FFFF, 0)
+        await self.write("external_base", base >> 32, 1)
+
     async def load(self) -> None:
         """Fill the stores, then `configure`."""
         for store, words in store_words(self.model, self.machine).items():
@@ -157,7 +202,9 @@ class AxiHost:
                 await one
 
     async def configure(self) -> None:
-        """What a reset forgets, but not the stores."""
+        """What is told, and not loaded; and the memory outside, which is new in each test."""
+        if self.machine.streams:
+            await self.place(BASE)
         images, shapes = store_images(compile_model(self.model, self.machine)), store_shapes(self.machine)
         for number, (name, shape) in enumerate(shapes.items()):
             await self.write("check_rows", len(images[name]), number)

@@ -3,8 +3,6 @@
 
 """An external memory behind an AXI4 read master: runs of words become bursts, several of them under way."""
 
-from collections.abc import Mapping
-
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -13,8 +11,10 @@ from amaranth.utils import exact_log2
 from ds2ta.errors import FitError
 from ds2ta.hw.payloads import check_power_of_two, check_range, memory_port
 
-__all__ = ["AxiMemory", "address_layout", "data_layout", "join_master", "master_ports"]
+__all__ = ["MASTER_BITS", "AxiMemory", "address_layout", "data_layout", "join_master", "master_ports"]
 
+#: Widths of the data of a master.
+MASTER_BITS = (64, 128)
 _LENGTH = 8  # bits of ARLEN
 
 
@@ -51,23 +51,23 @@ def master_ports(memory_bits: int, byte_address_bits: int) -> dict[str, wiring.M
     }
 
 
-def join_master(m: Module, memory: "AxiMemory", ports: Mapping[str, Signal]) -> None:
-    """Names of AXI to the channels of `memory`. One ID, so data come in order; INCR; whole words; normal memory,
-    bufferable, not cached; unprivileged, secure data."""
+def join_master(m: Module, memory: "AxiMemory", top: wiring.Component) -> None:
+    """Ports `m_axi_*` of `top` to the channels of `memory`. One ID, so data come in order; INCR; whole words;
+    normal memory, bufferable, not cached; unprivileged, secure data."""
     ar, r = memory.ar, memory.r
     m.d.comb += [
-        ports["m_axi_araddr"].eq(ar.payload.address),
-        ports["m_axi_arlen"].eq(ar.payload.length),
-        ports["m_axi_arsize"].eq(exact_log2(memory.memory_bits // 8)),
-        ports["m_axi_arburst"].eq(0b01),
-        ports["m_axi_arcache"].eq(0b0011),
-        ports["m_axi_arvalid"].eq(ar.valid),
-        ar.ready.eq(ports["m_axi_arready"]),
-        r.payload.data.eq(ports["m_axi_rdata"]),
-        r.payload.resp.eq(ports["m_axi_rresp"]),
-        r.payload.last.eq(ports["m_axi_rlast"]),
-        r.valid.eq(ports["m_axi_rvalid"]),
-        ports["m_axi_rready"].eq(r.ready),
+        top.m_axi_araddr.eq(ar.payload.address),
+        top.m_axi_arlen.eq(ar.payload.length),
+        top.m_axi_arsize.eq(exact_log2(memory.memory_bits // 8)),
+        top.m_axi_arburst.eq(0b01),
+        top.m_axi_arcache.eq(0b0011),
+        top.m_axi_arvalid.eq(ar.valid),
+        ar.ready.eq(top.m_axi_arready),
+        r.payload.data.eq(top.m_axi_rdata),
+        r.payload.resp.eq(top.m_axi_rresp),
+        r.payload.last.eq(top.m_axi_rlast),
+        r.valid.eq(top.m_axi_rvalid),
+        top.m_axi_rready.eq(r.ready),
     ]
 
 
@@ -94,7 +94,7 @@ class AxiMemory(wiring.Component):
 
     Parameters: `memory_bits` (64 or 128) of a word and of the bus; `address_bits` of a word's number;
     `byte_address_bits` (32 to 64) of the bus; `burst` (words, a power of two) and `outstanding` (a power of two) as
-    above: `burst` x `outstanding` words hide as many cycles of the memory's latency; `quiet`.
+    above: `burst` x (`outstanding` - 1) - 8 cycles of the memory's latency cost nothing; `quiet`.
 
     Members: `memory`: `memory_port`; `base`: used when a run is taken; `ar`, `r`: the two channels.
     """
@@ -109,7 +109,7 @@ class AxiMemory(wiring.Component):
         outstanding: int = 4,
         quiet: int = 12,
     ):
-        if memory_bits not in (64, 128):
+        if memory_bits not in MASTER_BITS:
             raise FitError(f"Memory bits of an AXI master must be 64 or 128, not {memory_bits!r}")
         check_range("Address bits", address_bits, 1, 32)
         check_range("Byte address bits", byte_address_bits, 32, 64)

@@ -1,12 +1,13 @@
 # SPDX-FileCopyrightText: 2026 the ds2ta authors
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""The accelerator as an AXI peripheral: registers on AXI4-Lite, samples and results on AXI4-Stream, an interrupt.
+"""The accelerator as an AXI peripheral: registers on AXI4-Lite, samples and results on AXI4-Stream, an interrupt;
+streamed weights by an AXI4 master.
 
     s_axil_* -> bridge -.                  .-> core: registers, checker, accelerator
                         +-> arbiter -> bus +
     s_axis_* -> packets '      ^           '-> shell: loading, events -> irq
-    m_axis_* <-----'-----------'
+    m_axis_* <-----'-----------'                           core -> memory -> m_axi_*
 
 `docs/axi.md` tells integrators how to use it, with every transaction worked out in hex.
 """
@@ -17,7 +18,8 @@ from amaranth.lib.wiring import In, Out
 
 from ds2ta.errors import FitError
 from ds2ta.gateware.axi.lite import AxiLiteBridge, BusArbiter
-from ds2ta.gateware.axi.registers import SHELL, AxiRegisters, register_layout
+from ds2ta.gateware.axi.memory import MASTER_BITS, AxiMemory, join_master, master_ports
+from ds2ta.gateware.axi.registers import BASE_BITS, SHELL, AxiRegisters, register_layout
 from ds2ta.gateware.axi.stream import PacketStreams
 from ds2ta.gateware.compiler import Program
 from ds2ta.gateware.core import Core, count_width
@@ -71,7 +73,8 @@ class AxiAccelerator(wiring.Component):
     `s_axil`; see `AxiLiteBridge`. Packets of sample bytes go into `s_axis`, packets of result words come out of
     `m_axis`; see `PacketStreams`. TDATA of `s_axis` is one byte: samples of any length are then whole beats, no
     TKEEP is needed, and a byte takes the encoder as long as a beat. `frames_good` counts packets that were answered
-    with a valid result, `frames_dropped` the others. `irq` is level-sensitive, active high.
+    with a valid result, `frames_dropped` the others. `irq` is level-sensitive, active high. Where weights are a
+    stream, `m_axi` reads them from `external_base` on; see `AxiMemory`.
 
     Parameters: as `Core`: `machine`; `program` for ROM stores; `clock_hz` of `aclk`; `digest` of a built-in model.
 
@@ -82,8 +85,21 @@ class AxiAccelerator(wiring.Component):
         if machine.streams:
             raise FitError("machine: weights: stream has no memory port in the AXI shell; weights=ram mends it")
         self._core = Core(machine, program, clock_hz=clock_hz, digest=digest, result_stream=True)
-        self._machine = machine
-        super().__init__(_PORTS)
+        self.machine = machine
+        self._memory: AxiMemory | None = None
+        ports = dict(_PORTS)
+        if machine.streams:
+            bits = machine.memory_bits
+            if bits not in MASTER_BITS:
+                raise FitError(
+                    f"machine: memory_bits: {bits}: the AXI shell reads streamed weights in words of "
+                    f"{' or '.join(map(str, MASTER_BITS))} bits; memory_bits={MASTER_BITS[0]} mends it"
+                )
+            self._memory = AxiMemory(
+                memory_bits=bits, address_bits=machine.memory_address_bits, byte_address_bits=BASE_BITS
+            )
+            ports |= master_ports(bits, BASE_BITS)
+        super().__init__(ports)
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -93,12 +109,12 @@ class AxiAccelerator(wiring.Component):
         m.submodules.core = core = self._core
         m.submodules.bridge = bridge = AxiLiteBridge()
         m.submodules.streams = streams = PacketStreams(
-            logit_width=self._machine.logit_width,
-            max_classes=self._machine.max_classes,
-            count_width=count_width(self._machine),
+            logit_width=self.machine.logit_width,
+            max_classes=self.machine.max_classes,
+            count_width=count_width(self.machine),
         )
         m.submodules.arbiter = arbiter = BusArbiter()
-        m.submodules.registers = registers = AxiRegisters(self._machine)
+        m.submodules.registers = registers = AxiRegisters(self.machine)
         self._channels(m, bridge, streams)
 
         # ---- the bus
@@ -129,6 +145,11 @@ class AxiAccelerator(wiring.Component):
         wiring.connect(m, core.result, streams.result)
         if hasattr(registers, "load"):
             wiring.connect(m, registers.load, core.load)
+        if self._memory is not None:
+            m.submodules.memory = memory = self._memory
+            wiring.connect(m, core.memory, memory.memory)
+            m.d.comb += [memory.base.eq(registers.base), core.memory_moved.eq(registers.moved)]
+            join_master(m, memory, self)
         m.d.comb += [
             streams.busy.eq(core.busy),
             registers.refuse.eq(core.busy | streams.engaged),

@@ -18,11 +18,13 @@ from ds2ta.gateware.stores import store_shapes
 from ds2ta.golden import slow
 from ds2ta.modelfile import load_model, model_digest
 from ds2ta.sim.axi_example import DOCUMENT, block, transactions
-from ds2ta.sim.axi_host import AxiHost, store_words
+from ds2ta.sim.axi_host import BASE, AxiHost, store_words
+from ds2ta.sim.axi_memory import ReadMonitor
 from ds2ta.sim.build import bench_parameters
 
 MODEL = load_model(model_path("digits-tiny"))
 GOOD = {"valid": 1, "trusted": 1, "early": 0, "late": 0, "cut": 0, "reserved": 0}
+STREAMS = bench_parameters()["machine"]["weights"] == "stream"
 BAD = {"class_index": 0, "valid": 0, "trusted": 0, "early": 0, "late": 0, "cut": 0, "reserved": 0}
 _loaded = False
 
@@ -77,6 +79,9 @@ async def registers(dut):
     assert [await host.read("machine", k) for k in range(64)] == machine_words(machine)
     lengths = {"logits": machine.max_classes, "counters": 4 * machine.instructions}
     for register in REGISTERS.values():
+        if register.name == "external_base" and not STREAMS:
+            assert await host.read_at(register.address) == (0, AxiResp.SLVERR)
+            continue
         address = register.at(lengths.get(register.name, register.count) - 1)
         value, response = await host.read_at(address)
         assert (response == AxiResp.OKAY) == (register.access is not Access.WO), register.name
@@ -87,6 +92,9 @@ async def registers(dut):
             assert await host.write_at(address, 0x5A5A5A5A) == AxiResp.SLVERR, register.name
             if register.name != "scans":  # empty stores agree all the time
                 assert await host.read_at(address) == (value, AxiResp.OKAY), register.name
+    if STREAMS:  # no memory yet, so nothing is read
+        assert [await host.read("external_base", k) for k in range(2)] == [0xFFFFFFFF] * 2
+        assert not dut.m_axi_arvalid.value
     for address in (0x026, 0x02F, 0x0FF, 0x7FF, 0xC00, 0x3FFF, REGISTERS["logits"].at(machine.max_classes)):
         assert await host.read_at(address) == (0, AxiResp.SLVERR), hex(address)
         assert await host.write_at(address, 1) == AxiResp.SLVERR, hex(address)
@@ -280,7 +288,8 @@ async def corrupted_store(dut):
     the right word again, and all is well."""
     host = await _host(dut)
     await host.write("event_enable", REGISTERS["events"].encode(memory_error=1))
-    for number, (store, words) in enumerate(store_words(MODEL, host.machine).items()):
+    for store, words in store_words(MODEL, host.machine).items():
+        number = store_shapes(host.machine)[store].number
         await host.seek(store)
         await host.write("load_data", words[0] ^ 0x0001)
         assert not (await host.fields("status"))["memory_good"]
@@ -393,3 +402,123 @@ async def documented_example(dut):
             assert transaction.last == (not taken), transaction
     assert not left
     assert not taken
+
+
+def _monitor(dut, host: AxiHost) -> ReadMonitor:
+    return ReadMonitor(
+        dut,
+        dut.aclk,
+        lambda: not dut.aresetn.value,
+        memory_bits=host.machine.memory_bits,
+        longest=64,
+        outstanding=4,
+    )
+
+
+@cocotb.test(skip=not STREAMS)
+async def moved_memory(dut):
+    """`external_base`: what is refused; both words hold at once; each byte of the weights is read, and no other."""
+    host = await _host(dut)
+    base, size = REGISTERS["external_base"], len(host.image())
+    for bad in (1, 2, 4, host.machine.memory_bits // 16):
+        assert await host.write_at(base.at(0), 0x8000_0000 + bad) == AxiResp.SLVERR
+    assert [await host.read("external_base", k) for k in range(2)] == [BASE & 0xFFFF_FFFF, BASE >> 32]
+    monitor = _monitor(dut, host)
+
+    async def read(at: int) -> set[int]:
+        """Bytes that are read by a check and by a sample, less those where the weights lie."""
+        monitor.bursts.clear()
+        await host.command(rescan=1)
+        await host.wait_for("memory_good")
+        await _good_sample(host, 1)
+        width = host.machine.memory_bits // 8
+        read = {one.address + n * width for one in monitor.bursts for n in range(one.beats)}
+        assert read >= set(range(at, at + size, width))
+        return read - set(range(at, at + size, width))
+
+    assert not await read(BASE)
+    other = 0x7_0000_0000
+    await host.write("external_base", other & 0xFFFF_FFFF, 0)  # alone: nothing happens
+    assert not await read(BASE)
+    await host.send(host.packet(2))
+    await host.cycles(1000)
+    for index in range(2):
+        assert await host.write_at(base.at(index), 0) == AxiResp.SLVERR, "while a sample is worked on"
+    assert (await host.result()).closing["trusted"]
+    host.ram.write(BASE, bytes(size))
+    await host.place(other)
+    assert not (await host.fields("status"))["memory_good"]
+    await host.wait_for("memory_good")
+    assert not await read(other)
+    await host.write("external_base", BASE & 0xFFFF_FFFF, 0)
+    await host.write("external_base", BASE >> 32, 1)
+    await host.wait_for("memory_error")
+    status = await host.fields("status")
+    assert (status["bad_stores"], status["external_failed"], status["external_stalled"]) == (1, 0, 0)
+    assert monitor.most > 1
+
+
+@cocotb.test(skip=not STREAMS)
+async def memory_errors(dut):
+    """Words that are answered with SLVERR, or that changed: while nothing is worked on, and in a sample. The result
+    is not trusted, the status says why; with the memory well again, a rescan, and all is well."""
+    host = await _host(dut)
+    width = host.machine.memory_bits // 8
+    await host.write("event_enable", REGISTERS["events"].encode(memory_error=1))
+
+    async def told(failed: int) -> None:
+        status = await host.fields("status")
+        assert (status["memory_error"], status["memory_good"], status["bad_stores"]) == (1, 0, 1)
+        assert (status["external_failed"], status["external_stalled"]) == (failed, 0)
+        assert dut.irq.value
+        host.ram.bad.clear()
+        host.ram.write(BASE, host.image())
+        await host.command(rescan=1)
+        await host.write("events", 15)
+        await host.wait_for("memory_good")
+        assert not (await host.fields("status"))["external_failed"]
+        await _good_sample(host, 3)
+        await host.write("events", 15)
+
+    last = len(host.image()) - width
+    for at in (0, last // 2 // width * width, last):
+        host.ram.bad.add(BASE + at)
+        await host.wait_for("memory_error")
+        await host.send(host.packet(0))
+        closing = (await host.result()).closing
+        assert (closing["valid"], closing["trusted"]) == (1, 0)
+        await told(1)
+        host.ram.write(BASE + at, bytes([host.image()[at] ^ 0x10]))
+        await host.wait_for("memory_error")
+        await told(0)
+    for failed in (0, 1):  # in the sample alone
+        await host.send(host.packet(4))
+        while not dut.s_axis_tlast.value:
+            await host.cycles(1)
+        if failed:
+            host.ram.bad.add(BASE + last)
+        else:
+            host.ram.write(BASE + last, bytes(x ^ 0xFF for x in host.image()[-width:]))
+        result = await host.result()
+        assert (result.closing["valid"], result.closing["trusted"]) == (1, 0)
+        await told(failed)
+
+
+@cocotb.test(skip=not STREAMS)
+async def silent_memory(dut):
+    """No burst is taken: the sample waits, the status says so, a core_reset closes the packet; then all is well."""
+    host = await _host(dut)
+    await host.send(host.packet(5))
+    while not dut.s_axis_tlast.value:
+        await host.cycles(1)
+    host.ram.ar_channel.pause = True
+    await host.wait_for("external_stalled")
+    status = await host.fields("status")
+    assert (status["busy"], status["result_valid"]) == (1, 0)
+    await host.command(core_reset=1)
+    assert (await host.result()).closing == {**BAD, "cut": 1}
+    host.ram.ar_channel.pause = False
+    await host.command(rescan=1)
+    await host.wait_for("memory_good")
+    assert not (await host.fields("status"))["external_stalled"]
+    await _good_sample(host, 5)

@@ -167,7 +167,7 @@ MUTANTS = [
     },
     {
         "file": "gateware/axi/memory.py",
-        "old": 'ports["m_axi_arsize"].eq(exact_log2(memory.memory_bits // 8))',
+        "old": "top.m_axi_arsize.eq(exact_log2(memory.memory_bits // 8))",
         "new": 'ports["m_axi_arsize"].eq(3)',
         "test": "tests/gateware/test_axi_memory.py::test_bench[128 bits]",
         "why": "half of each beat is empty",

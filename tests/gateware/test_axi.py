@@ -31,6 +31,16 @@ PORTS = {
     "output": """s_axil_awready s_axil_wready s_axil_bresp:2 s_axil_bvalid s_axil_arready s_axil_rdata:32
         s_axil_rresp:2 s_axil_rvalid s_axis_tready m_axis_tdata:32 m_axis_tvalid m_axis_tlast irq""",
 }
+#: A machine with streamed weights has a master beside that, which reads only.
+MASTER = {
+    "input": "m_axi_arready m_axi_rid m_axi_rdata:128 m_axi_rresp:2 m_axi_rlast m_axi_rvalid",
+    "output": """m_axi_arid m_axi_araddr:64 m_axi_arlen:8 m_axi_arsize:3 m_axi_arburst:2 m_axi_arlock
+        m_axi_arcache:4 m_axi_arprot:3 m_axi_arqos:4 m_axi_arvalid m_axi_rready""",
+}
+STREAMED = [
+    {"memory_bits": 64, "ring_rows": 512},
+    {"memory_bits": 128, "ring_rows": 512, "lanes": 64},
+]
 
 
 @functools.cache
@@ -57,6 +67,14 @@ def test_bench():
     )
 
 
+@pytest.mark.parametrize("choices", STREAMED, ids=lambda choices: f"{choices['memory_bits']} bits")
+def test_bench_of_streamed_weights(choices):
+    """Everything again, with the weights in a memory on AXI."""
+    shell = streamed(**choices)
+    parameters = {"machine": shell.machine.model_dump(), "clock_hz": CLOCK_HZ, "samples": 2}
+    run_bench(shell, module="ds2ta.sim.benches.bench_axi", parameters=parameters)
+
+
 def test_bench_of_a_built_in_model():
     machine, program = fit(tiny(), **MACHINES["digits-tiny"])
     parameters = {"machine": machine.model_dump(), "clock_hz": CLOCK_HZ}
@@ -64,13 +82,39 @@ def test_bench_of_a_built_in_model():
     run_bench(shell_of_rom(machine, program), **bench, parameters=parameters)
 
 
-def test_ports():
+def named(*tables: dict[str, str]) -> dict[str, tuple[str, int]]:
+    """Ports by name, as `port_widths` tells them."""
     wanted = {}
-    for way, names in PORTS.items():
-        for item in names.split():
-            name, _, width = item.partition(":")
-            wanted[name] = (way, int(width or 1))
-    assert port_widths(built_in(), "axi_accelerator") == wanted
+    for table in tables:
+        for way, names in table.items():
+            for item in names.split():
+                name, _, width = item.partition(":")
+                wanted[name] = (way, int(width or 1))
+    return wanted
+
+
+def streamed(**choices: int | str) -> AxiAccelerator:
+    """A shell whose weights come from a memory on AXI."""
+    machine, _ = fit(tiny(), **{**MACHINES["digits-tiny"], **choices, "weights": "stream", "tables": "ram"})
+    return AxiAccelerator(machine, clock_hz=CLOCK_HZ)
+
+
+def test_ports():
+    assert port_widths(built_in(), "axi_accelerator") == named(PORTS)
+
+
+def test_ports_of_a_master(tmp_path):
+    verilog = emit(streamed(**STREAMED[1]))
+    assert port_widths(verilog, "axi_accelerator") == named(PORTS, MASTER)
+    verilator_accepts(verilog, tmp_path)
+    yosys_accepts(verilog, tmp_path)
+
+
+@pytest.mark.parametrize("bits", [16, 32])
+def test_a_memory_that_no_master_reads(bits):
+    message = f"machine: memory_bits: {bits}: the AXI shell reads .* of 64 or 128 bits; memory_bits=64 mends it"
+    with pytest.raises(FitError, match=message):
+        streamed(memory_bits=bits, ring_rows=512)
 
 
 def test_tools_accept_the_verilog(tmp_path):
@@ -106,5 +150,5 @@ def test_the_documented_example_is_current():
 
 def test_the_document_names_every_register_of_the_shell():
     text = (ROOT / "docs" / "axi.md").read_text()
-    for name in ("load_address", "load_data", "events", "event_enable"):
+    for name in ("load_address", "load_data", "events", "event_enable", "external_base"):
         assert f"`{name}`" in text

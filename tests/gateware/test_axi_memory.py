@@ -49,7 +49,7 @@ class Named(wiring.Component):
         m.submodules.block = block = self._block
         wiring.connect(m, wiring.flipped(self.memory), block.memory)
         m.d.comb += block.base.eq(self.base)
-        join_master(m, block, {name: getattr(self, name) for name in self.signature.members if "m_axi" in name})
+        join_master(m, block, self)
         return m
 
 
