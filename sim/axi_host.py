@@ -25,6 +25,7 @@ from cocotbext.axi import (
     AxiStreamSource,
 )
 
+from ds2ta.gateware.axi.memory import BURST, OUTSTANDING
 from ds2ta.gateware.axi.stream import closing_layout
 from ds2ta.gateware.compiler import compile_model
 from ds2ta.gateware.machine import Machine
@@ -33,6 +34,7 @@ from ds2ta.gateware.samples import sample_bytes
 from ds2ta.gateware.stores import memory_image, store_images, store_shapes
 from ds2ta.model import IntegerModel
 from ds2ta.modelfile import model_digest
+from ds2ta.sim.axi_memory import ReadMonitor
 from ds2ta.sim.stream import unpack
 
 __all__ = ["BASE", "AxiError", "AxiHost", "Ram", "ResultPacket", "store_words"]
@@ -108,7 +110,10 @@ class AxiHost:
             "results": self.results,
         }
         self._ram: Ram | None = None
+        self._monitor: ReadMonitor | None = None
         if machine.streams:
+            bits = {"memory_bits": machine.memory_bits, "longest": BURST, "outstanding": OUTSTANDING}
+            self._monitor = ReadMonitor(dut, dut.aclk, lambda: not dut.aresetn.value, **bits)
             self._ram = ram = Ram(AxiReadBus.from_prefix(dut, "m_axi"), **around)
             self.channels |= {"memory's ar": ram.ar_channel, "memory's r": ram.r_channel}
         if stall:
@@ -176,6 +181,12 @@ class AxiHost:
         """The memory of streamed weights."""
         assert self._ram is not None, "the machine has its weights inside"
         return self._ram
+
+    @property
+    def monitor(self) -> ReadMonitor:
+        """What that memory is asked for."""
+        assert self._monitor is not None, "the machine has its weights inside"
+        return self._monitor
 
     def image(self) -> bytes:
         """What the memory holds of the model."""

@@ -11,10 +11,21 @@ from amaranth.utils import exact_log2
 from ds2ta.errors import FitError
 from ds2ta.hw.payloads import check_power_of_two, check_range, memory_port
 
-__all__ = ["MASTER_BITS", "AxiMemory", "address_layout", "data_layout", "join_master", "master_ports"]
+__all__ = [
+    "BURST",
+    "MASTER_BITS",
+    "OUTSTANDING",
+    "AxiMemory",
+    "address_layout",
+    "data_layout",
+    "join_master",
+    "master_ports",
+]
 
 #: Widths of the data of a master.
 MASTER_BITS = (64, 128)
+#: Words of a burst, bursts under way: 184 cycles of latency cost nothing.
+BURST, OUTSTANDING = 64, 4
 _LENGTH = 8  # bits of ARLEN
 
 
@@ -105,8 +116,8 @@ class AxiMemory(wiring.Component):
         memory_bits: int,
         address_bits: int,
         byte_address_bits: int = 64,
-        burst: int = 64,
-        outstanding: int = 4,
+        burst: int = BURST,
+        outstanding: int = OUTSTANDING,
         quiet: int = 12,
     ):
         if memory_bits not in MASTER_BITS:

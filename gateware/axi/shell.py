@@ -121,10 +121,11 @@ class AxiAccelerator(wiring.Component):
         wiring.connect(m, streams.bus, arbiter.first)
         wiring.connect(m, bridge.bus, arbiter.second)
         local = Signal()
+        own = [register.at(index) for register in SHELL.values() for index in range(register.count)]
         command = register_layout(REGISTERS["command"])(arbiter.bus.write_data)
         commands = arbiter.bus.enable & arbiter.bus.write & (arbiter.bus.address == REGISTERS["command"].address)
         m.d.comb += [
-            local.eq(Cat(arbiter.bus.address == register.address for register in SHELL.values()).any()),
+            local.eq(Cat(arbiter.bus.address == address for address in own).any()),
             registers.bus.enable.eq(arbiter.bus.enable & local),
             core.bus.enable.eq(arbiter.bus.enable & ~local),
             arbiter.bus.done.eq(registers.bus.done | core.bus.done),
