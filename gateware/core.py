@@ -218,11 +218,13 @@ class Core(wiring.Component):
         self._take(m, reset, now, word_waits)
         self._keep_result(m, reset, now)
 
-        moved = self.memory_moved if self.machine.streams else 0
+        changed = restart | self._file.changed | self._file.command[2]
+        if self.machine.streams:
+            changed = changed | self.memory_moved
         # the check reads unless a byte or a word waits
         m.d.comb += [
             checker.idle.eq(~accelerator.busy & ~now.waits & ~word_waits & ~reset.resets & ~reset.recovers),
-            checker.restart.eq(restart | self._file.changed | self._file.command[2] | moved),
+            checker.restart.eq(changed),
             checker.fetched.eq(self._file.fetched),
             checker.word.eq(self._file.word),
             self.error.eq(checker.bad.any()),
