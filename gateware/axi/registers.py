@@ -111,8 +111,9 @@ class AxiRegisters(wiring.Component):
             with m.If(write & ~refused):
                 m.d.sync += low.eq(word)
         with m.If(self.bus.enable & (self.bus.address == address + 1)):
-            m.d.sync += [self.bus.read_data.eq(base[32:]), self.bus.error.eq(write & self.refuse)]
-            with m.If(write & ~self.refuse):
+            refused = write & self.refuse
+            m.d.sync += [self.bus.read_data.eq(base[32:]), self.bus.error.eq(refused)]
+            with m.If(write & ~refused):
                 m.d.sync += [base.eq(Cat(low, word)), self.moved.eq(1)]
 
     def _loading(self, m: Module) -> None:

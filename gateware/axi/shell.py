@@ -119,7 +119,12 @@ class AxiAccelerator(wiring.Component):
         wiring.connect(m, streams.bus, arbiter.first)
         wiring.connect(m, bridge.bus, arbiter.second)
         local = Signal()
-        own = [register.at(index) for register in SHELL.values() for index in range(register.count)]
+        own = [
+            register.at(index)
+            for name, register in SHELL.items()
+            for index in range(register.count)
+            if name != "external_base" or self.machine.streams
+        ]
         command = register_layout(REGISTERS["command"])(arbiter.bus.write_data)
         commands = arbiter.bus.enable & arbiter.bus.write & (arbiter.bus.address == REGISTERS["command"].address)
         m.d.comb += [

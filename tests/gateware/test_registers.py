@@ -52,6 +52,7 @@ PROMISED = {
     "events": 0x024,
     "event_enable": 0x025,
     "boot": 0x026,
+    "external_base": 0x028,
     "model_digest": 0x030,
     "machine": 0x040,
     "logits": 0x100,
@@ -217,5 +218,5 @@ def test_writable_registers():
             found.setdefault(register.only, set()).add(name)
     assert found == {
         "": {"command", "sample_length", "classes", "check_rows", "check_expected", "model_digest"},
-        "AXI": {"load_address", "load_data", "events", "event_enable"},
+        "AXI": {"load_address", "load_data", "events", "event_enable", "external_base"},
     }
