@@ -129,8 +129,8 @@ def read_image(path: Path | str, machine: Machine | None = None) -> BootImage:
     return BootImage(tag, digest.hex(), content[HEADER_BYTES:-CRC_BYTES])
 
 
-#: Cycles of the link: for each byte of a body as it comes, as it is acted upon, and as a response goes out.
-_LINK_BYTE = 11
+#: Cycles of the link, while the flash waits: for a byte that is acted upon or goes out, for a word that is loaded.
+_LINK_BYTE, _LINK_WORD = 11, 3
 _RESPONSE_BYTES = 7
 
 
@@ -139,5 +139,5 @@ def boot_seconds(image: BootImage, *, clock_hz: float, half: int) -> float:
     flash waits while the link acts on a frame."""
     body = [len(frame) + 1 for frame in image.stream.split(DELIMITER)[:-1]]
     reading = 2 * 16 * half * (HEADER_BYTES + len(image.stream) + CRC_BYTES)
-    acting = sum(_LINK_BYTE * (size + _RESPONSE_BYTES) for size in body)
+    acting = sum(_LINK_BYTE * (size + _RESPONSE_BYTES) + _LINK_WORD * size / 2 for size in body)
     return (reading + acting) / clock_hz

@@ -89,7 +89,7 @@ def test_an_image_that_asks_for_too_much(booted, machine, tiny):
     """A row that the machine has not, under the right CRC: all before it is there, and no digest says that all is.
     A host loads as ever."""
     image = boot_image(tiny, machine)
-    beyond = encode_request(1, Request.LOAD, load_payload(0, 0, 1 << 30, b"\1\1"))
+    beyond = encode_request(1, Request.LOAD, load_payload(0, 1 << 30, 0, b"\1\1"))
     first, _, rest = image.stream.partition(b"\0")
     board = booted(replace(image, stream=first + b"\0" + beyond + rest).encode())
     assert board.identify().digest == "00" * 32
