@@ -21,6 +21,7 @@ from ds2ta.gateware.registers import (
     MACHINE_KEYS,
     REGISTERS,
     STORES,
+    VERSION,
     Access,
     machine_from_words,
     machine_words,
@@ -63,7 +64,7 @@ PROMISED = {
 def test_addresses_stay():
     assert {name: register.address for name, register in REGISTERS.items()} == PROMISED
     assert IDENTITY == 0x41543244
-    assert REGISTERS["version"].reset == 0x0001_0001
+    assert VERSION == (1, 2)
 
 
 def test_no_two_registers_overlap():
@@ -85,7 +86,7 @@ def test_machine_fits_its_words():
 
 def test_fields():
     status = REGISTERS["status"]
-    word = 0b0101_0011_0110 | 1 << 30  # bits outside of the fields are nobody's
+    word = 0b0101_1011_0110 | 1 << 30  # bits outside of the fields are nobody's
     assert status.decode(word) == {
         "busy": 0,
         "sample_open": 1,
@@ -93,6 +94,8 @@ def test_fields():
         "result_trusted": 0,
         "memory_good": 1,
         "memory_error": 1,
+        "external_stalled": 0,
+        "external_failed": 1,
         "bad_stores": 5,
     }
     assert status.encode(busy=1, bad_stores=9) == 0x901
