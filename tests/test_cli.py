@@ -14,7 +14,7 @@ from ds2ta.commands import main as cli
 from ds2ta.files import model_path
 from ds2ta.gateware.compiler import fit
 from ds2ta.gateware.cycles import predict, total_cycles
-from ds2ta.gateware.export import SIDECAR
+from ds2ta.gateware.export import MEMORY, SIDECAR
 from ds2ta.gateware.fusesoc import CORE_FILE
 from ds2ta.gateware.machines import MACHINES
 from ds2ta.gateware.reasons import reasons
@@ -120,6 +120,24 @@ def test_verilog_folder(ds2ta, tmp_path, tiny):
     assert before == {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}, "written again for nothing"
     (folder / "accelerator.v").write_text("damaged")
     assert ds2ta("verilog", "--model", TINY, "--out", out)[0] == 2, "a changed file is not overwritten silently"
+
+
+@pytest.mark.parametrize(("setting", "width"), [((), 64), (("--set", "memory_bits=128"), 128)])
+def test_verilog_of_streamed_weights_behind_axi(setting, width, ds2ta, tmp_path):
+    """The shell has a master; beside it lies what the memory must hold."""
+    streamed = [word for one in ("weights=stream", "tables=ram", "ring_rows=512") for word in ("--set", one)]
+    out = tmp_path / "verilog"
+    assert ds2ta("verilog", "--model", TINY, "--shell", "axi", "--out", out, *streamed, *setting)[0] == 0
+    sidecar = json.loads((out / "digits-tiny" / SIDECAR).read_text())
+    assert sidecar["ports"]["m_axi_rdata"] == {"direction": "input", "width": width}
+    assert (out / "digits-tiny" / MEMORY).stat().st_size == sidecar["memory"]["words"] * width // 8
+    short = ("--set", "memory_bits=32")
+    code, _, message = ds2ta(
+        "verilog", "--model", TINY, "--shell", "axi", "--out", tmp_path / "no", *streamed, *short
+    )
+    assert code == 2
+    assert "memory_bits=64 mends it" in message
+    assert not (tmp_path / "no").exists()
 
 
 def test_verilog_of_a_planned_machine(ds2ta, tmp_path):

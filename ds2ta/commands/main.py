@@ -112,6 +112,7 @@ def verilog(
 ) -> None:
     """Write the Verilog of accelerators, of their blocks, a FuseSoC core file and a JSON sidecar for each."""
     demand_board(optimize, board_name)
+    from ds2ta.gateware.axi.memory import MASTER_BITS
     from ds2ta.gateware.compiler import fit
     from ds2ta.gateware.export import export
     from ds2ta.gateware.machines import machine_choices
@@ -135,7 +136,12 @@ def verilog(
         plans = [planned(loaded, find_board(board_name), optimize, settings) for _, loaded in models]
         fitted = [(one.machine, one.program) for one in plans]
     else:
-        fitted = [fit(loaded, **machine_choices(loaded, settings)) for _, loaded in models]
+        choices = [machine_choices(loaded, settings) for _, loaded in models]
+        if shell:  # an AXI master has no words as short as an SDRAM's
+            choices = [
+                {"memory_bits": MASTER_BITS[0]} | one if one.get("weights") == "stream" else one for one in choices
+            ]
+        fitted = [fit(loaded, **one) for (_, loaded), one in zip(models, choices, strict=True)]
     for (_, loaded), (machine, program) in zip(models, fitted, strict=True):
         name = loaded.network.name
         predicted = predicted_cycles(loaded, machine, program, some_samples(loaded, _PREDICTED_SAMPLES))
