@@ -29,6 +29,7 @@ RULES = {
     "tests/formal/test_engine_contract.py::test_one_event_more_overflows": ("none", "the longest proof"),
     "tests/fpga/": ("first", "one machine, board or mistake of each kind"),
     "tests/fpga/test_board_build.py": ("none", "places and routes"),
+    "tests/fpga/test_boot_virtual.py": ("none", "a board in a process for each test"),
     "tests/fpga/test_host.py::test_random_faults": ("none", "thousands of faults"),
     "tests/fpga/test_link.py::test_bench": ("none", "the demo goes through the link"),
     "tests/fpga/test_top.py": ("none", "a board top, after its parts"),
