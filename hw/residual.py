@@ -74,8 +74,8 @@ class Residual(wiring.Component):
     cycle reads and writes one slot of a row.
 
     With `single_port` no cycle reads and writes at all, and the memory must take its writes at once: each old value
-    is read in a cycle of its own, behind the write of the one before. A group that begins with a read waits for the
-    last write of the one before it.
+    is read in a cycle of its own, behind the write of the one before. A group that may begin with a read waits for
+    the last write of the one before it.
 
     Parameters: `lanes` R, `row_lanes` g, `time_steps` T, `address_width`, `max_planes` (bit planes of the largest
     sum), `single_port`.
@@ -144,6 +144,7 @@ class Residual(wiring.Component):
         m = Module()
         now = _Joining(self)
         place = self.i.payload
+        first = place.first_column & place.first_line  # of a window
         old: Value = self.read_data[: self.bits]
         for index in range(1, self._slots):
             old = Mux(now.slot[index], self.read_data.word_select(index, self.bits), old)
@@ -165,7 +166,7 @@ class Residual(wiring.Component):
             m.d.sync += [now.present.eq(reads), now.address.eq(self.read_address)]
         # an old value is read while the one before it is written, or behind that
         with m.If(self.i.ready):
-            m.d.comb += [base.eq(place.address), reads.eq(starts & self._merges(now))]
+            m.d.comb += [base.eq(place.address), reads.eq(starts & (self._merges(now) | now.pooling & ~first))]
             m.d.sync += [self.busy.eq(self.i.valid), now.plane.eq(1), now.window.eq(0), now.home.eq(place.address)]
             m.d.sync += [
                 getattr(now, name).eq(place[name])
@@ -203,19 +204,14 @@ class Residual(wiring.Component):
         return m.If(moves) if self._single_port else nullcontext()
 
     def _ends(self, now: "_Joining") -> Value:
-        """A group ends, and makes room for the next one, unless that wants the port for a read."""
+        """A group ends, and makes room for the next one, unless such may want the port for a read."""
         if self._single_port:
-            return now.last & ~now.fetches & ~self._merges(now)
+            return now.last & ~now.fetches & ~(self._merges(now) | now.pooling)
         return now.last
 
     def _merges(self, now: "_Joining") -> Value:
-        """There is an old value where the words go first."""
-        place = self.i.payload
-        return (
-            (self.mode == ResidualMode.OR)
-            | (now.adding & (self.planes_in != 0))
-            | (now.pooling & ~(place.first_column & place.first_line))
-        )
+        """There is an old value where the words go first; of a pool see there."""
+        return (self.mode == ResidualMode.OR) | (now.adding & (self.planes_in != 0))
 
     def _next_place(self, m: Module, now: "_Joining") -> Value:
         """How far it is to the place that is read next: in the cycle of a group's acceptance, to its first one,

@@ -461,7 +461,7 @@ MUTANTS = [
     },
     {
         "file": "hw/residual.py",
-        "old": "now.last & ~now.fetches & ~self._merges(now)",
+        "old": "now.last & ~now.fetches & ~(self._merges(now) | now.pooling)",
         "new": "now.last & ~now.fetches",
         "test": "tests/hw/test_residual.py::test_bench[single-port-R2-g8-T4-5]",
         "why": "a group reads while the one before is written",
