@@ -61,7 +61,7 @@ PROMISED = {
 def test_addresses_stay():
     assert {name: register.address for name, register in REGISTERS.items()} == PROMISED
     assert IDENTITY == 0x41543244
-    assert REGISTERS["version"].reset == 0x0001_0001
+    assert REGISTERS["version"].reset == 0x0001_0002
 
 
 def test_no_two_registers_overlap():
