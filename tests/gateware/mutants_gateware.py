@@ -307,14 +307,14 @@ MUTANTS = [
     },
     {
         "file": "gateware/accelerator.py",
-        "old": "reader.holds.eq(Mux(work.from_b, bank_b.write.enable, bank_a.write.enable))",
-        "new": "reader.holds.eq(Mux(work.from_b, bank_a.write.enable, bank_b.write.enable))",
+        "old": "reader.holds.eq(Mux(work.from_b, part.bank_b.write.enable, part.bank_a.write.enable))",
+        "new": "reader.holds.eq(Mux(work.from_b, part.bank_a.write.enable, part.bank_b.write.enable))",
         "test": "tests/sim/test_random_networks.py::test_random_networks[single port]",
         "why": "the reader waits for the bank that it does not read",
     },
     {
         "file": "gateware/accelerator.py",
-        "old": "attention.qk_holds.eq(bank_a.write.enable)",
+        "old": "attention.qk_holds.eq(part.bank_a.write.enable)",
         "new": "attention.qk_holds.eq(0)",
         "test": "tests/sim/test_random_networks.py::test_random_networks[single port]",
         "why": "Q and K are read while the output is written",

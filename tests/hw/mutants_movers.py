@@ -230,8 +230,8 @@ MUTANTS = [
     },
     {
         "file": "hw/residual.py",
-        "old": "| (now.pooling & ~(place.first_column & place.first_line))",
-        "new": "| now.pooling",
+        "old": "(self._merges(now) | now.pooling & ~first)",
+        "new": "(self._merges(now) | now.pooling)",
         "test": "tests/hw/test_residual.py::test_bench[R2-g8-T4-5]",
         "why": "what lay there before is OR-ed into the first window",
     },

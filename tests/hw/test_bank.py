@@ -19,11 +19,11 @@ SHAPES = {
     "bits": {"row_lanes": 4, "time_steps": 1, "slots": 4, "address_width": 1, "rows": 2},
     "wide": {"row_lanes": 32, "time_steps": 10, "slots": 2, "address_width": 5, "rows": 32},
     "single-port-4-slots": {"single_port": True},
-    # two words of 16 bits in a slot, half a nibble less; a nibble of which one bit is used
+    # a slot of two words of 16 bits, of which a nibble stays; nibbles of which one bit is used
     "single-port-1-slot": {"single_port": True, "slots": 1, "row_lanes": 4, "time_steps": 7},
     "single-port-bits": {"single_port": True, "row_lanes": 4, "time_steps": 1, "address_width": 1, "rows": 2},
-    # slots that begin in one word and end in the next
-    "single-port-wide": {"single_port": True, "row_lanes": 16, "time_steps": 5, "address_width": 3, "rows": 8},
+    # slots that begin in one word and end in the next, where they leave bits of a nibble
+    "single-port-wide": {"single_port": True, "slots": 8, "row_lanes": 16, "time_steps": 5},
 }
 
 
