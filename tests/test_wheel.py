@@ -147,6 +147,14 @@ def test_run_without_torch(words, ds2ta):
     assert ("pip install 'ds2ta[train]' brings it" in err) == (not words)
 
 
+def test_convert_without_torch(ds2ta, tmp_path):
+    """A file of version 1 becomes the one that the wheel brings."""
+    old = Path(__file__).parent / "core" / "digits-tiny-version-1.safetensors"
+    code, _, err = ds2ta("convert", str(old), str(tmp_path / "new"))
+    assert (code, err) == (0, "")
+    assert (tmp_path / "new").read_bytes() == model_path("digits-tiny").read_bytes()
+
+
 def test_a_command_that_needs_more_names_the_extras(alone, tmp_path):
     for line, (code, out, err) in run_lines(alone / "bin" / "python", NEEDED, tmp_path, environment=CLEAN).items():
         assert (code, out) == (2, ""), (line, err)
