@@ -15,6 +15,7 @@ class BoardTop(wiring.Component):
 
     def __init__(self, depth: int, width: int):
         self._depth, self._width = depth, width
+        self.memory = None  # no SDRAM
         members = {"rx": In(1), "tx": Out(1), "busy": Out(1), "error": Out(1), "flash_cipo": In(1)}
         super().__init__(members | {f"flash_{name}": Out(1) for name in ("sck", "cs", "copi")})
 
