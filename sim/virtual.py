@@ -142,18 +142,19 @@ class VirtualBoard:
 
     def flip(self, scope: str, memory: str, word: int, bit: int) -> None:
         """Turn one bit of a memory over, as a particle does; `scope` is the path of its module below the top."""
-        self._tell(f"flip TOP.board_top.{scope} {memory} {word} {bit}", "flipped")
+        where = f"{scope}.{memory}[{word}], bit {bit}"
+        self._tell(f"flip TOP.board_top.{scope} {memory} {word} {bit}", "flipped", where)
 
     def fill(self, path: Path | str) -> None:
         """Put the words of a file (`stores.memory_image`) into the SDRAM from word 0 on, past the pins, which would
         take hours for networks of the paper's size."""
-        self._tell(f"fill {Path(path).resolve()}", "filled")
+        self._tell(f"fill {Path(path).resolve()}", "filled", f"fill {path}")
 
     def turn(self, word: int, bits: int) -> None:
         """Turn bits of a word of the SDRAM over."""
-        self._tell(f"turn {word} {bits}", "turned")
+        self._tell(f"turn {word} {bits}", "turned", f"turn {word} {bits}")
 
-    def _tell(self, command: str, wanted: str) -> None:
+    def _tell(self, command: str, wanted: str, what: str) -> None:
         try:
             self._stdin.write(command + "\n")
             self._stdin.flush()
@@ -161,7 +162,7 @@ class VirtualBoard:
         except (OSError, ValueError):  # the pipe is broken, or closed
             answer = ""
         if answer != wanted:
-            raise VirtualBoardError(f"virtual board: {command}: {answer or 'it is gone'}")
+            raise VirtualBoardError(f"virtual board: {what}: {answer or 'it is gone'}")
 
     def wait(self) -> int:
         """Until the board ends by itself; its exit code."""
