@@ -18,6 +18,7 @@ from amaranth_boards.resources import UARTResource
 
 from ds2ta.errors import FitError
 from ds2ta.files import model_path
+from ds2ta.fpga.boot_format import BLOCK
 from ds2ta.gateware.machines import ICE40, MACHINES
 from ds2ta.hw.sdram import IS42S16160G, SdramChip
 
@@ -59,10 +60,11 @@ class BoardFlash:
                 f"{board}: its bitstream of {bitstream} bytes ends at {self.bitstream + bitstream:#x}, the model "
                 f"begins at {self.model:#x}: take a smaller machine, or move the model in fpga/boards.py"
             )
-        if self.model + image > self.size:
+        most = self.size - self.model - BLOCK  # of which the board takes no more
+        if image > most:
             raise FitError(
-                f"{board}: an image of {image} bytes at {self.model:#x} of a flash of {self.size}: "
-                f"{self.size - self.model} are left; take a smaller model"
+                f"{board}: an image of {image} bytes at {self.model:#x} of a flash of {self.size}: {most} may be "
+                "there; take a smaller model"
             )
 
 

@@ -169,7 +169,7 @@ MUTANTS = [
         "file": "fpga/design.py",
         "old": '"wp": Const(0), "hold": Const(0)}',
         "new": '"wp": Const(0)}',
-        "test": "tests/fpga/test_board_build.py::test_pins_of_the_flash[icebreaker]",
+        "test": "tests/fpga/test_board_build.py::test_pins_of_the_flash[icebreaker-pins0]",
         "why": "a pin that holds the flash is left open",
     },
     {

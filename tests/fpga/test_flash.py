@@ -14,6 +14,7 @@ from ds2ta.files import model_path
 from ds2ta.fpga import flash as flashing
 from ds2ta.fpga.boards import BOARDS, find_board
 from ds2ta.fpga.boot_format import read_image
+from ds2ta.fpga.design import flash_of
 from ds2ta.gateware.compiler import fit
 from ds2ta.modelfile import load_model, model_digest
 
@@ -100,10 +101,10 @@ def test_a_model_goes_behind_the_bitstream(loader, tmp_path):
 
 #: Ends of regions: the longest bitstream and the longest image that fit.
 LIMITS = {
-    "icebreaker": (0x10_0000, 15 << 20),
-    "ulx3s_85f": (0x20_0000, 14 << 20),
-    "ulx3s_25f": (0x20_0000, 14 << 20),
-    "orangecrab": (0x08_0000, 15 << 20),
+    "icebreaker": (0x10_0000, (15 << 20) - (1 << 16)),
+    "ulx3s_85f": (0x20_0000, (14 << 20) - (1 << 16)),
+    "ulx3s_25f": (0x20_0000, (14 << 20) - (1 << 16)),
+    "orangecrab": (0x08_0000, (15 << 20) - (1 << 16)),
 }
 
 
@@ -112,9 +113,10 @@ def test_bitstream_and_model_do_not_overlap(name, loader, tmp_path):
     """Nothing is written where one of them is too long."""
     board, (bits, model) = find_board(name), LIMITS[name]
     board.flash.check_places(name, bitstream=bits, image=model)
+    assert flash_of(board, board.core_hz).room == model, "what the board takes"
     with pytest.raises(FitError, match=f"{name}: its bitstream of {bits + 1} bytes ends at 0x.*, the model beg"):
         board.flash.check_places(name, bitstream=bits + 1, image=1)
-    with pytest.raises(FitError, match=f"{name}: an image of {model + 1} bytes at 0x.*: {model} are left; ta"):
+    with pytest.raises(FitError, match=f"{name}: an image of {model + 1} bytes at 0x.*: {model} may be ther"):
         board.flash.check_places(name, bitstream=1, image=model + 1)
     arguments = loader("exit 0")
     image, bitstream = tmp_path / "model.bin", tmp_path / "board.bit"
