@@ -181,7 +181,7 @@ class Residual(wiring.Component):
             if self._single_port:
                 m.d.comb += now.moves.eq(now.fetches | ~now.goes_on)
                 m.d.sync += now.fetches.eq(~now.moves & ~now.last)
-                with m.If(now.last & ~now.fetches):
+                with m.If(now.last):  # low while something is fetched
                     m.d.sync += self.busy.eq(0)
 
         # two LUTs a bit: what is written, and the carry with its load (its clear is the flip-flop's reset)
@@ -206,7 +206,7 @@ class Residual(wiring.Component):
     def _ends(self, now: "_Joining") -> Value:
         """A group ends, and makes room for the next one, unless such may want the port for a read."""
         if self._single_port:
-            return now.last & ~now.fetches & ~(self._merges(now) | now.pooling)
+            return now.last & ~(self._merges(now) | now.pooling)
         return now.last
 
     def _merges(self, now: "_Joining") -> Value:

@@ -53,7 +53,12 @@ class _Bank:
             assert not (reads and slots), f"row {sink} is written, row {source} read"
             if reads:
                 self._read(dut, source, reads)
+            if slots:  # which leaves what is shown open
+                self._show(dut, self.noise())
             self._write(sink, slots, row)
+
+    def _show(self, dut, words: list[int]) -> None:
+        dut.read_data.value = sum(word << at * self.steps for at, word in enumerate(words))
 
     def _read(self, dut, source: int, reads: int) -> None:
         shown = self.noise()
@@ -61,7 +66,7 @@ class _Bank:
             if reads >> slot & 1:
                 here = slice(slot * self.lanes, (slot + 1) * self.lanes)
                 shown[here] = self.rows[source][here]
-        dut.read_data.value = sum(word << at * self.steps for at, word in enumerate(shown))
+        self._show(dut, shown)
         self.reads.append((source, reads))
         self.read_cycles.append(cycle())
 
