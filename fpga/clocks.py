@@ -101,7 +101,7 @@ class Pll:
                 "FILTER_RANGE": 1 + sum(self.detector_hz >= bound for bound in bounds),
             }
         half = self.output // 2  # a period, as the vendor's tool sets it
-        second = {
+        second: dict[str, int | str] = {
             "CLKOS_DIV": self.output,
             "CLKOS_ENABLE": "ENABLED",
             "CLKOS_CPHASE": half + self.steps,
@@ -115,7 +115,7 @@ class Pll:
             "CLKOP_ENABLE": "ENABLED",
             "CLKOP_CPHASE": half,
             "CLKOP_FPHASE": 0,
-            **({} if self.phase is None else second),
+            **(second if self.phase is not None else {}),
         }
 
 

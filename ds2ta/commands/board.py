@@ -73,8 +73,8 @@ def board(
 
     loaded = load_model(model)
     machine = _machine(loaded, settings)
-    speeds = {"clock_hz": round(clock * 1e6), "baud": baud or DEFAULT_BAUD}
-    baud_divisor(**speeds)  # refuses a rate out of reach before anything is built
+    clock_hz, baud = round(clock * 1e6), baud or DEFAULT_BAUD
+    baud_divisor(clock_hz=clock_hz, baud=baud)  # refuses a rate out of reach before anything is built
     flash = None
     if image is not None:
         require("amaranth_boards")
@@ -83,9 +83,11 @@ def board(
         from ds2ta.fpga.design import flash_of
 
         read_image(image, machine)
-        flash = flash_of(BOARDS["icebreaker"], speeds["clock_hz"])
+        flash = flash_of(BOARDS["icebreaker"], clock_hz)
     typer.echo("building the board (about a minute where the design is new)", err=True)
-    with VirtualBoard(machine, loaded, **speeds, link=link, flash=flash, image=image) as running:
+    with VirtualBoard(
+        machine, loaded, clock_hz=clock_hz, baud=baud, link=link, flash=flash, image=image
+    ) as running:
         print(running.device, flush=True)
         hint = f"in another terminal: ds2ta run {model} IMAGES.npy --device {running.device}; Ctrl-C here ends it"
         typer.echo(hint, err=True)

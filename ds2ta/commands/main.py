@@ -139,7 +139,7 @@ def verilog(
         choices = [machine_choices(loaded, settings) for _, loaded in models]
         if shell:  # an AXI master has no words as short as an SDRAM's
             choices = [
-                {"memory_bits": MASTER_BITS[0]} | one if one.get("weights") == "stream" else one for one in choices
+                {"memory_bits": MASTER_BITS[0], **one} if one.get("weights") == "stream" else one for one in choices
             ]
         fitted = [fit(loaded, **one) for (_, loaded), one in zip(models, choices, strict=True)]
     for (_, loaded), (machine, program) in zip(models, fitted, strict=True):

@@ -34,8 +34,8 @@ MUTANTS = [
     },
     {
         "file": "gateware/core.py",
-        "old": "accelerator.busy | (self._checker.quiet & ~word_waits)",
-        "new": "1",
+        "old": "now.waits & (accelerator.busy | free)",
+        "new": "now.waits",
         "test": "tests/gateware/test_core.py::test_loaded",
         "why": "a sample begins in the middle of a row that is checked",
     },
