@@ -207,7 +207,8 @@ class Accelerator(wiring.Component):
     def _configure(self, m: Module, part: SimpleNamespace, now: data.View, runs: dict[Opcode, Signal]) -> None:
         """Configuration of the blocks by the instruction."""
         encoder, attention, residual, walker = part.encoder, part.attention, part.residual, part.walker
-        m.d.comb += [getattr(part.gather, name).eq(now[name]) for name in _GATHER_FIELDS]
+        banded = _BAND_FIELDS if self.machine.bands else ()
+        m.d.comb += [getattr(part.gather, name).eq(now[name]) for name in (*_GATHER_FIELDS, *banded)]
         # These are used after the cycle of `start` only. Where wires are long, each block has registers of its own.
         late = [
             part.reader.pixels.eq(now.pixels),
@@ -223,7 +224,7 @@ class Accelerator(wiring.Component):
             part.packer.time_mask.eq(Cat(now.steps > step for step in range(self.machine.time_steps))),
             walker.position_pitch.eq(now.target_pitch),
             walker.line_pitch.eq(now.target_line),
-            *(getattr(walker, name).eq(now[name]) for name in _WALKER_FIELDS),
+            *(getattr(walker, name).eq(now[name]) for name in (*_WALKER_FIELDS, *banded)),
             walker.tile_pitch.eq(self.machine.lanes // self.machine.row_lanes),
             walker.pool.eq(now.residual == ResidualMode.POOL),
             residual.mode.eq(now.residual),
@@ -552,6 +553,7 @@ _WALKER_FIELDS = (
     "live_rows_last",
     "pixels",
 )
+_BAND_FIELDS = ("above", "below")
 _TRACES = ("row", "write", "score", "entry", "collision", "overrun")
 _GATHER_FIELDS = (
     "source",

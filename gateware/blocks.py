@@ -84,6 +84,8 @@ class _Parts:
                 count_width=self._count_width,
                 row_lanes=machine.row_lanes,
                 max_lines=machine.max_lines,
+                ring_rows=machine.ring_rows,
+                bands=machine.bands,
                 tiles_wait=machine.streams,
             ),
             "reader": RowReader(**self.row_shape, **front, waits=machine.single_port),
@@ -176,6 +178,7 @@ class _Parts:
                 count_width=self._count_width,
                 max_lines=machine.max_lines,
                 tile_rows=machine.lanes // machine.row_lanes,
+                bands=machine.bands,
             ),
             "residual": Residual(**shape, max_planes=machine.max_planes, single_port=machine.single_port),
         }
@@ -207,12 +210,12 @@ class _Parts:
         program_words = machine.instructions * instruction_words(machine)
         parameter_row = parameter_layout(lanes=machine.drain_lanes, param_width=machine.param_width)
 
-        def bank() -> SpikeBank:
+        def bank(number: int) -> SpikeBank:
             return SpikeBank(
                 **self.row_shape,
                 slots=machine.slots,
                 address_width=self._address_width,
-                rows=machine.bank_rows,
+                rows=machine.rows_of(number),
                 single_port=machine.single_port,
             )
 
@@ -229,8 +232,8 @@ class _Parts:
             ports, latency = machine.events, machine.weight_latency
             weights = store(weight_width, machine.weight_rows, machine.weights, "weight_image", ports, latency)
         return {
-            "bank_a": bank(),
-            "bank_b": bank(),
+            "bank_a": bank(0),
+            "bank_b": bank(1),
             "weight_store": weights,
             "program_store": store(PROGRAM_WORD, program_words, machine.tables, "program_image"),
             "parameter_store": store(parameter_row.size, machine.parameter_rows, machine.tables, "parameter_image"),

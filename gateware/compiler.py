@@ -8,13 +8,14 @@ Nothing about a network is written in RTL: whatever a model needs is in what thi
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import lcm
 
 from amaranth.utils import ceil_log2
 
 from ds2ta.errors import FitError
 from ds2ta.gateware.images import StoreImages
 from ds2ta.gateware.layout import Allocator, Region
-from ds2ta.gateware.machine import RINGS, Machine, highest, machine_from_dict
+from ds2ta.gateware.machine import RING_STEP, Machine, highest, machine_from_dict
 from ds2ta.gateware.needs import cure, needs, refuse, refuse_lacks, refuse_what_none_has
 from ds2ta.gateware.program import Instruction, Opcode, program_words
 from ds2ta.hw.residual import Residual, ResidualMode
@@ -28,6 +29,7 @@ _COUNTS = ("width_last", "height_last", "tiles_last", "rows_last", "groups_last"
 _WRAPPING = ("source", "source_line", "source_plane", "target_line", "plane_pitch")
 _HEAD_SPACING = 8  # the head says itself when it is done with a token; the engine sees that this much later
 _MEMORY_BITS = 16
+_RING_BLOCK = 512  # rows of a block RAM, where it is widest
 _FOREVER = 10**9  # a pass behind all others
 ADDRESS_A, ADDRESS_B = 0, 1  # bank A: activations of the layer at hand; bank B: residual stream and V; stem: both
 
@@ -45,6 +47,21 @@ class Program:
     bank_rows: int  # rows that the banks need
 
 
+@dataclass(frozen=True)
+class _Band:
+    """Lines `first` to below `end` of what a layer makes, and of its source those that come with them."""
+
+    first: int
+    end: int
+    source_first: int
+    source_end: int
+
+    @property
+    def passes(self) -> int:
+        """The layer's, and where lines come, that of the input."""
+        return 1 + (self.source_end > self.source_first)
+
+
 class _Compiler:
     """Made without a plan of the banks it emits a program without images, which shows what the banks must hold."""
 
@@ -54,6 +71,7 @@ class _Compiler:
         self.regions: dict[str, Region] = {}
         self.images = StoreImages(machine) if plan else None
         self.allocator = Allocator(plan)
+        self._placed: dict[str, dict[str, int]] = {}  # layer -> where its weights and parameters are
 
     # sizes
 
@@ -86,6 +104,45 @@ class _Compiler:
         each = self.groups(spec.outputs) * self.machine.row_lanes
         return max(1, min(self.machine.lanes // each, self.machine.max_lines, spec.height))
 
+    def bands(self) -> list[_Band]:
+        """The first layer's lines, band by band: all at once where bank A holds the input. Else bank A's rows are a
+        ring that the input goes through, and a band is as many lines as it takes that they, with one more on each
+        side, are there together; all of about one height."""
+        network, machine, source = self.network, self.machine, self.input_region()
+        spec, rows = self.model.synapses["stem.0"].spec, self.machine.bank_a_rows
+        height = network.input.height
+        if not rows or source.rows <= rows:
+            return [_Band(0, height, 0, height)]
+        if len(network.stem) == 1:
+            raise FitError(
+                f"model {network.name}: its only layer of the patch splitter writes both banks, so its input, of "
+                f"{source.rows} rows, comes whole; the machine's bank_a_rows is {rows}"
+                + cure(machine, {"bank_a_rows": 0})
+            )
+        line = (source.line_words if source.pixels else source.width) * source.pitch
+        # pools have windows of two lines, and lines at once belong together
+        unit = lcm(self.lines(spec), 2 if network.stem[0].pool else 1)
+        if not machine.bands:
+            raise FitError(
+                f"model {network.name}: its input has {source.rows} rows and comes in bands, for which bank_a_rows, "
+                f"{rows}, must be a power of two" + cure(machine, {"bank_a_rows": 1 << rows.bit_length()})
+            )
+        room = (rows // line - 2) // unit * unit
+        if room < 1:
+            need = 1 << ceil_log2((unit + 2) * line)
+            raise FitError(
+                f"model {network.name}: a band of its input has {unit + 2} lines of {line} rows, the machine's "
+                f"bank_a_rows is {rows}" + cure(machine, {"bank_a_rows": need})
+            )
+        number = -(-height // room)
+        each = -(-(-(-height // number)) // unit) * unit
+        found, there = [], 0
+        for first in range(0, height, each):
+            end = min(first + each, height)
+            found.append(_Band(first, end, there, min(end + 1, height)))
+            there = found[-1].source_end
+        return found
+
     # passes
 
     def emit(self, **fields) -> None:
@@ -110,13 +167,16 @@ class _Compiler:
         residual: ResidualMode = ResidualMode.STORE,
         planes_in: int = 1,
         planes_out: int = 1,
+        band: _Band | None = None,
     ) -> None:
         """One synaptic layer. `planes`: bit planes of the source that may be non-zero by now. With POOL `target` is
-        the pooled tensor."""
+        the pooled tensor. `band`: of its lines, these."""
         machine, layer = self.machine, self.model.synapses[name]
         spec = layer.spec
         kernel3 = spec.kernel == 3
         width, height = (spec.width, spec.height) if kernel3 else (spec.width * spec.height, 1)
+        whole, first = height, band.first if band else 0
+        height = band.end - first if band else height
         lines, pixels = self.lines(spec), source.pixels or 1
         columns, visits = -(-width // pixels), -(-height // lines)  # commits in a line, lines of commits
         tiles = -(-spec.outputs // machine.lanes)
@@ -136,29 +196,44 @@ class _Compiler:
             reads=source.name,
             writes=target.name if target else "logits",
             opcode=Opcode.HEAD if target is None else Opcode.SYNAPSE,
+            first_line=first,
             lines=lines,
             live_lines=height - (visits - 1) * lines,
+            above=first > 0,
+            below=first + height < whole,
             live_pixels_last=width - (columns - 1) * pixels - 1,
             live_rows_last=last_rows - 1 if target else 0,
             width_last=columns - 1,
             height_last=visits - 1,
             tiles_last=tiles - 1,
-            weights=self.images.weights(layer, tap_weights, lines) if self.images else 0,
             tile_rows=taps * tap_weights if machine.streams else 0,
             tau=layer.tau,
             window=layer.window,
             drain_groups=drain_groups,
             rest=rest,
             spacing_last=(drained if target else _HEAD_SPACING) - 1,
-            parameters=self.images.parameters(layer, drain_groups) if self.images else 0,
             positions_last=columns * visits * lines - 1,
             residual=residual,
             planes_in=planes_in,
             planes_out=planes_out,
             classes_last=self.network.classes - 1,
-            **reading,
-            **(self.writing(target, width, pools=residual == ResidualMode.POOL) if target else {}),
+            **self.stored(name, tap_weights, lines, drain_groups),
+            **{**reading, "source": reading["source"] + first * reading["source_line"]},
+            **(self.writing(target, width, first, pools=residual == ResidualMode.POOL) if target else {}),
         )
+
+    def stored(self, name: str, tap_weights: int, lines: int, drain_groups: int) -> dict[str, int]:
+        """Where a layer's weights and neuron parameters are: stored once, but weights that are a stream, which come
+        in the order of their use, with each of its passes."""
+        if not self.images:
+            return {"weights": 0, "parameters": 0}
+        layer, images = self.model.synapses[name], self.images
+        if name not in self._placed:
+            parameters = images.parameters(layer, drain_groups)
+            self._placed[name] = {"weights": images.weights(layer, tap_weights, lines), "parameters": parameters}
+        elif self.machine.streams:
+            self._placed[name]["weights"] = images.weights(layer, tap_weights, lines)
+        return dict(self._placed[name])
 
     def reading(self, source: Region, width: int, planes: int, kernel3: bool) -> dict[str, int]:
         """The fields that say how a layer of lines of `width` positions reads its source."""
@@ -188,11 +263,11 @@ class _Compiler:
             "tap_weights": channels,
         }
 
-    def writing(self, target: Region, width: int, *, pools: bool) -> dict[str, int]:
-        """The fields that say where a layer of lines of `width` positions writes."""
+    def writing(self, target: Region, width: int, first: int, *, pools: bool) -> dict[str, int]:
+        """The fields that say where a layer of lines of `width` positions writes, from line `first` on."""
         line = ((width + 1) // 2 if pools else width) * target.pitch
         return {
-            "target": target.base,
+            "target": target.base + (first // 2 if pools else first) * line,
             "target_bank": target.banks[-1],
             "mirror": len(target.banks) > 1,
             "target_pitch": target.pitch,
@@ -248,47 +323,63 @@ class _Compiler:
     @property
     def rpe(self) -> int:
         """Number of the pass rpe, which reads x0: behind the input and the stem."""
-        return 1 + len(self.network.stem)
+        return self.first_passes + len(self.network.stem) - 1
+
+    @property
+    def first_passes(self) -> int:
+        """Passes of the input and of the first layer."""
+        return sum(band.passes for band in self.bands())
 
     def planes(self, additions: int) -> int:
         """Bit planes of the residual stream after that many additions."""
         return self.network.residual_limit(additions).bit_length()
 
-    def input(self) -> Region:
-        """The pass that encodes the sample."""
+    def place_input(self) -> Region:
+        """The input; where it comes in bands, all of bank A is the ring that it goes through."""
         here = self.input_region()
-        base = self.allocator.place((ADDRESS_A,), here.rows, 0, 1)
-        here = self.keep(replace(here, base=base))
+        rows = here.rows if len(self.bands()) == 1 else self.machine.bank_a_rows
+        base = self.allocator.place((ADDRESS_A,), rows, 0, self.first_passes - 1)
+        return self.keep(replace(here, base=base))
+
+    def encode(self, here: Region, band: _Band) -> None:
+        """The pass that encodes the sample, or those lines of it that come with a band."""
+        width, first, lines = self.network.input.width, band.source_first, band.source_end - band.source_first
+        line = (here.line_words if here.pixels else width) * here.pitch
         self.emit(
             name="input",
             writes="input",
             opcode=Opcode.INPUT,
-            target=here.base,
+            first_line=first,
+            target=(here.base + first * line) % self.machine.rows_of(ADDRESS_A),
             target_bank=ADDRESS_A,
-            width_last=self.network.input.width - 1,
-            height_last=self.network.input.height - 1,
+            width_last=width - 1,
+            height_last=lines - 1,
             rows_last=here.pitch - 1,
-            positions_last=here.positions - 1,
+            positions_last=width * lines - 1,
         )
-        return here
 
     def stem(self, here: Region, stream: Region) -> Region:
-        """Convolutions of the patch embedding, pooled on their way into the bank that they do not read; the last of
-        them writes x0 to both banks."""
+        """The input and the convolutions of the patch embedding, pooled on their way into the bank that they do not
+        read; the last of them writes x0 to both banks."""
         network = self.network
         height, width, bits = network.input.height, network.input.width, network.input.bits
+        bands = self.bands()
         for index, conv in enumerate(network.stem):
             name, mode = f"stem.{index}", ResidualMode.STORE
             if conv.pool:
                 name, mode = f"stem.{index}.pool", ResidualMode.POOL
                 height, width = (height + 1) // 2, (width + 1) // 2
-            turn = len(self.instructions)
+            turn = self.first_passes - 1 + index  # of the layer's last pass
             if index == len(network.stem) - 1:
                 target = self.keep(replace(stream, name=name, planes=1))
             else:
                 other = ADDRESS_B if here.banks[0] == ADDRESS_A else ADDRESS_A
-                target = self.region(name, height * width, conv.channels, turn, turn + 1, other)
-            self.synapse(f"stem.{index}", here, bits, target, residual=mode)
+                born = turn if index else 0
+                target = self.region(name, height * width, conv.channels, born, turn + 1, other)
+            for band in bands if index == 0 else [None]:
+                if band and band.passes > 1:
+                    self.encode(here, band)
+                self.synapse(f"stem.{index}", here, bits, target, residual=mode, band=band)
             here, bits = target, 1
         return here
 
@@ -345,7 +436,7 @@ class _Compiler:
     def run(self) -> None:
         """All passes of the network, in order."""
         stream = self.place_stream()
-        here = self.stem(self.input(), stream)
+        here = self.stem(self.place_input(), stream)
         assert len(self.instructions) == self.rpe
         x = self.join("rpe", here, stream, 0, "embed")
         for number in range(self.network.depth):
@@ -365,7 +456,7 @@ class _Compiler:
     def bank_rows(self) -> int:
         """Rows that the banks need: a tensor of one position may be no longer than its pitch, which is a number of
         the program too."""
-        return max(self.allocator.rows, *(region.pitch + 1 for region in self.regions.values()))
+        return max(self.allocator.rows(), *(region.pitch + 1 for region in self.regions.values()))
 
     def depths(self) -> dict[str, int]:
         """What the program needs of each store, and the largest of its counts, by the machine's names."""
@@ -380,12 +471,16 @@ class _Compiler:
 
     @property
     def ring_rows(self) -> int:
-        """Rows of a ring that holds the largest tile."""
-        return max(RINGS[0], 1 << ceil_log2(max(item.tile_rows for item in self.instructions)))
+        """Rows of a ring that holds the largest tile: whole block RAMs of them where it takes several."""
+        tile = max(RING_STEP, *(item.tile_rows for item in self.instructions))
+        return min(1 << ceil_log2(tile), -(-tile // _RING_BLOCK) * _RING_BLOCK)
 
     def refuse_unless_held(self, machine: Machine) -> None:
         """Raise `FitError` where the machine's banks or stores are too small."""
         depths = {"bank_rows": self.bank_rows, **self.depths()}
+        if machine.bank_a_rows:
+            rows = self.allocator.rows(ADDRESS_A)
+            depths["bank_a_rows"] = 1 << ceil_log2(rows) if len(self.bands()) > 1 else rows
         refuse_what_none_has(self.model, depths)
         lacks = {key: need for key, need in depths.items() if need > getattr(machine, key)}
         if "bank_rows" in lacks:
@@ -421,7 +516,7 @@ def _compiled(model: IntegerModel, machine: Machine) -> _Compiler:
     """All passes, with the tensors where they take the fewest rows."""
     sketch = _Compiler(model, machine)
     sketch.run()
-    compiler = _Compiler(model, machine, sketch.allocator.plan())
+    compiler = _Compiler(model, machine, sketch.allocator.plan(machine.bank_a_rows))
     compiler.run()
     return compiler
 
@@ -456,6 +551,8 @@ def fit(model: IntegerModel, **choices) -> tuple[Machine, Program]:
     compiler = _compiled(model, roomy)
     compiler.refuse_unless_held(roomy)
     depths = compiler.depths()
-    tight = {**depths, "bank_rows": max(4, compiler.bank_rows), "max_count": max(4, depths["max_count"])}
+    # a bank A of its own size is the smaller one
+    rows = max(4, compiler.bank_rows, roomy.bank_a_rows)
+    tight = {**depths, "bank_rows": rows, "max_count": max(4, depths["max_count"])}
     machine = machine_from_dict({**asked, **tight, **choices})
     return machine, compiler.program(machine)

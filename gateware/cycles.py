@@ -97,15 +97,13 @@ def _pass(
 
 def _encoded(instruction: Instruction, region: Region, machine: Machine) -> int:
     """Cycles of the encoder: bytes, bits that words lack, rows of a word but the last."""
+    positions = instruction.positions_last + 1
+    words = positions // region.width * region.line_words if region.pixels else positions
     if instruction.frames:
-        lacking = region.positions * (machine.time_steps - instruction.steps)
-        return (
-            region.positions * instruction.channels * instruction.steps
-            + lacking
-            + region.words * (region.pitch - 1)
-        )
-    lacking = region.words * region.pixels - region.positions if region.pixels else 0
-    return region.positions * instruction.channels + lacking + region.words * (region.pitch - 1)
+        lacking = positions * (machine.time_steps - instruction.steps)
+        return positions * instruction.channels * instruction.steps + lacking + words * (region.pitch - 1)
+    lacking = words * region.pixels - positions if region.pixels else 0
+    return positions * instruction.channels + lacking + words * (region.pitch - 1)
 
 
 def _at_machine_steps(tensor: np.ndarray, machine: Machine) -> np.ndarray:
@@ -148,8 +146,8 @@ def _taps(instruction: Instruction, live: np.ndarray, y: int, x: int, plane: int
         return
     source_columns = instruction.source_line // instruction.source_pitch
     for ky in range(instruction.lines + 2):
-        line = y * instruction.lines + ky - 1
-        outside = line < 0 or (y == lines - 1 and ky > instruction.live_lines)
+        line = instruction.first_line + y * instruction.lines + ky - 1
+        outside = line < 0 or (y == lines - 1 and ky > instruction.live_lines and not instruction.below)
         for kx in range(3):
             column = x + kx - 1
             right = x == columns - 1 and kx == 2 and instruction.pad_right
@@ -357,6 +355,10 @@ class _NeuronDrain:
         joins = 1
         if instruction.residual == ResidualMode.ADD:  # the first old value is read before the first write
             joins = instruction.planes_out + (instruction.planes_in - 1) * machine.single_port
+        elif (
+            instruction.residual == ResidualMode.POOL and instruction.below
+        ):  # the last line's words, which are of two
+            joins = 2
         self.last_write = max(0, RowWalker.latency + joins - dropped)
         same = instruction.mirror or instruction.target_bank == instruction.source_bank
         self.writes_source = machine.single_port and same

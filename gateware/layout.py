@@ -95,9 +95,9 @@ class Allocator:
         self._requests.append(_Request(banks, rows, birth, death, base))
         return self._plan[len(self._requests) - 1] if self._plan else base or 0
 
-    def plan(self) -> list[int]:
+    def plan(self, bank_a_rows: int = 0) -> list[int]:
         """First rows for all requests: first fit, tried in a few orders, of which that with the fewest rows
-        wins."""
+        wins, or, where bank A has `bank_a_rows`, that which exceeds them least."""
         orders = (
             lambda request: 0,  # as they come
             lambda request: -request.rows,
@@ -107,7 +107,8 @@ class Allocator:
         plans = [
             self._fit(sorted(self._requests, key=lambda item: (item.base is None, order(item)))) for order in orders
         ]
-        return min(plans, key=self._top)
+        beyond = [max(0, self._top(plan, 0) - bank_a_rows) if bank_a_rows else 0 for plan in plans]
+        return min(zip(beyond, plans, strict=True), key=lambda found: (found[0], self._top(found[1])))[1]
 
     def _fit(self, ordered: Sequence[_Request]) -> list[int]:
         placed: dict[int, int] = {}  # by the request's identity, as two may be equal
@@ -127,14 +128,18 @@ class Allocator:
             placed[id(request)] = base
         return [placed[id(request)] for request in self._requests]
 
-    def _top(self, plan: Sequence[int]) -> int:
-        return max(base + request.rows for base, request in zip(plan, self._requests, strict=True))
+    def _top(self, plan: Sequence[int], *banks: int) -> int:
+        among = set(banks or (0, 1))
+        return max(
+            base + request.rows
+            for base, request in zip(plan, self._requests, strict=True)
+            if among & set(request.banks)
+        )
 
-    @property
-    def rows(self) -> int:
-        """Rows that the banks need for what was placed by the plan."""
+    def rows(self, *banks: int) -> int:
+        """Rows that some banks, or both, need for what was placed by the plan."""
         assert self._plan is not None
-        return self._top(self._plan)
+        return self._top(self._plan, *banks)
 
 
 def _positions_last(tensor: np.ndarray) -> np.ndarray:

@@ -13,11 +13,11 @@ from ds2ta.hw.payloads import MEMORY_BITS
 from ds2ta.hw.residual import Residual
 from ds2ta.hw.store import single_port_rams_of
 
-__all__ = ["RINGS", "Machine", "highest", "machine_from_dict"]
+__all__ = ["RING_STEP", "Machine", "highest", "machine_from_dict"]
 
 _POWERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
-#: Rows that a ring of weights may have.
-RINGS = tuple(1 << bits for bits in range(5, 17))
+#: A ring of weights has a multiple of so many rows, whatever the rows of spikes.
+RING_STEP = 32
 
 
 class Machine(BaseModel):
@@ -79,11 +79,17 @@ class Machine(BaseModel):
         1, ge=1, le=2, description="spike words added at once; 2 take two ports of the weight memory"
     )
     ring_rows: int = Field(
-        0, ge=0, le=1 << 16, description="rows of weights on the chip where they are a stream, power of two"
+        0, ge=0, le=1 << 16, description="rows of weights on the chip where they are a stream, multiple of 32"
     )
     memory_bits: int = Field(0, ge=0, le=128, description="bits of a word of the external memory: 16, 32, 64, 128")
     banks: Literal["block", "spram"] = Field(
         "block", description="spike banks: block RAM, or the single-port RAM of a UP5K"
+    )
+    bank_a_rows: int = Field(
+        0,
+        ge=0,
+        le=1 << 20,
+        description="rows of bank A, where they are fewer; a power of two takes larger inputs, in bands; 0: bank_rows",
     )
 
     @model_validator(mode="after")
@@ -117,11 +123,14 @@ class Machine(BaseModel):
                 "banks: spram is read and written in turns, which no long pipeline waits for; "
                 "pipeline=short or banks=block mends it"
             )
+        if self.bank_a_rows:
+            self._check_banks()
         if self.weights == "stream":
-            if self.ring_rows not in RINGS:
+            if not self.ring_rows or self.ring_rows % RING_STEP:
+                whole = max(1, self.ring_rows // RING_STEP) * RING_STEP
                 raise ValueError(
-                    f"ring_rows: {self.ring_rows} must be a power of two from {RINGS[0]} to {RINGS[-1]} "
-                    "where weights=stream; ring_rows=1024 is one"
+                    f"ring_rows: {self.ring_rows} must be a multiple of {RING_STEP} from {RING_STEP} to "
+                    f"{highest('ring_rows')} where weights=stream; ring_rows={whole} is one"
                 )
             if self.memory_bits not in MEMORY_BITS:
                 raise ValueError(
@@ -153,6 +162,28 @@ class Machine(BaseModel):
                 f"fit {self.lanes} lanes; max_lines={self.lanes // self.row_lanes} mends it"
             )
         return self
+
+    def _check_banks(self) -> None:
+        """A bank A of its own size."""
+        if not 4 <= self.bank_a_rows <= self.bank_rows:
+            raise ValueError(
+                f"bank_a_rows: {self.bank_a_rows} must be from 4 to bank_rows, {self.bank_rows}, or 0; "
+                f"bank_a_rows={4 if self.bank_a_rows < 4 else self.bank_rows} mends it"
+            )
+        if self.single_port:
+            raise ValueError(
+                f"bank_a_rows: {self.bank_a_rows}: banks of single-port RAM are of equal size; banks=block or "
+                "bank_a_rows=0 mends it"
+            )
+
+    @property
+    def bands(self) -> bool:
+        """An input that is larger than bank A may come in bands: its addresses wrap, so its rows are a ring."""
+        return self.bank_a_rows.bit_count() == 1
+
+    def rows_of(self, bank: int) -> int:
+        """Rows of bank A (0) or B (1)."""
+        return self.bank_a_rows if self.bank_a_rows and bank == 0 else self.bank_rows
 
     @property
     def streams(self) -> bool:

@@ -51,9 +51,10 @@ class Instruction:
     """One pass. Counts are stored less one where the name ends in `_last`. All addresses are rows of the bank
     (modulo its address space), except `weights`, `parameters` and `table`, which index their own stores."""
 
-    name: str  # of the layer or pass; this and the next two are not stored
+    name: str  # of the layer or pass; this and the next three are not stored
     reads: str = ""  # tensor that the pass reads, by its name (attention: its block)
     writes: str = ""  # tensor that it writes
+    first_line: int = 0  # of its output, or of the input's lines; not 0 in a band but the first
     opcode: Opcode
     final: bool = False
     source: int = 0
@@ -66,6 +67,8 @@ class Instruction:
     pad_right: bool = False
     lines: int = 1
     live_lines: int = 1
+    above: bool = False
+    below: bool = False
     live_pixels_last: int = 0
     live_rows_last: int = 0
     width_last: int = 0
@@ -107,7 +110,11 @@ class Instruction:
     steps: int = 1
 
 
-_UNSTORED = ("name", "reads", "writes")
+_UNSTORED = ("name", "reads", "writes", "first_line")
+
+# fields that only some machines have
+_OF_STREAMS = ("tile_rows",)
+_OF_BANDS = ("above", "below")
 
 
 def _widths(machine: Machine) -> dict[str, int]:
@@ -158,7 +165,7 @@ def _widths(machine: Machine) -> dict[str, int]:
     for field in fields(Instruction):
         if field.name.endswith("_last") and field.name not in wide:
             wide[field.name] = count
-    unstored = _UNSTORED if machine.streams else (*_UNSTORED, "tile_rows")
+    unstored = {*_UNSTORED, *(() if machine.streams else _OF_STREAMS), *(() if machine.bands else _OF_BANDS)}
     return {field.name: wide.get(field.name, 1) for field in fields(Instruction) if field.name not in unstored}
 
 

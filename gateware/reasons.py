@@ -82,7 +82,7 @@ def _depths(program: Program) -> dict[str, str]:
     ring = {}
     if tile.tile_rows:
         ring = {
-            "ring_rows": f"a power of two of at least {tile.tile_rows}, a tile of layer {tile.name}",
+            "ring_rows": f"a multiple of 32, at least {tile.tile_rows}, a tile of layer {tile.name}",
             "memory_bits": f"{', '.join(map(str, MEMORY_BITS))}: those of the memory",
         }
     return ring | {

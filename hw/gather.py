@@ -17,7 +17,7 @@ counts words. The other taps are the word shifted towards its right neighbour, s
 first beat reads the word, its second the neighbour, its third nothing.
 """
 
-from amaranth.hdl import Const, Module, Mux, Signal
+from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -135,6 +135,8 @@ class Gather(wiring.Component):
     plane_width: bits of a bit-plane index.
     row_lanes: channels in a row, g (power of two).
     max_lines: most output lines at once.
+    ring_rows: weight addresses are modulo this number, a multiple of g; 0: modulo their address space.
+    bands: a layer may be a part of its picture, from the top or from lines below it on.
     tiles_wait: each tile waits until it is granted, the first one a cycle at least; `end` marks the last beat of
         each tile.
 
@@ -147,6 +149,7 @@ class Gather(wiring.Component):
     pad_right: tap 2 of the last column lies outside; of a packed layer, the last word has no right neighbour.
     lines: output lines at once, at least 1 (1 without kernel3). live_lines: source lines that
     exist from the last y on: taps ky > live_lines of the last y lie outside.
+    above, below (with bands): there are source lines above the first y, and from `live_lines` on below the last.
     width_last, height_last, tiles_last, planes_last, groups_last: loop counts less one (`groups`: rows of one bit
     plane).
     lane_bits: log2 of the channels interleaved in a row; `g >> lane_bits` bit planes share a row, of one group.
@@ -164,6 +167,8 @@ class Gather(wiring.Component):
         plane_width: int,
         row_lanes: int,
         max_lines: int = 1,
+        ring_rows: int = 0,
+        bands: bool = False,
         tiles_wait: bool = False,
     ):
         for name, value in {
@@ -177,7 +182,13 @@ class Gather(wiring.Component):
         if row_lanes not in (4, 8, 16, 32):
             raise FitError(f"Gather row_lanes must be 4, 8, 16 or 32, not {row_lanes!r}")
         check_range("Gather max_lines", max_lines, 1, 64)
-        self._row_lanes, self.max_lines, self._tiles_wait = row_lanes, max_lines, tiles_wait
+        if ring_rows % row_lanes or not 0 <= ring_rows <= 1 << weight_width:
+            raise FitError(
+                f"Gather ring_rows must be a multiple of row_lanes, {row_lanes}, from 0 to {1 << weight_width}, "
+                f"not {ring_rows!r}"
+            )
+        self._ring_rows = 0 if ring_rows == 1 << weight_width else ring_rows
+        self._row_lanes, self.max_lines, self._bands, self._tiles_wait = row_lanes, max_lines, bands, tiles_wait
         count = In(count_width)
         super().__init__(
             {
@@ -191,6 +202,7 @@ class Gather(wiring.Component):
                 "pixels": In(1),
                 "lines": In(range(max_lines + 1)),
                 "live_lines": In(range(max(2, max_lines) + 1)),
+                **({"above": In(1), "below": In(1)} if bands else {}),
                 "width_last": count,
                 "height_last": count,
                 "tiles_last": count,
@@ -220,11 +232,31 @@ class Gather(wiring.Component):
         """`lines`, where there is a choice."""
         return self.lines if self.max_lines > 1 else Const(1)
 
+    @property
+    def _begins_above(self) -> Value:
+        """The first tap of the first line lies outside."""
+        return self.kernel3 & ~self.above if self._bands else self.kernel3
+
+    def _further(self, m: Module, weights: Value) -> Value:
+        """The weights of the next tap. Around a ring that is no power of two there are two sums, of which the one
+        that is not negative is right."""
+        if not self._ring_rows:
+            return weights + self.tap_weights
+        back = Signal(signed(len(weights) + 1), name="weights_back")
+        m.d.sync += back.eq(self.tap_weights - self._ring_rows)  # held while the layer runs, and used a cycle later
+        around = Signal(signed(len(weights) + 2), name="weights_around")
+        m.d.comb += around.eq(weights + back)
+        return Mux(around < 0, weights + self.tap_weights, around)
+
+    def _ends_below(self, now: _Loops) -> Value:
+        """The last lines, below which there are none."""
+        return now.y_last & ~self.below if self._bands else now.y_last
+
     def elaborate(self, platform):
         m = Module()
         now = _Loops(self)
         self._show(m, now)
-        m.d.comb += now.next_weights.eq(now.tap_weights + self.tap_weights)
+        m.d.comb += now.next_weights.eq(self._further(m, now.tap_weights))
         running = Signal()
         going = running & ~self._claim(m, now, running) if self._tiles_wait else running
         m.d.comb += self.o.valid.eq(going)
@@ -232,6 +264,9 @@ class Gather(wiring.Component):
             with m.If(~now.rows_done):
                 m.d.sync += [now.group.eq(now.group + 1), now.group_last.eq(now.group + 1 == self.groups_last)]
                 m.d.sync += now.row_weights.eq(now.row_weights + self._row_lanes)
+                if self._ring_rows:
+                    with m.If(now.row_weights == self._ring_rows - self._row_lanes):
+                        m.d.sync += now.row_weights.eq(0)
             with m.Elif(~now.kx_last):
                 m.d.comb += now.next_tap.eq(now.at_tap + self.source_pitch)
                 m.d.sync += [now.kx.eq(now.kx + 1), *now.enter_tap(now.next_tap, now.next_weights)]
@@ -242,7 +277,7 @@ class Gather(wiring.Component):
             with m.Elif(~now.ky_last):
                 m.d.comb += now.next_tap.eq(now.at_tap_line + self.source_line)
                 m.d.sync += [now.pad_x.eq(now.x_first & ~self.pixels), now.ky.eq(now.ky + 1)]
-                m.d.sync += now.pad_y.eq(now.y_last & (now.ky >= self.live_lines))
+                m.d.sync += now.pad_y.eq(self._ends_below(now) & (now.ky >= self.live_lines))
                 m.d.sync += now.enter_line_of_taps(now.next_tap, now.next_weights)
             with m.Elif(~now.planes_done):
                 self._next_plane(m, now)
@@ -309,7 +344,7 @@ class Gather(wiring.Component):
         m.d.sync += now.part.eq(Mux(now.part.any(), now.part - 1, self.parts_last))
         m.d.sync += [now.ky.eq(0), *now.enter_line_of_taps(now.next_tap, now.tile_weights)]
         m.d.sync += now.pad_x.eq(self.kernel3 & ~self.pixels & now.x_first)
-        m.d.sync += now.pad_y.eq(self.kernel3 & now.y_first)
+        m.d.sync += now.pad_y.eq(self._begins_above & now.y_first)
 
     def _next_position(self, m: Module, now: _Loops) -> None:
         """First tap of the next column, or, where a line ends, of the next lines."""
@@ -321,11 +356,15 @@ class Gather(wiring.Component):
             m.d.sync += [now.pad_x.eq(self.kernel3 & ~self.pixels), now.pad_y.eq(0)]
         with m.Else():
             m.d.comb += now.next_tap.eq(now.at_position + self.source_pitch)
-            m.d.sync += [*now.enter_column(now.x + 1), now.pad_x.eq(0), now.pad_y.eq(self.kernel3 & now.y_first)]
+            m.d.sync += [
+                *now.enter_column(now.x + 1),
+                now.pad_x.eq(0),
+                now.pad_y.eq(self._begins_above & now.y_first),
+            ]
 
     def _enter_tile(self, m: Module, now: _Loops, weights) -> None:
         """First position, with the weights of a tile."""
         m.d.sync += [*now.enter_column(0, True), *now.enter_line(0, True), now.ky.eq(0)]
-        m.d.sync += [now.pad_x.eq(self.kernel3 & ~self.pixels), now.pad_y.eq(self.kernel3)]
+        m.d.sync += [now.pad_x.eq(self.kernel3 & ~self.pixels), now.pad_y.eq(self._begins_above)]
         m.d.sync += [now.at_position.eq(self.source), *now.enter_planes(self.source)]
         m.d.sync += now.enter_line_of_taps(self.source, weights)

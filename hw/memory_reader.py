@@ -66,11 +66,11 @@ class MemoryReader(wiring.Component):
     ):
         check_range("Address bits", address_bits, 1, 32)
         check_range("Row words", row_words, 1, 1 << 10)
-        check_power_of_two("Ring rows", ring_rows, 4, 1 << 16)
+        check_range("Ring rows", ring_rows, 4, 1 << 16)
         check_range("Piece words", piece_words, 1, 1 << 16)
         check_range("Settle", settle, 1, 24)
         check_range("Patience", patience, 2, 24)
-        self.piece_rows = min(ring_rows, 1 << (max(1, piece_words // row_words)).bit_length() - 1)
+        self.piece_rows = 1 << max(1, min(ring_rows, piece_words // row_words)).bit_length() - 1
         self._memory_bits, self._row_words, self._ring_rows = memory_bits, row_words, ring_rows
         self._settle, self._patience = settle, patience
         self._row_bits = address_bits + 1

@@ -15,7 +15,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ds2ta.errors import FitError
-from ds2ta.hw.payloads import MEMORY_BITS, check_power_of_two, check_range, memory_layout
+from ds2ta.hw.payloads import MEMORY_BITS, check_range, memory_layout
 from ds2ta.hw.store import Store
 
 __all__ = ["WeightRing"]
@@ -36,7 +36,7 @@ class WeightRing(wiring.Component):
     word; two grants are at least 2 cycles apart. Room that is freed in cycle c takes words from c + 1 on; after
     `last` words are taken again from c + 2 on. Throughput: a word each cycle.
 
-    Parameters: `width` of a row, `rows` (a power of two), `memory_bits` of a word, `ports` and `latency` of reads.
+    Parameters: `width` of a row, `rows`, `memory_bits` of a word, `ports` and `latency` of reads.
 
     Members
     -------
@@ -50,7 +50,7 @@ class WeightRing(wiring.Component):
 
     def __init__(self, *, width: int, rows: int, memory_bits: int, ports: int = 1, latency: int = 1):
         check_range("Ring width", width, 1, 1 << 14)
-        check_power_of_two("Ring rows", rows, 4, 1 << 16)
+        check_range("Ring rows", rows, 4, 1 << 16)
         check_range("Ring ports", ports, 1, 2)
         check_range("Ring latency", latency, 1, 2)
         if memory_bits not in MEMORY_BITS:
@@ -114,6 +114,9 @@ class WeightRing(wiring.Component):
             m.d.sync += store.load.address.eq(0)
         with m.Elif(writes):
             m.d.sync += store.load.address.eq(store.load.address + 1)
+            if self._rows != 1 << len(store.load.address):  # else it wraps by itself
+                with m.If(store.load.address == self._rows - 1):
+                    m.d.sync += store.load.address.eq(0)
         with m.If(self.restart):
             m.d.sync += [writes.eq(0), left.eq(self.words - 1)]
 

@@ -77,15 +77,19 @@ class RowWalker(wiring.Component):
     of line Y = y lines + l and column X = x n + i go to line_pitch (Y // 2) + position_pitch (X // 2). They belong
     to the window `across` too if X is odd and not the last column, and `down` if Y is odd and not the last line.
 
+    With `bands` the walk may be over some of the picture's lines, the first of them an even one: `above` and `below`
+    say that there are others before and behind them, so that Y = 0 is not the picture's first line, and the last y
+    not its last.
+
     Latency: 1. Throughput: one group each cycle. Back-pressure: an untaken group holds the next one, but not those
     that are dropped; without a walk in progress none is taken.
 
     Parameters: `lanes` R, `row_lanes` g, `time_steps` T, `address_width`, `count_width` (bits of the loop counts),
-    `max_lines` (1: no loop over l), `tile_rows` (P / g, rows of a tile).
+    `max_lines` (1: no loop over l), `tile_rows` (P / g, rows of a tile), `bands`.
 
     Members: `i` {words, last}; `start`; `base`, `position_pitch`, `line_pitch`, `tile_pitch`; `width_last`,
     `height_last`, `tiles_last`: counts less one; `lines`, at least 1; `live_lines`, `live_pixels_last`,
-    `live_rows_last`, `pixels`, `pool`; all stable from `start` until `done`. `o`:
+    `live_rows_last`, `pixels`, `pool`, `above`, `below` (with `bands`); all stable from `start` until `done`. `o`:
     `hw.payloads.placed_words_layout`. `done` is high from the cycle after the final words were taken (and before
     the first `start`); they may still stand in `o`. `trace_odd`, for benches: with `pool`, bit 0: the column of the
     words in `o` is odd, bit 1: their line is.
@@ -104,6 +108,7 @@ class RowWalker(wiring.Component):
         count_width: int,
         max_lines: int,
         tile_rows: int,
+        bands: bool = False,
     ):
         check_power_of_two("Lanes", lanes, 1, row_lanes)
         check_power_of_two("Row lanes", row_lanes, 4, 32)
@@ -112,6 +117,7 @@ class RowWalker(wiring.Component):
         check_range("Most lines", max_lines, 1, 64)
         check_range("Rows of a tile", tile_rows, 1, 128)
         self.slots, self._steps, self._max_lines = row_lanes // lanes, time_steps, max_lines
+        self._bands = bands
         count, pixel = In(count_width), In(range(max(2, time_steps)))
         super().__init__(
             {
@@ -130,6 +136,7 @@ class RowWalker(wiring.Component):
                 "live_rows_last": In(range(max(2, tile_rows))),
                 "pixels": In(1),
                 "pool": In(1),
+                **({"above": In(1), "below": In(1)} if bands else {}),
                 "o": Out(stream.Signature(placed_words_layout(lanes, time_steps, self.slots, address_width))),
                 "done": Out(1, init=1),
                 "trace_odd": Out(2),
@@ -173,13 +180,17 @@ class RowWalker(wiring.Component):
         several, odd_steps = self._max_lines > 1, self._steps % 2
         packed_odd = now.pixel[0] ^ (now.x[0] if odd_steps else 0)
         line: Value = now.line[0] if several else Const(0)
+        first_y: Value = now.y == 0
+        last_y: Value = now.y_last
+        if self._bands:
+            first_y, last_y = first_y & ~self.above, last_y & ~self.below
         m.d.comb += [
             now.column_odd.eq(Mux(self.pixels, packed_odd, now.x[0])),
             now.column_first.eq(now.x_first & (now.pixel == 0)),
             now.column_last.eq(now.x_last & (~self.pixels | (now.pixel == self.live_pixels_last))),
             now.line_odd.eq(line ^ (now.y[0] & (self.lines[0] if several else 1))),
-            now.line_first.eq((now.y == 0) & (now.line == 0 if several else 1)),
-            now.line_ends.eq(now.y_last & (now.line + 1 == self.live_lines if several else 1)),
+            now.line_first.eq(first_y & (now.line == 0 if several else 1)),
+            now.line_ends.eq(last_y & (now.line + 1 == self.live_lines if several else 1)),
             now.column_step.eq(Mux(self.pool & ~now.column_odd, 0, self.position_pitch)),
             now.line_step.eq(Mux(self.pool & ~now.line_odd, 0, self.line_pitch)),
         ]

@@ -239,22 +239,23 @@ class Decoder:
             class_index = word >> (machine.logit_width + index_bits) & ((1 << index_bits) - 1)
         return np.array(logits, dtype=np.int64), class_index
 
-    def _rows(self, beats: dict[str, Beats], channel: str, odd: int = 0) -> dict[int, dict[int, int]]:
-        """Pass -> address -> row, put together from the slots that were written. `odd`: of the pixels of a pool's
-        windows, which."""
+    def _rows(self, beats: dict[str, Beats], channel: str, odd: int = 0) -> dict[str, dict[int, int]]:
+        """Name of a pass -> address -> row, put together from the slots that were written; the bands of a layer are of
+        one name. `odd`: of the pixels of a pool's windows, which."""
         values, machine = beats[channel].values, self.machine
         bits = machine.drain_lanes * machine.time_steps
         masks = [
             sum((1 << bits) - 1 << slot * bits for slot in range(machine.slots) if slots >> slot & 1)
             for slots in range(1 << machine.slots)
         ]
-        found: dict[int, dict[int, int]] = {}
+        found: dict[str, dict[int, int]] = {}
+        names = [instruction.name for instruction in self.program.instructions]
         columns = (f"{channel}_pass", f"{channel}_address", f"{channel}_slots", channel)
         which = values.get(f"{channel}_odd", [0] * len(values[channel]))
         for number, address, slots, row, pixel in zip(*(values[column] for column in columns), which, strict=True):
             if pixel != odd:
                 continue
-            rows = found.setdefault(number, {})
+            rows = found.setdefault(names[number], {})
             rows[address] = (rows.get(address, 0) & ~masks[slots]) | (row & masks[slots])
         return found
 
@@ -266,10 +267,12 @@ class Decoder:
             if instruction.opcode in (Opcode.INPUT, Opcode.HEAD):
                 continue
             name, writes, mode = instruction.name, instruction.writes, instruction.residual
-            spikes = [self._tensor(writes, rows.get(number, {}), planes=1) for rows in before]
+            if name in found:  # of another band
+                continue
+            spikes = [self._tensor(writes, rows.get(name, {}), planes=1) for rows in before]
             found[name] = self._unpooled(name, spikes) if mode == ResidualMode.POOL else spikes[0]
             if mode != ResidualMode.STORE:
-                found[writes] = self._tensor(writes, after.get(number, {}))
+                found[writes] = self._tensor(writes, after.get(name, {}))
             if instruction.opcode == Opcode.ATTENTION:
                 found[f"{instruction.reads}.score"] = self._scores(beats["trace_score"], number)
         return {name: self._as_image(name, tensor) for name, tensor in found.items()}

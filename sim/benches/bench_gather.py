@@ -6,7 +6,8 @@
 A layer reads `x[c](y + ky - 1, x + kx - 1)` for its taps; where a row of that tensor lies in a bank,
 and which weight row belongs to it, is what the layouts of `docs/layer-program.md` say. A layer of several `lines`
 at once reads for each of its positions the source lines that any of its output lines has a tap in. Of a packed
-layer (`pixels`), width counts words of outputs; with `neighbour`, a line of the source has one more.
+layer (`pixels`), width counts words of outputs; with `neighbour`, a line of the source has one more. A band of a
+layer is `height` lines of it, with some lines of the picture `above` and `below` them.
 """
 
 import random
@@ -19,6 +20,8 @@ from ds2ta.sim.build import bench_parameters
 from ds2ta.sim.stream import StreamSink, cycle, in_background, next_cycle, reset
 
 _TILES_WAIT = bool(bench_parameters().get("tiles_wait"))
+_BANDS = bool(bench_parameters().get("bands"))
+_RING = bench_parameters().get("ring_rows", 0)
 CONV = {
     "kernel": 3,
     "planes": 1,
@@ -28,6 +31,8 @@ CONV = {
     "lines": 1,
     "pixels": False,
     "neighbour": False,
+    "above": 0,
+    "below": 0,
 }
 LINEAR = {**CONV, "kernel": 1}
 IMAGE = {**CONV, "pixels": True, "interleave": 4, "planes": 8}
@@ -62,13 +67,38 @@ DIRECTED = [
     *({**IMAGE, "height": height, "width": 2, "lines": 3, "tiles": 2} for height in range(1, 8)),
     {**IMAGE, "height": 8, "width": 1, "lines": 4, "interleave": 2},
     {**IMAGE, "height": 5, "width": 3, "lines": 2, "interleave": 1, "planes": 1},
+    # bands: at the top, at the bottom, between; of one line, of as many as are computed at once
+    *(
+        {**kind, "height": height, "width": 2, "above": above, "below": below, "lines": lines, "tiles": tiles}
+        for kind in ({**CONV, "groups": 2, "planes": 2}, {**CONV, "interleave": 2, "planes": 8}, IMAGE, FULL)
+        for above, below in ((0, 1), (3, 1), (2, 0))
+        for height, lines, tiles in ((1, 1, 1), (4, 1, 2), (4, 2, 1), (2, 2, 2))
+    ),
+    {**CONV, "height": 5, "width": 2, "above": 4, "lines": 2},
 ]
 
 
 def _held(layer: dict) -> bool:
     """The gather of this bench can walk the layer."""
     p = bench_parameters()
-    return layer["lines"] <= p["max_lines"] and layer["interleave"] <= p["row_lanes"]
+    whole = not layer["above"] and not layer["below"]
+    return layer["lines"] <= p["max_lines"] and layer["interleave"] <= p["row_lanes"] and (whole or _BANDS)
+
+
+def _place(generator: random.Random) -> tuple[int, int, int, int]:
+    """First row of a tensor and of its weights, rows unused behind a position, rows from plane to plane."""
+    p = bench_parameters()
+    weights = (
+        generator.randrange(0, _RING, p["row_lanes"]) if _RING else generator.randrange(1 << p["weight_width"])
+    )
+    rows = 1 << p["address_width"]
+    return generator.randrange(rows), weights, generator.choice([0, 0, 1, 5]), generator.randrange(rows)
+
+
+def _tap_weights(layer: dict) -> int:
+    """Weight rows of a tap: around a ring those of the input are whole rows too."""
+    g = bench_parameters()["row_lanes"]
+    return layer["groups"] * g if _RING or not layer["interleave"] else layer["interleave"]
 
 
 def _configuration(layer: dict, base: int, weights: int, slack: int, plane_pitch: int) -> dict:
@@ -76,10 +106,10 @@ def _configuration(layer: dict, base: int, weights: int, slack: int, plane_pitch
     `plane_pitch` rows apart."""
     g = bench_parameters()["row_lanes"]
     rows = layer["groups"]
-    channels, tap_weights, lane_bits = layer["groups"], layer["groups"] * g, g.bit_length() - 1
+    channels, lane_bits = layer["groups"], g.bit_length() - 1
     if layer["interleave"]:
         rows = max(1, -(-layer["planes"] * layer["interleave"] // g))
-        channels, tap_weights, lane_bits = 1, layer["interleave"], layer["interleave"].bit_length() - 1
+        channels, lane_bits = 1, layer["interleave"].bit_length() - 1
     pitch = rows + slack
     height, width, lines = layer["height"], layer["width"], layer["lines"]
     out_height = -(-height // lines)
@@ -89,7 +119,7 @@ def _configuration(layer: dict, base: int, weights: int, slack: int, plane_pitch
     if layer["interleave"]:
         top, plane_pitch = (layer["planes"] - 1) // (g // layer["interleave"]), 1
     return {
-        "source": base + top - (line + before if layer["kernel"] == 3 else 0),
+        "source": base + top + layer["above"] * line - (line + before if layer["kernel"] == 3 else 0),
         "source_pitch": pitch,
         "source_line": line,
         "source_plane": -plane_pitch,
@@ -98,6 +128,7 @@ def _configuration(layer: dict, base: int, weights: int, slack: int, plane_pitch
         "pad_right": not layer["neighbour"] if layer["pixels"] else True,
         "lines": lines,
         "live_lines": height - (out_height - 1) * lines,
+        **({"above": layer["above"] > 0, "below": layer["below"] > 0} if _BANDS else {}),
         "width_last": width - 1,
         "height_last": out_height - 1,
         "tiles_last": layer["tiles"] - 1,
@@ -105,7 +136,7 @@ def _configuration(layer: dict, base: int, weights: int, slack: int, plane_pitch
         "groups_last": channels - 1,
         "lane_bits": lane_bits,
         "weights": weights,
-        "tap_weights": tap_weights,
+        "tap_weights": _tap_weights(layer),
     }
 
 
@@ -118,19 +149,22 @@ def _expected(layer: dict, base: int, weights: int, slack: int, plane_pitch: int
         # the planes of all channels side by side: row r begins with plane r * g / interleave
         share = g // interleave
         rows = {plane: [(plane // share, plane % share, 0)] for plane in range(planes)}
-        inputs, pitch = interleave, -(-planes // share) + slack
+        pitch = -(-planes // share) + slack
     else:
         rows = {
             plane: [(plane * plane_pitch + group, 0, group) for group in range(groups)] for plane in range(planes)
         }
-        inputs, pitch = groups * g, groups + slack
-    space, weight_space = 1 << p["address_width"], 1 << p["weight_width"]
+        pitch = groups + slack
+    inputs = _tap_weights(layer)
+    space, weight_space = 1 << p["address_width"], _RING or 1 << p["weight_width"]
+    above = layer["above"]
+    picture = above + layer["height"] + layer["below"]
     height, width, kernel, lines = (layer[key] for key in ("height", "width", "kernel", "lines"))
     high = lines + 2 if kernel == 3 else 1  # source lines of a position
 
     def beat(sy: int, sx: int, plane: int, row: tuple, tile: int, ky: int, kx: int) -> dict:
         """The beat that reads a row of a position."""
-        if not (0 <= sy < height and 0 <= sx < width):
+        if not (0 <= sy < picture and 0 <= sx < width):
             return {"pad": 1}
         at = base + (sy * (width + layer["neighbour"]) + sx) * pitch
         number, part, group = row
@@ -140,7 +174,7 @@ def _expected(layer: dict, base: int, weights: int, slack: int, plane_pitch: int
 
     def taps(tile: int, y: int, x: int, plane: int, ky: int, kx: int) -> list[dict]:
         """The beats of a tap: one for each group, or one that reads nothing."""
-        sy = lines * y + ky - (kernel == 3)
+        sy = above + lines * y + ky - (kernel == 3)
         if layer["pixels"]:  # the word, its right neighbour or what stands in its place, nothing
             one = beat(sy, x, plane, rows[plane][0], tile, ky, kx)
             if not one["pad"] and kx:
@@ -150,7 +184,7 @@ def _expected(layer: dict, base: int, weights: int, slack: int, plane_pitch: int
                     del one["address"]
             return [{**one, "kx": kx}]
         sx = x + kx - (kernel == 3)
-        inside = 0 <= sy < height and 0 <= sx < width
+        inside = 0 <= sy < picture and 0 <= sx < width
         some = rows[plane] if inside else rows[plane][:1]
         return [{**beat(sy, sx, plane, row, tile, ky, kx), "kx": kx} for row in some]
 
@@ -187,6 +221,10 @@ def _random_layer(generator: random.Random) -> dict:
     if kind == "linear":
         return {**LINEAR, **shape, "height": 1, "groups": groups, "tiles": tiles, "planes": generator.randint(1, 4)}
     shape |= {"tiles": tiles, "lines": lines}
+    if _BANDS:
+        shape |= {"above": generator.randint(0, 2), "below": generator.randint(0, 1)}
+        if shape["below"]:  # all but a picture's last lines are whole
+            shape["height"] *= lines
     if kind == "conv":
         return {**CONV, **shape, "groups": groups, "planes": generator.randint(1, 3)}
     interleave = generator.choice([1, 2, 4])
@@ -228,9 +266,7 @@ async def addresses(dut, stall):
     layers += filter(_held, (_random_layer(generator) for _ in range(40)))
     begins, lengths, found = [], [], []
     for layer in layers:
-        base, weights = generator.randrange(1 << p["address_width"]), generator.randrange(1 << p["weight_width"])
-        slack = generator.choice([0, 0, 1, 5])
-        place = base, weights, slack, generator.randrange(1 << p["address_width"])
+        place = _place(generator)
         expected = _expected(layer, *place)
         begins.append(await _begin(dut, _configuration(layer, *place)))
         lengths.append(len(expected))
@@ -286,12 +322,7 @@ async def tiles(dut, stall, longest):
     layers = [layer for layer in DIRECTED if _held(layer)]
     layers += filter(_held, (_random_layer(generator) for _ in range(30)))
     for layer in layers:
-        place = (
-            generator.randrange(1 << p["address_width"]),
-            generator.randrange(1 << p["weight_width"]),
-            generator.choice([0, 0, 1, 5]),
-            generator.randrange(1 << p["address_width"]),
-        )
+        place = _place(generator)
         expected = _expected(layer, *place)
         grants.cycles.clear()
         grants.waits.clear()

@@ -30,6 +30,8 @@ class _Layer:
     live_pixels: int = 0  # 0: all
     live_rows: int = 0  # of the last tile, 0: all
     pool: bool = False
+    above: bool = False  # of the picture there are lines before these, and behind them
+    below: bool = False
 
 
 class _Bench:
@@ -38,7 +40,7 @@ class _Bench:
         self.dut = dut
         self.lanes, self.slots, self.steps = p["lanes"], p["row_lanes"] // p["lanes"], p["time_steps"]
         self.size, self.most, self.max_lines = 1 << p["address_width"], 1 << p["count_width"], p["max_lines"]
-        self.tile_rows = p["tile_rows"]
+        self.tile_rows, self.bands = p["tile_rows"], p.get("bands", False)
         placed = placed_words_layout(self.lanes, self.steps, self.slots, p["address_width"])
         self.source = StreamSource(dut, "i", words_layout(self.lanes, self.steps), stall=stall, seed=1)
         self.sink = StreamSink(dut, "o", placed, stall=stall, seed=2)
@@ -88,9 +90,9 @@ class _Bench:
                     row += X // halves * pitches["position_pitch"] + j // self.slots
                     windows = {
                         "across": X % 2 == 1 and wide > X + 1,
-                        "down": Y % 2 == 1 and high > Y + 1,
+                        "down": Y % 2 == 1 and (high > Y + 1 or layer.below),
                         "first_column": X == 0,
-                        "first_line": Y == 0,
+                        "first_line": Y == 0 and not layer.above,
                     }
                     placed = {"words": words, "address": row % self.size, "slot": 1 << j % self.slots}
                     odd = (X % 2 | Y % 2 << 1) if layer.pool else 0
@@ -114,6 +116,7 @@ class _Bench:
             live_lines=layer.live_lines or layer.lines,
             pixels=layer.pixels,
             pool=layer.pool,
+            **({"above": layer.above, "below": layer.below} if self.bands else {}),
             live_rows_last=(layer.live_rows or self.tile_rows) - 1,
             live_pixels_last=(layer.live_pixels or self.steps) - 1
             if layer.pixels
@@ -192,6 +195,10 @@ class _Bench:
                     pool=bool(pick(0, 1)),
                 )
             )
+        if self.bands:
+            found += [replace(layer, above=True) for layer in found] + [
+                replace(layer, above=above, below=True, live_lines=0) for layer in found for above in (False, True)
+            ]
         return found
 
 
@@ -208,6 +215,8 @@ async def walks(dut, stall):
 def _placed(bench: _Bench, **more) -> dict:
     """A start of two positions, one below the other."""
     plain = {"base": 3, "position_pitch": 1, "line_pitch": 1, "tile_pitch": 0, "width_last": 0, "height_last": 1}
+    if bench.bands:
+        plain |= {"above": 0, "below": 0}
     plain |= {"tiles_last": 0, "lines": 1, "live_lines": 1, "pixels": 0, "live_pixels_last": 0}
     return {**plain, "live_rows_last": 0, "pool": 0, **more}
 

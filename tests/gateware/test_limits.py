@@ -32,8 +32,9 @@ def lowest(key: str) -> int:
 def machine_at(end: str) -> Machine:
     choice, limit = (0, lowest) if end == "lowest" else (-1, highest)
     values = {"weights": "ram", "tables": "ram", "ring_rows": 0, "memory_bits": 0, "banks": "block"}
+    values["bank_a_rows"] = 0
     if end == "streamed":
-        values |= {"weights": "stream", "ring_rows": 2048, "memory_bits": 128}
+        values |= {"weights": "stream", "ring_rows": 1504, "memory_bits": 128, "bank_a_rows": 2048}
     if end == "single port":
         values |= {"banks": "spram", "pipeline": "short"}
     for key, field in Machine.model_fields.items():

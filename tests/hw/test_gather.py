@@ -35,8 +35,10 @@ SHAPE = {
         },
         {"tiles_wait": True},
         {"tiles_wait": True, "row_lanes": 32, "weight_width": 5, "max_lines": 3},
+        {"bands": True, "row_lanes": 8, "max_lines": 2},
+        {"bands": True, "tiles_wait": True, "row_lanes": 4, "weight_width": 7, "ring_rows": 68, "max_lines": 2},
     ],
-    ids=["g8", "g4-small-bank", "g32", "g8-tiles-wait", "g32-tiles-wait"],
+    ids=["g8", "g4-small-bank", "g32", "g8-tiles-wait", "g32-tiles-wait", "g8-bands", "g4-bands-ring"],
 )
 def test_bench(change):
     shape = {**SHAPE, **change}
@@ -56,6 +58,16 @@ def test_row_lanes(good, bad):
     assert "module" in rtlil.convert(Gather(**{**SHAPE, "row_lanes": good}))
     with pytest.raises(FitError, match=f"^Gather row_lanes must be 4, 8, 16 or 32, not {bad!r}$"):
         Gather(**{**SHAPE, "row_lanes": bad})
+
+
+@pytest.mark.parametrize(("good", "bad"), [(0, -8), (96, 100), (1024, 1032), (8, 4)])
+def test_ring(good, bad):
+    """Whole rows of channels, which the zero skip chooses among; as many as there are addresses is no limit."""
+    assert "module" in rtlil.convert(Gather(**{**SHAPE, "ring_rows": good}))
+    with pytest.raises(
+        FitError, match=f"^Gather ring_rows must be a multiple of row_lanes, 8, from 0 to 1024, not {bad}$"
+    ):
+        Gather(**{**SHAPE, "ring_rows": bad})
 
 
 @pytest.mark.parametrize(("good", "bad"), [(1, 0), (64, 65), (2, 2.0)])

@@ -26,6 +26,7 @@ SHAPES = {
     "R4-g32-T10": {"lanes": 4, "row_lanes": 32, "time_steps": 10, "address_width": 9, "count_width": 2},
     "R8-g8-T3": {"lanes": 8, "time_steps": 3, "count_width": 2, "max_lines": 1, "tile_rows": 1},
     "R2-g4-T1-lines": {"row_lanes": 4, "time_steps": 1, "count_width": 2, "max_lines": 4},
+    "R4-g8-T3-bands": {"lanes": 4, "time_steps": 3, "count_width": 2, "bands": True},
 }
 
 
