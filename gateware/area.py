@@ -24,7 +24,18 @@ from amaranth.hdl import _ast as tree
 from amaranth.hdl._mem import MemoryInstance
 from amaranth.lib import wiring
 
-__all__ = ["AROUND", "QUANTITIES", "Estimate", "Part", "counted", "estimate", "parts_of", "registers_of"]
+__all__ = [
+    "AROUND",
+    "BLOCK_BITS",
+    "QUANTITIES",
+    "SINGLE_PORT_BITS",
+    "Estimate",
+    "Part",
+    "counted",
+    "estimate",
+    "parts_of",
+    "registers_of",
+]
 
 #: What LUTs are counted from, in bits: sums; steps by a constant; comparisons of order, of equality, with a
 #: constant; gates; reductions; choices by an index, by a bit offset; shifts by a distance; bits set under a
@@ -55,6 +66,9 @@ _LUT_DEPTH, _LUT_WIDTH = 16, 4  # of a LUT memory of ECP5
 # by which yosys chooses: cost of a LUT memory, of a block RAM, bits of a ROM of logic for 1
 _LUT_COST, _BLOCK_COST, _ROM_BITS = 4, {"ecp5": 128, "ice40": 64}, 16
 _SINGLE_PORT = ("SB_SPRAM256KA",)
+#: Bits of a block RAM, parity bits among them, by family, and of a single-port RAM.
+BLOCK_BITS = {"ice40": 4_096, "ecp5": 18_432}
+SINGLE_PORT_BITS = 1 << 18
 #: The modules around the accelerator of a board.
 AROUND = ("core", "accelerator")
 

@@ -124,8 +124,9 @@ class _Compiler:
         unit = lcm(self.lines(spec), 2 if network.stem[0].pool else 1)
         if not machine.bands:
             raise FitError(
-                f"model {network.name}: its input has {source.rows} rows and comes in bands, for which bank_a_rows, "
-                f"{rows}, must be a power of two" + cure(machine, {"bank_a_rows": 1 << rows.bit_length()})
+                f"model {network.name}: its input has {source.rows} rows and comes in bands, for which "
+                f"bank_a_rows, {rows}, must be a power of two"
+                + cure(machine, {"bank_a_rows": 1 << rows.bit_length()})
             )
         room = (rows // line - 2) // unit * unit
         if room < 1:
@@ -135,7 +136,8 @@ class _Compiler:
                 f"bank_a_rows is {rows}" + cure(machine, {"bank_a_rows": need})
             )
         number = -(-height // room)
-        each = -(-(-(-height // number)) // unit) * unit
+        even = -(-height // number)
+        each = -(-even // unit) * unit
         found, there = [], 0
         for first in range(0, height, each):
             end = min(first + each, height)

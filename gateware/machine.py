@@ -89,7 +89,7 @@ class Machine(BaseModel):
         0,
         ge=0,
         le=1 << 20,
-        description="rows of bank A, where they are fewer; a power of two takes larger inputs, in bands; 0: bank_rows",
+        description="rows of bank A where they are fewer, else 0; a power of two takes larger inputs, in bands",
     )
 
     @model_validator(mode="after")

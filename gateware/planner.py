@@ -6,7 +6,8 @@
 Cycles come from the exact cycle model, on samples of the model; the area from the estimate of `gateware.area`. The
 search is a climb: from a small machine that fits, one choice at a time is changed to the next larger or smaller
 value, whichever change gains most, until none gains. It is quick and exact about what it has tried; what it has not
-tried may be better.
+tried may be better. Where the device has an external memory, weights may be a stream from it; where a machine takes
+too many block RAMs, it is tried once more with a bank A of the rows that all but the input need.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,16 +15,18 @@ from dataclasses import dataclass
 
 import numpy as np
 from amaranth.lib import wiring
+from amaranth.utils import ceil_log2
 
 from ds2ta.errors import FitError
-from ds2ta.gateware.area import AROUND, Estimate, estimate
-from ds2ta.gateware.compiler import Program, fit
+from ds2ta.gateware.area import AROUND, BLOCK_BITS, SINGLE_PORT_BITS, Estimate, estimate
+from ds2ta.gateware.compiler import ADDRESS_A, Program, fit
 from ds2ta.gateware.cycles import predict, total_cycles
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.needs import row_lanes_for
+from ds2ta.gateware.weight_feed import PERFECT, MemoryTiming
 from ds2ta.model import IntegerModel
 
-__all__ = ["FILL", "GOALS", "Plan", "plan"]
+__all__ = ["FILL", "GOALS", "External", "Plan", "plan"]
 
 #: What may be wanted least of.
 GOALS = ("cycles", "area")
@@ -49,6 +52,24 @@ class Plan:
     tried: int
 
 
+@dataclass(frozen=True)
+class External:
+    """A memory beside the device, for weights: bits of a word, and when it has them."""
+
+    bits: int
+    timing: MemoryTiming
+
+
+def _least_bank_a(program: Program) -> int:
+    """Rows of bank A that hold all but an input which can come in bands."""
+    ends = {
+        name: region.base + region.rows for name, region in program.regions.items() if ADDRESS_A in region.banks
+    }
+    whole = ends.pop("input")
+    most = max(ends.values(), default=whole)
+    return whole if whole <= most else 1 << ceil_log2(most)
+
+
 class _Search:
     def __init__(
         self,
@@ -59,11 +80,12 @@ class _Search:
         limits: Mapping[str, int],
         fixed: Choices,
         goal: str,
+        external: External | None,
         progress: Callable[[int, str], None],
     ):
         self._model, self._samples, self._design = model, samples, design
         self._family, self._limits, self._fixed, self._goal = family, limits, fixed, goal
-        self._progress = progress
+        self._external, self._progress = external, progress
         self._known: dict[tuple, Plan | None] = {}
         self.refusals: list[str] = []  # why machines did not fit
         rows = row_lanes_for(model.network.head_dim)
@@ -76,7 +98,7 @@ class _Search:
             "buffer_rows": (4, 8, 16, 32),
             "events": (1, 2),
             "shifters": ("logic", "multipliers") if limits.get("multipliers") and family == "ecp5" else ("logic",),
-            "weights": ("ram", "spram") if limits.get("single_port_rams") else ("ram",),
+            "weights": self._stores(),
             "banks": ("block", "spram") if limits.get("single_port_rams") else ("block",),
         }
         # a lane count that is given is not a number of rows
@@ -84,27 +106,56 @@ class _Search:
         if "lanes" in fixed:
             del self.scales["tile_rows"]
 
+    def _stores(self) -> list[str]:
+        """Where weights may lie, the slowest first. What cannot hold all of their bits is left out."""
+        if "weights" in self._fixed:
+            return [str(self._fixed["weights"])]
+        layers = self._model.synapses.values()
+        bits = sum(layer.weight.size for layer in layers) * max(layer.bits for layer in layers)
+        room = {
+            "stream": bits if self._external else 0,
+            "ram": self._limits["block_rams"] * BLOCK_BITS[self._family],
+            "spram": self._limits.get("single_port_rams", 0) * SINGLE_PORT_BITS,
+        }
+        found = [name for name, most in room.items() if most >= bits]
+        if not found:
+            raise FitError(
+                f"model {self._model.network.name}: its weights have {bits / 1e6:.1f} Mbit, the device's memories "
+                f"{(room['ram'] + room['spram']) / 1e6:.1f}, and it has no external memory for them; fewer bits, a "
+                "smaller network or another device mends it"
+            )
+        return found
+
     def choices(self, place: Mapping[str, int]) -> Choices:
         """The machine's choices at a place: an index into the scale of each."""
         found = self._fixed | {key: values[place[key]] for key, values in self.scales.items()}
         if "tile_rows" in found:
             found["lanes"] = int(found.pop("tile_rows")) * int(found["row_lanes"])
+        if found.get("weights") == "stream" and self._external:
+            found.setdefault("memory_bits", self._external.bits)
         return found
 
     def _tried(self, place: Mapping[str, int], below: float) -> Plan | None:
         choices = self.choices(place)
         try:
             machine, program = fit(self._model, **choices)
+            area = estimate(self._design(machine), self._family, AROUND)
+            over = area.over(self._limits, FILL[self._family])
+            if "block_rams" in over and "bank_a_rows" not in choices and machine.banks == "block":
+                choices["bank_a_rows"] = _least_bank_a(program)
+                machine, program = fit(self._model, **choices)
+                area = estimate(self._design(machine), self._family, AROUND)
+                over = area.over(self._limits, FILL[self._family])
         except FitError as error:
             self.refusals.append(str(error))
             return None
-        cycles = sum(total_cycles(predict(program, machine, *sample)) for sample in self._samples)
-        if self._goal == "cycles" and cycles > below * len(self._samples):
-            return None  # whatever its area
-        area = estimate(self._design(machine), self._family, AROUND)
-        if over := area.over(self._limits, FILL[self._family]):
+        if over:
             name, (need, most) = next(iter(over.items()))
             self.refusals.append(f"{name}: about {need} of the {most} that may be used")
+            return None
+        memory = self._external.timing if machine.streams and self._external else PERFECT
+        cycles = sum(total_cycles(predict(program, machine, *sample, memory=memory)) for sample in self._samples)
+        if self._goal == "cycles" and cycles > below * len(self._samples):
             return None
         return Plan(choices, machine, program, cycles / len(self._samples), area, 0)
 
@@ -160,21 +211,23 @@ def plan(
     limits: Mapping[str, int],
     fixed: Choices,
     goal: str,
+    external: External | None = None,
     progress: Callable[[int, str], None] = lambda *_: None,
 ) -> Plan:
     """The best machine that was found for `model` on a device.
 
     `samples`: some of the model, each with its trace by a golden model. `design`: the whole design that must fit
     the device, around a machine. `limits` as in `fpga.boards`. `fixed`: choices that are not the planner's. `goal`:
-    one of `GOALS`. `progress` is told how many machines were tried, and of the last its figures. Raises `FitError`
-    where none fits, with the least that was in the way."""
+    one of `GOALS`. `external`: the device's memory for weights, if it has one. `progress` is told how many machines
+    were tried, and of the last its figures. Raises `FitError` where none fits, with the least that was in the
+    way."""
     if goal not in GOALS:
         raise FitError(f"--optimize {goal}: must be {' or '.join(GOALS)}")
     if not samples:
         raise FitError(
             f"model {model.network.name}: it holds no samples to count cycles with; add some to the file"
         )
-    search = _Search(model, samples, design, family, limits, fixed, goal, progress)
+    search = _Search(model, samples, design, family, limits, fixed, goal, external, progress)
     starts = [{key: min(at, len(values) - 1) for key, values in search.scales.items()} for at in (0, 2)]
     found = [best for start in starts if (best := search.climb(start)) is not None]
     if not found:

@@ -12,7 +12,7 @@ from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from ds2ta.hw.payloads import check_power_of_two, check_range, memory_layout, memory_port
+from ds2ta.hw.payloads import check_range, memory_layout, memory_port
 
 __all__ = ["MemoryReader"]
 

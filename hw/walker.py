@@ -77,9 +77,9 @@ class RowWalker(wiring.Component):
     of line Y = y lines + l and column X = x n + i go to line_pitch (Y // 2) + position_pitch (X // 2). They belong
     to the window `across` too if X is odd and not the last column, and `down` if Y is odd and not the last line.
 
-    With `bands` the walk may be over some of the picture's lines, the first of them an even one: `above` and `below`
-    say that there are others before and behind them, so that Y = 0 is not the picture's first line, and the last y
-    not its last.
+    With `bands` the walk may be over some of the picture's lines, the first of them an even one: `above` and
+    `below` say that there are others before and behind them, so that Y = 0 is not the picture's first line, and the
+    last y not its last.
 
     Latency: 1. Throughput: one group each cycle. Back-pressure: an untaken group holds the next one, but not those
     that are dropped; without a walk in progress none is taken.

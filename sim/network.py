@@ -240,8 +240,8 @@ class Decoder:
         return np.array(logits, dtype=np.int64), class_index
 
     def _rows(self, beats: dict[str, Beats], channel: str, odd: int = 0) -> dict[str, dict[int, int]]:
-        """Name of a pass -> address -> row, put together from the slots that were written; the bands of a layer are of
-        one name. `odd`: of the pixels of a pool's windows, which."""
+        """Name of a pass -> address -> row, put together from the slots that were written; the bands of a layer are
+        of one name. `odd`: of the pixels of a pool's windows, which."""
         values, machine = beats[channel].values, self.machine
         bits = machine.drain_lanes * machine.time_steps
         masks = [

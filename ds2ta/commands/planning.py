@@ -30,9 +30,10 @@ OptimizeOption = Annotated[
 
 def planned(model: "IntegerModel", board: "Board", goal: str, settings: list[str] | None) -> "Plan":
     """The machine for a board; what --set gives is not changed. Progress and the choices go to stderr."""
-    from ds2ta.fpga.top import BoardTop
+    from ds2ta.fpga.top import SDRAM_BITS, BoardTop
     from ds2ta.gateware.machines import machine_choices
-    from ds2ta.gateware.planner import plan
+    from ds2ta.gateware.planner import External, plan
+    from ds2ta.gateware.weight_feed import SDRAM
     from ds2ta.golden import slow
 
     console, samples = Console(stderr=True), some_samples(model, _SAMPLES)
@@ -43,11 +44,12 @@ def planned(model: "IntegerModel", board: "Board", goal: str, settings: list[str
         found = plan(
             model,
             [(sample, slow.run(model, sample)) for sample in samples],
-            design=lambda machine: BoardTop(machine, clock_hz=round(board.core_hz)),
+            design=lambda machine: BoardTop(machine, clock_hz=round(board.core_hz), memory=board.sdram),
             family=board.family,
             limits=board.limits,
             fixed=fixed | machine_choices(None, settings),
             goal=goal,
+            external=External(SDRAM_BITS, SDRAM) if board.sdram else None,
             progress=lambda number, told: status.update(f"planning: machine {number}, {told}"),
         )
     chosen = " ".join(f"--set {key}={value}" for key, value in sorted(found.choices.items()))

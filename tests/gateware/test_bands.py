@@ -85,10 +85,10 @@ def test_networks(shape, rows, bands, weights):
 
 
 def test_all_lines_come_once():
-    """The passes of the input take every line, in order, and each band's source is there and not yet overwritten."""
+    """The passes of the input take every line, in order; each band's source is there, and not yet overwritten."""
     for shape, rows, _ in NETWORKS.values():
         model = model_of(*shape)
-        machine, program = fit(model, **CHOICES, bank_a_rows=rows)
+        _, program = fit(model, **CHOICES, bank_a_rows=rows)
         height, region = model.network.input.height, program.regions["input"]
         line = (region.line_words if region.pixels else region.width) * region.pitch
         there = done = 0
@@ -131,14 +131,14 @@ def test_without_need_there_are_none():
         (
             NETWORKS["pool"][0],
             100,
-            "model banded: its input has 384 rows and comes in bands, for which bank_a_rows, 100, must be a power of "
-            "two; --set bank_a_rows=128 takes it",
+            "model banded: its input has 384 rows and comes in bands, for which bank_a_rows, 100, must be a power "
+            "of two; --set bank_a_rows=128 takes it",
         ),
         (
             ("frames", (2, 16, 12), 3, 3, "8p"),
             128,
-            "model banded: its only layer of the patch splitter writes both banks, so its input, of 384 rows, comes "
-            "whole; the machine's bank_a_rows is 128; --set bank_a_rows=0 takes it",
+            "model banded: its only layer of the patch splitter writes both banks, so its input, of 384 rows, "
+            "comes whole; the machine's bank_a_rows is 128; --set bank_a_rows=0 takes it",
         ),
         (
             ("frames", (2, 15, 9), 2, 4, "6p 8p"),
