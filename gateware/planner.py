@@ -7,7 +7,7 @@ Cycles come from the exact cycle model, on samples of the model; the area from t
 search is a climb: from a small machine that fits, one choice at a time is changed to the next larger or smaller
 value, whichever change gains most, until none gains. It is quick and exact about what it has tried; what it has not
 tried may be better. Where the device has an external memory, weights may be a stream from it; where a machine takes
-too many block RAMs, it is tried once more with a bank A of the rows that all but the input need.
+too many block RAMs, it is tried again with a smaller bank A.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -60,14 +60,16 @@ class External:
     timing: MemoryTiming
 
 
-def _least_bank_a(program: Program) -> int:
-    """Rows of bank A that hold all but an input which can come in bands."""
-    ends = {
-        name: region.base + region.rows for name, region in program.regions.items() if ADDRESS_A in region.banks
-    }
-    whole = ends.pop("input")
-    most = max(ends.values(), default=whole)
-    return whole if whole <= most else 1 << ceil_log2(most)
+def _banks_a(program: Program) -> list[int]:
+    """Rows that a smaller bank A might have, the largest first: the input may come in bands, all else lies there as a
+    whole."""
+    regions = {name: region for name, region in program.regions.items() if ADDRESS_A in region.banks}
+    whole = regions.pop("input").rows
+    least = max((region.base + region.rows for region in regions.values()), default=whole)
+    if whole <= least:
+        return [least] if least < program.bank_rows else []
+    most = min(whole, program.bank_rows)
+    return [1 << bits for bits in reversed(range(ceil_log2(least), most.bit_length())) if 1 << bits < most]
 
 
 class _Search:
@@ -120,8 +122,8 @@ class _Search:
         found = [name for name, most in room.items() if most >= bits]
         if not found:
             raise FitError(
-                f"model {self._model.network.name}: its weights have {bits / 1e6:.1f} Mbit, the device's memories "
-                f"{(room['ram'] + room['spram']) / 1e6:.1f}, and it has no external memory for them; fewer bits, a "
+                f"model {self._model.network.name}: its weights have {bits / 1e3:,.0f} kbit, the device's memories "
+                f"{(room['ram'] + room['spram']) / 1e3:,.0f}, and it has no external memory for them; fewer bits, a "
                 "smaller network or another device mends it"
             )
         return found
@@ -135,17 +137,21 @@ class _Search:
             found.setdefault("memory_bits", self._external.bits)
         return found
 
+    def _area(self, machine: Machine) -> tuple[Estimate, dict[str, tuple[int, int]]]:
+        """The estimate, and what is too much of it."""
+        area = estimate(self._design(machine), self._family, AROUND)
+        return area, area.over(self._limits, FILL[self._family])
+
     def _tried(self, place: Mapping[str, int], below: float) -> Plan | None:
         choices = self.choices(place)
         try:
             machine, program = fit(self._model, **choices)
-            area = estimate(self._design(machine), self._family, AROUND)
-            over = area.over(self._limits, FILL[self._family])
-            if "block_rams" in over and "bank_a_rows" not in choices and machine.banks == "block":
-                choices["bank_a_rows"] = _least_bank_a(program)
+            area, over = self._area(machine)
+            smaller = [] if "bank_a_rows" in choices or machine.banks == "spram" else _banks_a(program)
+            while "block_rams" in over and smaller:
+                choices["bank_a_rows"] = smaller.pop(0)
                 machine, program = fit(self._model, **choices)
-                area = estimate(self._design(machine), self._family, AROUND)
-                over = area.over(self._limits, FILL[self._family])
+                area, over = self._area(machine)
         except FitError as error:
             self.refusals.append(str(error))
             return None

@@ -9,11 +9,16 @@ import pytest
 
 from ds2ta.errors import FitError
 from ds2ta.gateware.accelerator import Accelerator
-from ds2ta.gateware.area import AROUND, estimate
+from ds2ta.gateware.area import AROUND, BLOCK_BITS, estimate
 from ds2ta.gateware.compiler import fit
-from ds2ta.gateware.planner import FILL, plan
+from ds2ta.gateware.cycles import predict, total_cycles
+from ds2ta.gateware.planner import FILL, External, plan
+from ds2ta.gateware.weight_feed import MemoryTiming
 from ds2ta.golden import slow
 from ds2ta.golden.random_model import random_model
+from ds2ta.model import IntegerModel
+from ds2ta.network import network_from_dict
+from ds2ta.records.paper_scale import paper_scale_model
 from ds2ta.sim.expected import predicted_cycles
 
 LIMITS = {"luts": 30000, "registers": 20000, "block_rams": 40, "single_port_rams": 0, "multipliers": 28}
@@ -106,3 +111,65 @@ def test_refusals(model):
         planned(model, limits={**LIMITS, "luts": 1000})
     with pytest.raises(FitError, match="it holds no samples to count cycles with; add some to the file"):
         plan(model, [], design=Accelerator, family="ecp5", limits=LIMITS, fixed=dict(FIXED), goal="cycles")
+
+
+SLOW = External(16, MemoryTiming(page_words=64, page_gap=8, period=100, busy=10))
+
+
+def model_of(kind: str, side: int, bits: int, stem: tuple[int, ...], depth: int) -> IntegerModel:
+    """A network whose weights, or whose input, are large beside all else."""
+    network = network_from_dict(
+        {
+            "name": "large",
+            "input": {"kind": kind, "channels": 2, "height": side, "width": side, "bits": bits},
+            "time_steps": 3,
+            "stem": [{"channels": channels, "pool": True} for channels in stem],
+            "embed_dim": stem[-1],
+            "heads": stem[-1] // 8,
+            "depth": depth,
+            "hidden_dim": 4 * stem[-1],
+            "window": 2,
+            "residual": "or",
+            "classes": 3,
+        }
+    )
+    samples = (np.random.default_rng(0).random((1, *network.sample_shape)) < 0.2).astype(np.uint8)
+    return paper_scale_model(network, samples, np.zeros(1, np.int64))
+
+
+def test_weights_from_outside():
+    """Where the block RAMs are too few for the weights they are a stream, and waits are counted; without a memory
+    for them, or with another store given, there is no machine."""
+    model = model_of("image", 8, 4, (16, 64), 2)
+    bits = sum(layer.weight.size for layer in model.synapses.values()) * 4
+    few = {**LIMITS, "block_rams": bits // BLOCK_BITS["ecp5"]}
+    fixed = {**FIXED, "lanes": 16, "drain_lanes": 8}
+    best = planned(model, limits=few, fixed=fixed, external=SLOW)
+    assert (best.machine.weights, best.machine.memory_bits) == ("stream", 16)
+    assert best.area.block_rams <= few["block_rams"]
+    passes = predict(
+        best.program, best.machine, model.samples[0], slow.run(model, model.samples[0]), memory=SLOW.timing
+    )
+    assert any(item.waits for item in passes)
+    assert best.cycles == total_cycles(passes)
+    with pytest.raises(FitError) as caught:
+        planned(model, limits=few, fixed=fixed)
+    assert str(caught.value) == (
+        f"model large: its weights have {bits / 1e3:,.0f} kbit, the device's memories "
+        f"{few['block_rams'] * 18_432 / 1e3:,.0f}, and it has no external memory for them; fewer bits, a smaller "
+        "network or another device mends it"
+    )
+    with pytest.raises(FitError, match=r"^model large: none of \d+ machines fits the device: block_rams: about"):
+        planned(model, limits=few, fixed={**fixed, "weights": "ram"}, external=SLOW)
+
+
+def test_a_smaller_bank_a_where_block_rams_are_short():
+    """An input larger than all other tensors comes in bands where that saves what is missing, and only there."""
+    model = model_of("frames", 64, 4, (8, 16, 16, 16), 0)
+    fixed = {**FIXED, "lanes": 16, "drain_lanes": 8, "events": 1}
+    whole = planned(model, fixed=fixed)
+    assert whole.machine.bank_a_rows == 0
+    best = planned(model, limits={**LIMITS, "block_rams": whole.area.block_rams - 1}, fixed=fixed)
+    assert best.area.block_rams < whole.area.block_rams
+    assert best.machine.bands
+    assert sum(item.name == "input" for item in best.program.instructions) > 1
