@@ -24,6 +24,7 @@ NEEDED = {
     "bench --only accuracy --out /dev/null/bench.json": ("train", "/dev/null"),
     "bench --only cycles --out /dev/null/bench.json": ("sim", "/dev/null"),
     "bench --only area --out /dev/null/bench.json": ("synth", "/dev/null"),
+    "boot-image digits-tiny --out image.bin --board nowhere": ("fpga", "nowhere"),
     "board --virtual --baud 1": ("host,sim", "Divisor must be"),
     "demo --images 65": ("host,sim", "1..64"),
     "train digits-tiny --device nowhere": ("train", "--device nowhere"),

@@ -27,7 +27,15 @@ from ds2ta.modelfile import load_model
 DATA = {
     *("models/README.md", "models/digits-small.safetensors", "models/digits-tiny.safetensors", "models/digits.npy"),
     "gateware/area.json",
-    *("sim/board.cpp", "sim/harness.cpp", "sim/primitives.v", "sim/cells/ecp5.v", "sim/cells/ice40.v"),
+    *(
+        "sim/board.cpp",
+        "sim/flash_chip.cpp",
+        "sim/flash_chip.h",
+        "sim/harness.cpp",
+        "sim/primitives.v",
+        "sim/cells/ecp5.v",
+        "sim/cells/ice40.v",
+    ),
 }
 #: Without the search path of whoever runs the tests.
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
