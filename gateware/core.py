@@ -66,7 +66,7 @@ def sample_length(program: Program) -> int:
 def _contents(machine: Machine, program: Program | None, clock_hz: int, digest: bytes) -> Mapping[int, int]:
     """What the register file holds at power-up."""
     shapes = store_shapes(machine)
-    minor = VERSION[1] if machine.streams or machine.single_port else 1
+    minor = VERSION[1] if machine.streams or machine.single_port or machine.bank_a_rows else 1
     words: dict[str, list[int]] = {
         "id": [IDENTITY],
         "version": [REGISTERS["version"].encode(major=VERSION[0], minor=minor)],

@@ -61,8 +61,8 @@ class External:
 
 
 def _banks_a(program: Program) -> list[int]:
-    """Rows that a smaller bank A might have, the largest first: the input may come in bands, all else lies there as a
-    whole."""
+    """Rows that a smaller bank A might have, the largest first: the input may come in bands, all else lies there as
+    a whole."""
     regions = {name: region for name, region in program.regions.items() if ADDRESS_A in region.banks}
     whole = regions.pop("input").rows
     least = max((region.base + region.rows for region in regions.values()), default=whole)
@@ -123,8 +123,8 @@ class _Search:
         if not found:
             raise FitError(
                 f"model {self._model.network.name}: its weights have {bits / 1e3:,.0f} kbit, the device's memories "
-                f"{(room['ram'] + room['spram']) / 1e3:,.0f}, and it has no external memory for them; fewer bits, a "
-                "smaller network or another device mends it"
+                f"{(room['ram'] + room['spram']) / 1e3:,.0f}, and it has no external memory for them; fewer bits, "
+                "a smaller network or another device mends it"
             )
         return found
 

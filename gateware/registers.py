@@ -36,7 +36,7 @@ WORD_BITS = 32
 #: Contents of the register `id`: the bytes D, 2, T, A, least significant first.
 IDENTITY = int.from_bytes(b"D2TA", "little")
 #: (major, minor) of this map. A new major number breaks drivers, a new minor one only adds. A core without an
-#: external memory and with banks in block RAM has nothing of what 1.2 adds, and says 1.1.
+#: external memory and with equal banks in block RAM has nothing of what 1.2 adds, and says 1.1.
 VERSION = (1, 2)
 #: Stores in the order of their numbers; registers with one word for each store are indexed by it.
 STORES = ("weights", "program", "parameters", "denoiser")
@@ -130,7 +130,7 @@ _MAP = (
         0x001,
         Access.RO,
         "Version of this map. Another major number breaks drivers, another minor one only adds: 1.2 an external "
-        "memory and the kind of the banks, without which a core says 1.1.",
+        "memory, the kind of the banks and rows of bank A, without which a core says 1.1.",
         fields=(Field("minor", 0, 16, "minor number"), Field("major", 16, 16, "major number")),
         reset=None,
     ),

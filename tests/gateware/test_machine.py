@@ -31,6 +31,7 @@ COMPANY = {
     ("max_lines", "le"): {"lanes": 512, "row_lanes": 8},
     ("ring_rows", "le"): {"weights": "stream", "memory_bits": 16},
     ("memory_bits", "le"): {"weights": "stream", "ring_rows": 32},
+    ("bank_a_rows", "le"): {"bank_rows": 1 << 20},
 }
 
 
@@ -198,9 +199,9 @@ def test_power_of_two(key):
             "pipeline=short or banks=block mends it",
         ),
         (
-            {"weights": "stream", "memory_bits": 32, "ring_rows": 32},
+            {"weights": "stream", "memory_bits": 32, "ring_rows": 96},
             {"weights": "stream", "memory_bits": 32, "ring_rows": 1000},
-            "ring_rows: 1000 must be a power of two from 32 to 65536 where weights=stream; ring_rows=1024 is one",
+            "ring_rows: 1000 must be a multiple of 32 from 32 to 65536 where weights=stream; ring_rows=992 is one",
         ),
         (
             {"weights": "stream", "memory_bits": 128, "ring_rows": 1 << 16},
@@ -216,6 +217,21 @@ def test_power_of_two(key):
             {"weights": "spram"},
             {"weights": "spram", "memory_bits": 16},
             "weights: spram takes no ring_rows and no memory_bits; memory_bits=0 mends it",
+        ),
+        (
+            {"bank_rows": 100, "bank_a_rows": 100},
+            {"bank_rows": 100, "bank_a_rows": 101},
+            "bank_a_rows: 101 must be from 4 to bank_rows, 100, or 0; bank_a_rows=100 mends it",
+        ),
+        (
+            {"bank_a_rows": 4},
+            {"bank_a_rows": 3},
+            "bank_a_rows: 3 must be from 4 to bank_rows, 256, or 0; bank_a_rows=4 mends it",
+        ),
+        (
+            {"banks": "spram", "bank_a_rows": 0},
+            {"banks": "spram", "bank_a_rows": 64},
+            "bank_a_rows: 64: banks of single-port RAM are of equal size; banks=block or bank_a_rows=0 mends it",
         ),
         (
             {"max_lines": 4, "row_lanes": 8, "lanes": 32},
