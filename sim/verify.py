@@ -21,7 +21,7 @@ from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.program import Opcode
 from ds2ta.gateware.sequencer import PassCounters
 from ds2ta.gateware.weight_feed import PERFECT, SDRAM
-from ds2ta.golden.data.sets import load_data
+from ds2ta.golden.data.sets import dataset_names, load_data, reads_files
 from ds2ta.golden.integer import IntegerNetwork
 from ds2ta.model import IntegerModel
 from ds2ta.sim.backends import Difference, first_difference
@@ -42,9 +42,17 @@ class Seen:
 
 
 def held_out(model: IntegerModel, folder: str | os.PathLike | None, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first `count` held-out samples of the data set that a model was trained on, and their labels. Raises
-    `DataError` where the set has fewer, or is none of this model's inputs."""
+    """The first `count` held-out samples of the data set that a model was trained on, and their labels; where that
+    set needs a `folder` and none is given, or no set is known, those that the model's file holds. Raises
+    `DataError` where there are fewer, or they are none of this model's inputs."""
     name = model.provenance.get("data", "")
+    if folder is None and (name not in dataset_names() or reads_files(name)):
+        if len(model.samples) < count:
+            raise DataError(
+                f"model {model.network.name}: its file holds {len(model.samples)} samples, --samples asks for "
+                f"{count}; --data DIR gives those of its data set, {name or 'which it does not name'}"
+            )
+        return model.samples[:count], model.labels[:count]
     data = load_data(name, folder)
     if (data.input, data.classes) != (model.network.input, model.network.classes):
         raise DataError(f"data set {name}: its samples or classes are not those of model {model.network.name}")

@@ -40,6 +40,7 @@ def verify(
     require(*data_needs(data), "verilator")
     from ds2ta.gateware.compiler import fit
     from ds2ta.gateware.machines import machine_choices
+    from ds2ta.golden.data.sets import reads_files
     from ds2ta.modelfile import load_model, model_digest
     from ds2ta.records.rtl_runs import RECORD, run_entry, write_run
     from ds2ta.sim.verify import held_out, summary
@@ -51,6 +52,8 @@ def verify(
         shipped = name in SHIPPED and model_path(name).is_file()
         if settings or not shipped or model_digest(load_model(model_path(name))) != model_digest(loaded):
             raise FitError("--record: shipped models are recorded, on their own machines; leave it out for others")
+        if data is None and reads_files(loaded.provenance["data"]):
+            raise FitError(f"--record: {name} is recorded on its data set; --data DIR names the folder")
     machine, program = fit(loaded, **machine_choices(loaded, settings))
     inputs, labels = held_out(loaded, data, samples)
     seen, started = [], time.perf_counter()
@@ -63,9 +66,9 @@ def verify(
     seconds = time.perf_counter() - started
     figures = summary(loaded, machine, seen, labels)
     _tables(name, figures)
-    cycles = figures["cycles"]
+    cycles, source = figures["cycles"], loaded.provenance.get("data") or "the file"
     print(
-        f"{samples} samples of {loaded.provenance['data']}: {figures['mismatches']} differ from golden or the "
+        f"{samples} samples of {source}: {figures['mismatches']} differ from golden or the "
         f"cycle model; {figures['accuracy']:.2f} % right; {cycles['mean']:.0f} cycles an image ({cycles['min']} to "
         f"{cycles['max']}); {seconds:.0f} s, of which {figures['rtl_seconds']:.0f} s simulation"
     )

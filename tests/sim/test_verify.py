@@ -222,7 +222,8 @@ def _saved(tmp_path, model, **provenance):
 
 MISTAKES = {
     "no folder": (lambda at, tiny: [_saved(at, tiny, data="cifar10")], "--data DIR"),
-    "no data set": (lambda at, tiny: [_saved(at, tiny, data="")], "data set must be one of"),
+    "no data set": (lambda at, tiny: [_saved(at, tiny, data="")], "which it does not name"),
+    "a record of a file's samples": (lambda at, tiny: [model_path("cifar-ecp5"), "--record"], "--data DIR"),
     "too many": (lambda at, tiny: [TINY, "--samples", 361], "360 held-out samples, --samples asks for 361"),
     "other machine": (lambda at, tiny: [TINY, "--record", "--set", "lanes=16"], "leave it out"),
     "other model": (lambda at, tiny: [_saved(at, tiny, seed=7), "--record"], "leave it out"),
@@ -243,3 +244,19 @@ def test_foreign_samples_are_refused(tiny):
     other = replace(tiny, network=tiny.network.model_copy(update={"classes": 11}))
     with pytest.raises(verify.DataError, match="not those of model digits-tiny"):
         verify.held_out(other, None, 3)
+
+
+def test_without_its_data_set_a_file_gives_its_own_samples(tiny):
+    """Those of a set that is read from files, or of none that is known; more than there are is refused."""
+    count = len(tiny.samples)
+    for name, told in (("cifar10", "cifar10"), ("", "which it does not name")):
+        other = replace(tiny, provenance={**tiny.provenance, "data": name})
+        samples, labels = verify.held_out(other, None, count)
+        assert (samples == tiny.samples).all()
+        assert (labels == tiny.labels).all()
+        with pytest.raises(verify.DataError) as caught:
+            verify.held_out(other, None, count + 1)
+        assert str(caught.value) == (
+            f"model digits-tiny: its file holds {count} samples, --samples asks for {count + 1}; "
+            f"--data DIR gives those of its data set, {told}"
+        )
