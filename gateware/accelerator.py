@@ -234,7 +234,7 @@ class Accelerator(wiring.Component):
             residual.planes_out.eq(now.planes_out),
             residual.plane_pitch.eq(now.plane_pitch),
         ]
-        if self.machine.pipeline == "long":
+        if self.machine.registered:
             m.d.sync += late
         else:
             m.d.comb += late
@@ -276,7 +276,7 @@ class Accelerator(wiring.Component):
         waits, and no ready runs back through it; `trace_overrun` would tell."""
         wiring.connect(m, wiring.flipped(self.sample), part.encoder.i)
         # a long pipeline parts the counters of the gather from all that may hold them up
-        scanned = skid_buffer(m, part.gather.o) if self.machine.pipeline == "long" else part.gather.o
+        scanned = skid_buffer(m, part.gather.o) if self.machine.registered else part.gather.o
         wiring.connect(m, scanned, part.reader.i)
         _join(m, part.zero_skip.o, part.engine.i)
         _join(m, part.tasa.o, part.parameters.i)
@@ -485,7 +485,7 @@ class Accelerator(wiring.Component):
         entry, arrived = Signal.like(self.load.payload), Signal()
         m.d.comb += self.load.ready.eq(~part.sequencer.busy)
         word = [entry.eq(self.load.payload), arrived.eq(self.load.valid & self.load.ready)]
-        if self.machine.pipeline == "long":  # the way into every block RAM
+        if self.machine.registered:  # the way into every block RAM
             m.d.sync += word
         else:
             m.d.comb += word
@@ -535,7 +535,7 @@ class Accelerator(wiring.Component):
 
     def _shown(self, m, row):
         """A row of a store for the scan, as weights and parameters have it: long pipelines put it in a register."""
-        if self.machine.pipeline == "short":
+        if not self.machine.registered:
             return row
         shown = Signal.like(row, reset_less=True)
         m.d.sync += shown.eq(row)

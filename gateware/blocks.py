@@ -54,7 +54,7 @@ class _Parts:
         self._weight_width = max(1, ceil_log2(machine.tile_space))
         self._plane_width = max(1, bits_for(machine.max_shift))
         self._count_width = bits_for(machine.max_count - 1)
-        self._registered = machine.pipeline == "long"
+        self._registered = machine.registered
         self.row_shape = {"row_lanes": machine.row_lanes, "time_steps": machine.time_steps}
 
     def encoder(self) -> dict[str, wiring.Component]:

@@ -83,7 +83,7 @@ def _pass(
             head_rows=instruction.head_rows_last + 1,
             row_lanes=machine.row_lanes,
             channels=machine.score_channels,
-            fast=machine.pipeline == "long",
+            fast=machine.registered,
             waits=machine.single_port,
         )
         events, rows = int(np.count_nonzero(trace[f"{instruction.reads}.denoised"])), 0
@@ -220,7 +220,7 @@ class _Scan:
     pipeline, three and a buffer before them that takes what they do not."""
 
     def __init__(self, machine: Machine, written: Collection[int]) -> None:
-        self._registered, self._written = machine.pipeline == "long", written
+        self._registered, self._written = machine.registered, written
         self.left = 0  # the cycle in which the beat before left the gather, or `start`
         self._passed = 0  # in which it went through the buffer
 
@@ -285,7 +285,7 @@ def _synapse(
     engine = _Engine(instruction, machine, head.drain if head else neurons.drain, weights)
 
     fetched: list[int] = []  # the cycle in which each kept row leaves the zero skip's memory
-    registered = machine.pipeline == "long"
+    registered = machine.registered
     door = _START + registered  # the cycle in which the next row can be accepted, if there is room
     output = 0  # the cycle from which the memory's output is free
     taken = 0  # the cycle in which the engine took the event before
@@ -351,7 +351,7 @@ class _NeuronDrain:
         beyond += (instruction.drain_groups - (instruction.live_rows_last + 1) * machine.slots) * self._pixels
         dropped = beyond * (machine.time_steps + instruction.rest)
         window = Tasa.latency_of(machine.max_window, machine.shifters == "multipliers")
-        self.to_first_write = window + (machine.pipeline == "long") + LifArray.latency + _EPILOGUE_TAIL
+        self.to_first_write = window + (machine.registered) + LifArray.latency + _EPILOGUE_TAIL
         joins = 1
         if instruction.residual == ResidualMode.ADD:  # the first old value is read before the first write
             joins = instruction.planes_out + (instruction.planes_in - 1) * machine.single_port

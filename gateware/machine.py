@@ -42,8 +42,10 @@ class Machine(BaseModel):
     tables: Literal["rom", "ram"] = Field("rom", description="program, neuron parameters and denoiser tables")
     samples: Literal["any", "images"] = Field("any", description="samples taken; images alone save logic")
     shifters: Literal["logic", "multipliers"] = Field("logic", description="what the TASA shifters are made of")
-    pipeline: Literal["short", "long"] = Field(
-        "short", description="long: registers behind every block RAM, for a fast clock on ECP5"
+    pipeline: Literal["short", "long", "deep"] = Field(
+        "short",
+        description="long: registers behind every block RAM, for a fast clock on ECP5; deep: also in front of the "
+        "weights', for a large ECP5",
     )
     counter_width: int = Field(24, ge=8, le=32, description="bits of the layer counters")
     # needs
@@ -118,7 +120,7 @@ class Machine(BaseModel):
                 f"events: {self.events} at once need a weight memory of two read ports, single-port RAM has one; "
                 "events=1 or weights=ram mends it"
             )
-        if self.single_port and self.pipeline == "long":
+        if self.single_port and self.registered:
             raise ValueError(
                 "banks: spram is read and written in turns, which no long pipeline waits for; "
                 "pipeline=short or banks=block mends it"
@@ -221,6 +223,11 @@ class Machine(BaseModel):
         return self.ring_rows if self.streams else self.weight_rows
 
     @property
+    def registered(self) -> bool:
+        """A pipeline with registers behind block RAMs."""
+        return self.pipeline != "short"
+
+    @property
     def slots(self) -> int:
         """Slots of a row: what one drain group writes."""
         return self.row_lanes // self.drain_lanes
@@ -228,7 +235,9 @@ class Machine(BaseModel):
     @property
     def weight_latency(self) -> int:
         """Cycles of a read of the weight store."""
-        return 2 if self.pipeline == "long" and self.weights != "spram" else 1
+        if self.weights == "spram" or not self.registered:
+            return 1
+        return 3 if self.pipeline == "deep" else 2
 
     @property
     def interleave(self) -> int:

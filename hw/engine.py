@@ -94,7 +94,7 @@ class SynapticEngine(wiring.Component):
     weight_bits, max_shift : signed weights, shifted left by 0..max_shift (0: no shifter is built).
     acc_width : bits of a signed accumulator.
     address_width : bits of a weight row's address.
-    events : 1, or 2. weight_latency : of the weight memory, 1 or 2 cycles.
+    events : 1, or 2. weight_latency : of the weight memory, 1 to 3 cycles.
     max_lines, max_rest : limits of `lines` and `rest`. max_spacing : of the cycles between tokens' ends.
     registered : with one event, a register stands before the shifter, not behind it: for a device whose block RAM
         is so slow that no logic may follow it. Costs registers where those behind the shifter are free.
@@ -149,7 +149,7 @@ class SynapticEngine(wiring.Component):
         check_range("Accumulator width", acc_width, weight_bits + max_shift, 40)
         check_range("Address width", address_width, 1, 32)
         check_range("Events", events, 1, 2)
-        check_range("Weight latency", weight_latency, 1, 2)
+        check_range("Weight latency", weight_latency, 1, 3)
         if lanes % drain_lanes:
             raise FitError(f"Drain lanes must divide the {lanes} lanes, not {drain_lanes!r}")
         self.lanes = lanes

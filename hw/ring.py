@@ -52,7 +52,7 @@ class WeightRing(wiring.Component):
         check_range("Ring width", width, 1, 1 << 14)
         check_range("Ring rows", rows, 4, 1 << 16)
         check_range("Ring ports", ports, 1, 2)
-        check_range("Ring latency", latency, 1, 2)
+        check_range("Ring latency", latency, 1, 3)
         if memory_bits not in MEMORY_BITS:
             raise FitError(f"Memory bits must be one of {', '.join(map(str, MEMORY_BITS))}, not {memory_bits!r}")
         self.words = -(-width // memory_bits)

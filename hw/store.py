@@ -10,6 +10,7 @@ out of RTLIL on its way to synthesis. In emitted Verilog the attribute `no_rw_ch
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from amaranth.hdl import Array, Cat, ClockSignal, Const, Instance, Module, Mux, Shape, Signal, Value, unsigned
@@ -105,6 +106,24 @@ def single_port_rams(
     return Array(rows)[shown]
 
 
+@dataclass(frozen=True)
+class _Ask:
+    """What is asked of one of a store's memories: a row, whether in this cycle, whether that is one of its own."""
+
+    address: Value
+    enable: Value
+    here: Value
+
+    def registered(self, m: Module, name: str) -> "_Ask":
+        """A cycle later. The address of another memory's row is not taken: else synthesis would make one register
+        of those of all memories."""
+        at, asks = Signal(len(self.address), name=f"at_{name}", reset_less=True), Signal(name=f"asks_{name}")
+        m.d.sync += asks.eq(self.enable)
+        with m.If(self.here):
+            m.d.sync += at.eq(self.address)
+        return _Ask(at, asks, Const(1))
+
+
 class Store(wiring.Component):
     """A memory with one read port, or two: `data` is `mem[address]` of the last cycle with `enable`.
 
@@ -113,7 +132,9 @@ class Store(wiring.Component):
     stacked for the depth, which starts undefined.
 
     Latency: 1 cycle, or 2: then the rows lie in memories of one block RAM's depth, a register stands behind each of
-    them, and the choice among those, and a small remainder in LUTs; `spram` has 1. Throughput: one read each cycle.
+    them, and the choice among those, and a small remainder in LUTs; or 3: each of those memories also has registers
+    in front, for its addresses and what is loaded, so that no wire leads to all of a large store; `spram` has 1.
+    Throughput: one read each cycle.
     With a latency of 1, `data` holds while `enable` is 0; a `spram` load makes it undefined until the next read. A
     load writes chunk `chunk` (bits `chunk * chunk_bits` and up) of row `load.address`; `data` of a read in the same
     cycle is undefined (loading happens before a run). An address of `depth` or more reads an undefined value. With
@@ -139,7 +160,7 @@ class Store(wiring.Component):
         ports: int = 1,
         latency: int = 1,
     ):
-        check_range("Store latency", latency, 1, 1 if kind == "spram" else 2)
+        check_range("Store latency", latency, 1, 1 if kind == "spram" else 3)
         check_range("Store ports", ports, 1, 1 if kind == "spram" else 2)
         check_range("Store width", width, 1, 1 << 14)
         check_range("Store depth", depth, 1, 1 << 22)
@@ -182,7 +203,7 @@ class Store(wiring.Component):
             self._elaborate_spram(m)
             return m
         reads = (self, self.second) if self._ports == 2 else (self,)
-        rows = _BLOCK_ROWS if self._latency == 2 else self._depth
+        rows = _BLOCK_ROWS if self._latency > 1 else self._depth
         banks = [
             self._bank(m, reads, number, min(rows, self._depth - rows * number))
             for number in range(-(-self._depth // rows))
@@ -197,7 +218,11 @@ class Store(wiring.Component):
             ]
             number = Signal(range(max(2, len(banks))), name=f"number_{index}", reset_less=True)
             chosen = Signal.like(number, name=f"chosen_{index}", reset_less=True)
-            m.d.sync += [number.eq(port.address // rows), chosen.eq(number)]
+            asked: Value = port.address // rows
+            if self._latency == 3:
+                asked = Signal.like(number, name=f"asked_{index}", reset_less=True)
+                m.d.sync += asked.eq(port.address // rows)
+            m.d.sync += [number.eq(asked), chosen.eq(number)]
             m.d.sync += [register.eq(bank[index]) for register, bank in zip(shown, banks, strict=True)]
             m.d.comb += port.data.eq(Array(shown)[chosen])
         return m
@@ -205,34 +230,50 @@ class Store(wiring.Component):
     def _bank(self, m: Module, reads: Sequence[Any], number: int, rows: int) -> list[Value]:
         """A memory of `rows` rows, from the `number`-th such number of them on: what its read ports show."""
         width = len(self.data) if self._kind == "rom" else self._chunks * self._chunk_bits
-        first = number * _BLOCK_ROWS if self._latency == 2 else 0
+        parted = self._latency > 1
+        first = number * _BLOCK_ROWS if parted else 0
         memory: Memory = Memory(
             shape=unsigned(width),
             depth=rows,
             init=self._init[first : first + rows],
             attrs=memory_attributes(depth=rows, fast=True)
-            if self._latency == 2 and rows <= _LUT_BANK_ROWS and self._kind == "ram"  # a ROM is logic where small
+            if parted and rows <= _LUT_BANK_ROWS and self._kind == "ram"  # a ROM is logic where small
             else self._attributes,
         )
         m.submodules[f"memory_{number}" if number else "memory"] = memory
-        bits = ceil_log2(_BLOCK_ROWS) if self._latency == 2 else len(self.address)
-        loads = self._kind == "ram"
-        addresses = [port.address[:bits] for port in reads]
-        if loads and self._ports == 2:
-            shared = Signal(bits, name=f"shared_{number}")
-            m.d.comb += shared.eq(Mux(self.load.enable, self.load.address, self.second.address))
-            addresses[1] = shared
-        ports = [memory.read_port() for _ in reads]
-        for port, ask, address in zip(ports, reads, addresses, strict=True):
-            m.d.comb += [port.addr.eq(address), port.en.eq(ask.enable)]
+        bits = ceil_log2(_BLOCK_ROWS) if parted else len(self.address)
+        loads, shares = self._kind == "ram", self._kind == "ram" and self._ports == 2
+        # address, enable, whether it is this memory's: of each read port, and of loading
+        asks = [
+            _Ask(port.address[:bits], port.enable, port.address // _BLOCK_ROWS == number if parted else Const(1))
+            for port in reads
+        ]
         if loads:
-            write, here = memory.write_port(granularity=self._chunk_bits), Const(1)
-            if self._latency == 2:
-                here = self.load.address // _BLOCK_ROWS == number
+            load = self.load
+            here = load.address // _BLOCK_ROWS == number if parted else Const(1)
+            word, writes = load.data, (load.enable & here) << load.chunk
+            goes_to = load.address[:bits]
+            if shares:
+                shared = Signal(bits, name=f"shared_{number}")
+                m.d.comb += shared.eq(Mux(load.enable, load.address, self.second.address))
+                asks[1] = _Ask(shared, asks[1].enable, Mux(load.enable, here, asks[1].here))
+        if self._latency == 3:
+            asks = [ask.registered(m, f"{index}_{number}") for index, ask in enumerate(asks)]
+            if loads:
+                held = [Signal(self._chunks, name=f"writes_{number}"), Signal.like(word, reset_less=True)]
+                m.d.sync += [held[0].eq(writes), held[1].eq(word)]
+                writes, word = held
+                if not shares:
+                    goes_to = _Ask(goes_to, load.enable, here).registered(m, f"load_{number}").address
+        ports = [memory.read_port() for _ in reads]
+        for port, ask in zip(ports, asks, strict=True):
+            m.d.comb += [port.addr.eq(ask.address), port.en.eq(ask.enable)]
+        if loads:
+            write, row = memory.write_port(granularity=self._chunk_bits), word.replicate(self._chunks)
             m.d.comb += [
-                write.addr.eq(addresses[1] if self._ports == 2 else self.load.address[:bits]),
-                write.data.eq(self.load.data.replicate(self._chunks)),
-                write.en.eq((self.load.enable & here) << self.load.chunk),
+                write.addr.eq(asks[1].address if shares else goes_to),
+                write.data.eq(row),
+                write.en.eq(writes),
             ]
         return [port.data for port in ports]
 

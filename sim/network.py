@@ -142,7 +142,7 @@ class RtlNetwork:
             self._rtl.offer("sample", int(sample_bytes(model, waiting)[0]))
         self._rtl.send("load", words)
         # behind the last word a register of a long pipeline keeps the sample waiting
-        self._loading = int(self.machine.pipeline == "long")
+        self._loading = int(self.machine.registered)
 
     def _rest(self) -> None:
         """Wait until the ring of weights takes no more."""

@@ -11,6 +11,7 @@ cocotb: its scheduler is where benches of small blocks spend their time.
 """
 
 import random
+from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Sequence
 
 import cocotb
@@ -350,7 +351,7 @@ class Holds:
 
 class MemoryModel:
     """A synchronous memory behind a component's memory ports: read data held while enable is low, `latency` 1; or
-    2, the same a cycle later.
+    more, the same so many cycles later.
 
     `read` = (address, enable, data) and `write` = (address, enable, data) name ports of the dut; `words` is the
     live content (packed integers). A read and a write of one address in one cycle fail the test, as the hardware
@@ -367,7 +368,7 @@ class MemoryModel:
         latency: int = 1,
         void: str | None = None,
     ):
-        self._late, self._noise = latency == 2, random.Random(4)
+        self._late, self._noise = latency - 1, random.Random(4)
         self._void = getattr(dut, void) if void else None
         self.words = list(words)
         self.writes: list[tuple[int, int]] = []
@@ -375,19 +376,18 @@ class MemoryModel:
         self._task = in_background(dut, self._serve(ports(read), ports(write)))
 
     async def _serve(self, read, write) -> None:
-        shown = 0
+        shown, on_its_way = 0, deque([0] * self._late)
         while True:
             await next_cycle
             source = sink = None
-            if self._late:
-                read[2].value = shown
             if read and (read[1] is None or read[1].value):
                 source = int(read[0].value)
                 shown = self.words[source] if source < len(self.words) else 0
                 if self._void is not None and self._void.value:
                     shown = self._noise.getrandbits(len(read[2]))
-                if not self._late:
-                    read[2].value = shown
+            if read:
+                on_its_way.append(shown)
+                read[2].value = on_its_way.popleft()
             if write and (write[1] is None or write[1].value):
                 sink, word = int(write[0].value), int(write[2].value)
                 self.words[sink] = word

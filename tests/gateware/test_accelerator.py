@@ -66,9 +66,9 @@ def test_loadable_stores():
     [
         {"events": 1, "memory_bits": 16, "buffer_rows": 2},
         {"events": 2, "memory_bits": 128},  # faster than it is used: the ring is full
-        {"events": 2, "memory_bits": 32, "pipeline": "long", "ring_rows": 512, "lanes": 24},
+        {"events": 2, "memory_bits": 32, "pipeline": "deep", "ring_rows": 544, "lanes": 24},
     ],
-    ids=["one-event", "wide-memory", "long"],
+    ids=["one-event", "wide-memory", "deep"],
 )
 def test_streamed_weights(change):
     """digits-tiny with its weights in an external memory that has pages and is refreshed: every layer, and the

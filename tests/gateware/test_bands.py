@@ -21,7 +21,7 @@ from ds2ta.sim.backends import first_difference
 from ds2ta.sim.network import RtlNetwork
 
 CHOICES = {"lanes": 16, "row_lanes": 4, "drain_lanes": 2, "score_channels": 4, "tables": "ram", "weights": "ram"}
-STREAM = {"weights": "stream", "memory_bits": 16, "events": 2, "pipeline": "long"}
+STREAM = {"weights": "stream", "memory_bits": 16, "events": 2, "pipeline": "deep"}
 MEMORY = MemoryTiming(page_words=100, page_gap=9, period=90, busy=7)
 
 

@@ -20,7 +20,7 @@ MACHINES = {
         "param_width": 8,
     },
     "wide": {
-        "pipeline": "long",
+        "pipeline": "deep",
         "lanes": 64,
         "row_lanes": 16,
         "drain_lanes": 8,

@@ -88,7 +88,7 @@ def test_built_in(tmp_path):
     ("change", "memory"),
     [
         ({"memory_bits": 16}, {}),
-        ({"memory_bits": 16, "events": 2, "pipeline": "long"}, {"memory_stall": "random:0.5", "memory_latency": 9}),
+        ({"memory_bits": 16, "events": 2, "pipeline": "deep"}, {"memory_stall": "random:0.5", "memory_latency": 9}),
     ],
 )
 def test_streams(tmp_path, change, memory):

@@ -22,7 +22,7 @@ SHAPE = {"width": 40, "rows": 16, "memory_bits": 16, "ports": 1, "latency": 1}
         {"ports": 2, "latency": 2, "width": 64, "rows": 32},
         {"ports": 2, "width": 20, "memory_bits": 32, "rows": 4},  # a row each cycle
         {"latency": 2, "width": 130, "memory_bits": 128, "rows": 8},
-        {"ports": 2, "rows": 13},
+        {"ports": 2, "rows": 13, "latency": 3},
         {"width": 33, "rows": 24},
     ],
     ids=["single", "pairs", "word-rows", "wide-words", "pairs-13-rows", "24-rows"],
@@ -38,7 +38,7 @@ def test_bench(change):
         ("width", "Ring width", 1, 1 << 14),
         ("rows", "Ring rows", 4, 1 << 16),
         ("ports", "Ring ports", 1, 2),
-        ("latency", "Ring latency", 1, 2),
+        ("latency", "Ring latency", 1, 3),
     ],
 )
 def test_limits(key, name, low, high):
