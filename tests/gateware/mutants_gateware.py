@@ -27,8 +27,8 @@ MUTANTS = [
     },
     {
         "file": "gateware/compiler.py",
-        "old": "max(self.allocator.rows, *(region.pitch + 1 for region in self.regions.values()))",
-        "new": "self.allocator.rows",
+        "old": "max(self.allocator.rows(), *(region.pitch + 1 for region in self.regions.values()))",
+        "new": "self.allocator.rows()",
         "test": "tests/sim/test_random_networks.py::test_one_token_and_one_time_step[short]",
         "why": "the pitch of a tensor of one position has one bit too few",
     },

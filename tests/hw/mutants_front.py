@@ -90,7 +90,7 @@ MUTANTS = [
     },
     {
         "file": "hw/gather.py",
-        "old": "m.d.sync += now.pad_y.eq(self.kernel3 & now.y_first)",
+        "old": "m.d.sync += now.pad_y.eq(self._begins_above & now.y_first)",
         "new": "m.d.sync += now.pad_y.eq(0)",
         "test": "tests/hw/test_gather.py::test_bench[g8]",
         "why": "the line above the picture is read in all planes but the highest",
