@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the ds2ta authors
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Machines for the shipped models: the choices that each makes; what it needs follows from its model."""
+"""Machines for the shipped models and the paper's: the choices that each makes; what it needs its model tells."""
 
 from collections.abc import Sequence
 
@@ -11,6 +11,15 @@ from ds2ta.gateware.needs import row_lanes_for
 from ds2ta.model import IntegerModel
 
 __all__ = ["ECP5", "ICE40", "MACHINES", "ON_CHIP_BITS", "STREAMED", "machine_choices"]
+
+#: Weights from a memory beside the chip, with a ring of one tile.
+_OUTSIDE: dict[str, int | str] = {
+    "events": 2,
+    "weights": "stream",
+    "tables": "ram",
+    "shifters": "multipliers",
+    "pipeline": "deep",
+}
 
 #: Model name -> choices of `gateware.machine.Machine`.
 MACHINES: dict[str, dict[str, int | str]] = {
@@ -60,20 +69,31 @@ MACHINES: dict[str, dict[str, int | str]] = {
         "shifters": "multipliers",
         "pipeline": "long",
     },
+    # an ECP5-85F and an SDRAM of 16 bits: about as many lanes as its block RAMs hold a tile for, beside a bank A of
+    # what the MLP's hidden layer needs
+    "vit-4-384": {
+        "lanes": 96,
+        "row_lanes": 32,
+        "drain_lanes": 8,
+        "score_channels": 32,
+        "bank_a_rows": 3072,
+        **_OUTSIDE,
+    },
+    # the same; the input comes in bands
+    "vit-2-256": {
+        "lanes": 96,
+        "row_lanes": 16,
+        "drain_lanes": 8,
+        "score_channels": 16,
+        "bank_a_rows": 4096,
+        **_OUTSIDE,
+    },
 }
 
 #: Block RAM of the largest chip that open tools route, an ECP5-85F.
 ON_CHIP_BITS = 208 * 18 * 1024
 #: A network whose weights no such chip holds: they come from a memory beside it.
-STREAMED: dict[str, int | str] = {
-    "lanes": 128,
-    "drain_lanes": 16,
-    "events": 2,
-    "weights": "stream",
-    "tables": "ram",
-    "shifters": "multipliers",
-    "pipeline": "long",
-}
+STREAMED: dict[str, int | str] = {"lanes": 128, "drain_lanes": 16, **_OUTSIDE}
 
 #: What changes when a model's machine goes onto another family than the one that it was chosen for.
 # weights do not fit its block RAM, multipliers are few, block RAM is as fast as logic

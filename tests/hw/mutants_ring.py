@@ -56,7 +56,7 @@ MUTANTS = [
     {
         "file": "hw/ring.py",
         "old": "with m.If(restarts | self.restart):\n            m.d.sync += store.load.address.eq(0)",
-        "new": "with m.If(restarts | self.restart):\n            m.d.sync += store.load.address.eq(store.load.address)",
+        "new": "with m.If(restarts | self.restart):\n            m.d.sync += store.load.address.eq(1)",
         "test": "tests/hw/test_ring.py::test_bench[single]",
         "why": "the next sample begins where the last one ended",
     },
