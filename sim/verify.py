@@ -55,9 +55,11 @@ def held_out(model: IntegerModel, folder: str | os.PathLike | None, count: int) 
         return model.samples[:count], model.labels[:count]
     data = load_data(name, folder)
     if (data.input, data.classes) != (model.network.input, model.network.classes):
-        raise DataError(f"data set {name}: its samples or classes are not those of model {model.network.name}")
+        raise DataError(f"data set {data.name}: its samples or classes are not those of model {model.network.name}")
     if len(data.test_labels) < count:
-        raise DataError(f"data set {name}: {len(data.test_labels)} held-out samples, --samples asks for {count}")
+        raise DataError(
+            f"data set {data.name}: {len(data.test_labels)} held-out samples, --samples asks for {count}"
+        )
     return data.test_samples[:count], data.test_labels[:count]
 
 

@@ -67,6 +67,7 @@ def verify(
     figures = summary(loaded, machine, seen, labels)
     _tables(name, figures)
     cycles, source = figures["cycles"], loaded.provenance.get("data") or "the file"
+    source = source["kind"] if isinstance(source, dict) else source  # recordings of the user's own
     print(
         f"{samples} samples of {source}: {figures['mismatches']} differ from golden or the "
         f"cycle model; {figures['accuracy']:.2f} % right; {cycles['mean']:.0f} cycles an image ({cycles['min']} to "
