@@ -163,8 +163,8 @@ def dataset_names() -> list[str]:
 
 def load_data(name: str | Mapping | BaseModel, folder: str | os.PathLike | None = None) -> DataSet:
     """The data set of that name, read from `folder` where it is one of files; or, for settings, as plain values
-    too, the user's own that lies there. `NetworkError` lists the known names; `DataError` says which file is missing
-    or damaged, and what to put where."""
+    too, the user's own that lies there. `NetworkError` lists the known names; `DataError` says which file is
+    missing or damaged, and what to put where."""
     if isinstance(name, BaseModel):
         name = name.model_dump(mode="json")
     known, own = dataset_names(), isinstance(name, Mapping)
