@@ -12,7 +12,7 @@
 Times are microseconds. Of what a file holds beside its events nothing is read.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,11 +32,11 @@ _FIELDS = ("t", "x", "y", "p")
 _HEADER = 1 << 16  # bytes: where the comments of an AEDAT file must have ended
 
 
-def _fields(names: object, kinds: Callable[[str], np.dtype]) -> None:
+def _fields(names: Iterable[str] | None, kinds: Callable[[str], np.dtype]) -> None:
     """Refuse what has not all four fields, or one of a kind that counts nothing."""
-    have = tuple(names or ())  # type: ignore[call-overload]
+    have = tuple(names or ())
     if missing := [name for name in _FIELDS if name not in have]:
-        there = f"it has {', '.join(map(str, have))}" if have else "it has none"
+        there = f"it has {', '.join(have)}" if have else "it has none"
         raise DataError(f"no field {missing[0]}: {there:.100}, and must have {', '.join(_FIELDS)}")
     for name in _FIELDS:
         if kinds(name).kind not in "iub":

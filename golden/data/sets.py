@@ -41,6 +41,7 @@ __all__ = [
     "load_data",
     "parts",
     "reads_files",
+    "set_name",
     "spread",
     "validation_split",
 ]
@@ -182,9 +183,14 @@ def load_data(name: str | Mapping | BaseModel, folder: str | os.PathLike | None 
     return _LOADERS[kind].load(Path(folder))
 
 
-def reads_files(name: str) -> bool:
-    """Whether the data set of that name, one of `dataset_names`, is read from a folder."""
-    return name in dataset_names() and _LOADERS[name].files
+def reads_files(name: str | Mapping | BaseModel) -> bool:
+    """Whether the data set of that name, one of `dataset_names`, or of these settings is read from a folder."""
+    return not isinstance(name, str) or (name in dataset_names() and _LOADERS[name].files)
+
+
+def set_name(name: str | Mapping) -> str:
+    """How people call the data set of that name or of these settings, as the provenance of a model has them."""
+    return str(name.get("kind")) if isinstance(name, Mapping) else name
 
 
 def spread(total: int, count: int) -> np.ndarray:

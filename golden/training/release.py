@@ -190,8 +190,9 @@ def train_preset(
 
 def _tell(data: DataSet, console: Console | None) -> None:
     """What was read, where the set has something to say, and what was left out."""
-    for line in data.notes if console is not None and is_first() else ():
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if console is not None and is_first():
+        for line in data.notes:
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _progress(console: Console | None, *, hidden: bool = False) -> Progress:
