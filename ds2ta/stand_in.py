@@ -60,7 +60,9 @@ def model_validator(*, mode: str):
 def _built(hint: Any, value: Any) -> Any:
     inner = get_args(hint)
     if get_origin(hint) in (Union, UnionType):
-        return None if value is None else _built(inner[0], value)
+        group = isinstance(value, dict)  # a choice between plain values and a group of them
+        kinds = [kind for kind in inner if (isinstance(kind, type) and issubclass(kind, BaseModel)) is group]
+        return None if value is None else _built((kinds or inner)[0], value)
     if get_origin(hint) is tuple:
         return tuple(_built(inner[0], item) for item in value)
     if isinstance(hint, type) and issubclass(hint, BaseModel) and not isinstance(value, hint):

@@ -21,7 +21,7 @@ from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.program import Opcode
 from ds2ta.gateware.sequencer import PassCounters
 from ds2ta.gateware.weight_feed import PERFECT, SDRAM
-from ds2ta.golden.data.sets import dataset_names, load_data, reads_files
+from ds2ta.golden.data.sets import dataset_names, load_data, reads_files, set_name
 from ds2ta.golden.integer import IntegerNetwork
 from ds2ta.model import IntegerModel
 from ds2ta.sim.backends import Difference, first_difference
@@ -50,14 +50,16 @@ def held_out(model: IntegerModel, folder: str | os.PathLike | None, count: int) 
         if len(model.samples) < count:
             raise DataError(
                 f"model {model.network.name}: its file holds {len(model.samples)} samples, --samples asks for "
-                f"{count}; --data DIR gives those of its data set, {name or 'which it does not name'}"
+                f"{count}; --data DIR gives those of its data set, {set_name(name) or 'which it does not name'}"
             )
         return model.samples[:count], model.labels[:count]
     data = load_data(name, folder)
     if (data.input, data.classes) != (model.network.input, model.network.classes):
-        raise DataError(f"data set {name}: its samples or classes are not those of model {model.network.name}")
+        raise DataError(f"data set {data.name}: its samples or classes are not those of model {model.network.name}")
     if len(data.test_labels) < count:
-        raise DataError(f"data set {name}: {len(data.test_labels)} held-out samples, --samples asks for {count}")
+        raise DataError(
+            f"data set {data.name}: {len(data.test_labels)} held-out samples, --samples asks for {count}"
+        )
     return data.test_samples[:count], data.test_labels[:count]
 
 

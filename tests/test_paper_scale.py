@@ -11,6 +11,7 @@ import pytest
 from ds2ta.gateware.compiler import fit
 from ds2ta.golden import slow
 from ds2ta.golden.data.known import KNOWN
+from ds2ta.golden.data.sets import load_data
 from ds2ta.golden.training.presets import PRESETS
 from ds2ta.modelfile import load_model
 from ds2ta.network import network_from_dict
@@ -89,6 +90,36 @@ def test_frames_without_a_window_or_nsad():
     assert (model.denoisers[0] == [1, 2, 3, 4]).all()
     assert model.about.pixels is model.about.events is None
     assert slow.run(model, samples[0])["block.0.fc2"].any()
+
+
+@pytest.mark.parametrize("pass_on", [True, False])
+def test_recordings_of_ones_own(tmp_path, capsys, monkeypatch, pass_on):
+    """A network file and a folder of recordings: class names and samples in the model, but for private ones."""
+    monkeypatch.setattr("ds2ta.files.BUILD", tmp_path / "build")
+    random = np.random.default_rng(0)
+    for place in ("train/cup", "train/pen", "test/cup", "test/pen"):
+        (tmp_path / "data" / place).mkdir(parents=True)
+        columns = [np.arange(4000), random.integers(0, 12, 4000), random.integers(0, 12, 4000), np.arange(4000) % 2]
+        np.save(tmp_path / "data" / place / "a.npy", np.rec.fromarrays(columns, names="t,x,y,p"))
+    own = f"{{kind: recordings, width: 12, height: 12, window_ms: 1, bits: 2, pass_on: {str(pass_on).lower()}}}"
+    net = tmp_path / "net.yaml"
+    net.write_text(
+        f"like: nmnist-tiny\ndata: {own}\nnetwork: {{name: mine, classes: 2, input: {{height: 12, width: 12}}}}"
+    )
+    words = [str(tmp_path / "m"), "--network", str(net), "--data", str(tmp_path / "data")]
+    main(words)
+    model = load_model(tmp_path / "m")
+    assert capsys.readouterr().err.startswith("train: 8 samples of 2 recordings (cup 4, pen 4)\n")
+    assert (model.about.classes, len(model.samples)) == (("cup", "pen"), 8 if pass_on else 0)
+    samples = load_data(model.provenance["data"], tmp_path / "data").test_samples
+    assert slow.run(model, samples[0])["logits"].any()
+    if pass_on:
+        assert np.array_equal(model.samples, samples)
+    net.write_text(net.read_text().replace("classes: 2", "classes: 3"))
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert "its classes (2) are not those of network mine (3)\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

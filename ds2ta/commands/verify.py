@@ -40,7 +40,7 @@ def verify(
     require(*data_needs(data), "verilator")
     from ds2ta.gateware.compiler import fit
     from ds2ta.gateware.machines import machine_choices
-    from ds2ta.golden.data.sets import reads_files
+    from ds2ta.golden.data.sets import reads_files, set_name
     from ds2ta.modelfile import load_model, model_digest
     from ds2ta.records.rtl_runs import RECORD, run_entry, write_run
     from ds2ta.sim.verify import held_out, summary
@@ -66,7 +66,7 @@ def verify(
     seconds = time.perf_counter() - started
     figures = summary(loaded, machine, seen, labels)
     _tables(name, figures)
-    cycles, source = figures["cycles"], loaded.provenance.get("data") or "the file"
+    cycles, source = figures["cycles"], set_name(loaded.provenance.get("data") or "the file")
     print(
         f"{samples} samples of {source}: {figures['mismatches']} differ from golden or the "
         f"cycle model; {figures['accuracy']:.2f} % right; {cycles['mean']:.0f} cycles an image ({cycles['min']} to "

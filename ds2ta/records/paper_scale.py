@@ -8,7 +8,7 @@
 Weights are random, of 4 bits. Thresholds are settled layer by layer on one real sample, so that 15 % of a layer's
 neurons fire in a time step, or as near below it as whole thresholds come: about what trained networks do, so that
 cycles and events are of the right size. What it classifies means nothing. DIR holds the files of the data set that
-the preset is trained on. Equal seeds give equal files on every machine. vit-4-384 takes 16 s.
+the preset, or a file NET.yaml, is trained on. Equal seeds give equal files on every machine. vit-4-384 takes 16 s.
 """
 
 import argparse
@@ -20,7 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ds2ta.errors import EXIT_USAGE, Ds2taError
+from ds2ta.about import About
+from ds2ta.errors import EXIT_USAGE, DataError, Ds2taError
 from ds2ta.golden import slow
 from ds2ta.golden.data.known import known_about
 from ds2ta.golden.data.sets import load_data
@@ -40,9 +41,16 @@ FIRING = 0.15
 
 
 def paper_scale_model(
-    network: Network, samples: np.ndarray, labels: np.ndarray, *, data: str = "", seed: int = 0
+    network: Network,
+    samples: np.ndarray,
+    labels: np.ndarray,
+    *,
+    data: str | dict = "",
+    seed: int = 0,
+    about: About | None = None,
 ) -> IntegerModel:
-    """A random model of that shape whose layers fire on the first of `samples`, which its file will hold."""
+    """A random model of that shape whose layers fire on the first of `samples`, which its file will hold, but for
+    those that may not be passed on."""
     random = np.random.default_rng(seed)
     top = (1 << network.denoiser_bits) - 1
     synapses = {spec.name: _synapse(spec, network, random) for spec in network.layers()}
@@ -63,10 +71,12 @@ def paper_scale_model(
             "data": data,
             "seed": seed,
         },
-        about=known_about(data, network),
+        about=about or known_about(data, network),
     )
     for name in network.neuron_layers():
         model = _settled(model, name)
+    if model.about.samples is not None and model.about.samples.pass_on is False:
+        model = replace(model, samples=samples[:0], labels=labels[:0])
     return model
 
 
@@ -128,12 +138,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         preset = find_preset(found.network)
         data = load_data(preset.config.data, found.data)
+        for line in data.notes:
+            print(line, file=sys.stderr)
+        if (data.input, data.classes) != (preset.network.input, preset.network.classes):
+            raise DataError(
+                f"data set {data.name}: its input or its classes ({data.classes}) are not those of network "
+                f"{preset.network.name} ({preset.network.classes})"
+            )
         count = self_test_samples(data.test_samples)
         model = paper_scale_model(
             preset.network,
             data.test_samples[:count],
             data.test_labels[:count],
-            data=preset.config.data,
+            data=preset.config.model_dump(mode="json", exclude_none=True)["data"],
+            about=data.about,
             seed=found.seed,
         )
         save_model(model, found.out)

@@ -13,8 +13,9 @@ folder that does not hold a complete set, want CIFAR10-DVS re-encoded, and may s
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,11 +30,14 @@ __all__ = [
     "EVENT",
     "Source",
     "Window",
+    "aedat2_events",
     "after_comments",
+    "count_events",
     "event_set",
     "events_of",
     "frames",
     "inner_folder",
+    "naming",
     "read_aedat2",
     "read_nmnist",
 ]
@@ -66,6 +70,13 @@ def events_of(t, x, y, p) -> np.ndarray:
     return found
 
 
+def count_events(counts: np.ndarray, step: np.ndarray, events: np.ndarray) -> None:
+    """Add events to the counts `[T, channels, height, width]` of their frames; one channel has both polarities."""
+    channel = np.minimum(events["p"], counts.shape[1] - 1)
+    place = np.ravel_multi_index((step, channel, events["y"], events["x"]), counts.shape)
+    np.add.at(counts.reshape(-1), place, 1)
+
+
 def frames(events: np.ndarray, window: Window) -> np.ndarray:
     """Frames uint8 `[T, 2, H, W]` of a recording, as the module says."""
     size = len(events) // window.steps
@@ -74,9 +85,8 @@ def frames(events: np.ndarray, window: Window) -> np.ndarray:
     if int(events["x"].max()) >= window.width or int(events["y"].max()) >= window.height:
         raise DataError(f"events lie outside of the {window.width} x {window.height} pixels of the sensor")
     step = np.minimum(np.arange(len(events)) // size, window.steps - 1)
-    shape = (window.steps, 2, window.height, window.width)
-    place = np.ravel_multi_index((step, events["p"], events["y"], events["x"]), shape)
-    counts = np.bincount(place, minlength=int(np.prod(shape))).reshape(shape)
+    counts = np.zeros((window.steps, 2, window.height, window.width), np.uint32)
+    count_events(counts, step, events)
     return np.minimum(counts, (1 << window.bits) - 1).astype(np.uint8)
 
 
@@ -116,9 +126,25 @@ def read_aedat2(path: Path) -> np.ndarray:
     data = content[after_comments(content, path, b"2.0") :]
     if not data or len(data) % 8:
         raise DataError(f"{path}: {len(data)} bytes of data are not whole events of 8: damaged")
+    return aedat2_events(data)
+
+
+def aedat2_events(data: bytes) -> np.ndarray:
+    """The whole events of this piece of an AEDAT 2.0 recording of a DVS128."""
     word = np.frombuffer(data, ">u4").reshape(-1, 2).astype(np.int64)
     address = word[:, 0]
     return events_of(word[:, 1], 127 - ((address >> 8) & 127), 127 - ((address >> 1) & 127), 1 - (address & 1))
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Whatever is wrong with the file of a recording is a `DataError` that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except DataError as error:
+        raise DataError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
 
 
 Source = tuple[Path, int, Callable[[Path], np.ndarray]]  # file, class, reader
@@ -129,12 +155,8 @@ def _all(sources: Sequence[Source], window: Window) -> tuple[np.ndarray, np.ndar
 
     def one(source: Source) -> np.ndarray:
         path, _, read = source
-        try:
+        with naming(path):
             return frames(read(path), window)
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-        except DataError as error:
-            raise DataError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         found = list(pool.map(one, sources))

@@ -6,40 +6,55 @@
 `digits` is scikit-learn's bundled set of 1,797 handwritten digits of 8x8 pixels (raw values 0..16, so 5 input
 bits): 1,437 to train on and 360 held out, stratified by class. Sets read from a folder register with
 `@dataset("name", files=True)`; `golden/data/images.py`,
-`golden/data/events.py` and `golden/data/gesture.py` have them.
+`golden/data/events.py` and `golden/data/gesture.py` have them. A user's own files have settings instead of a name:
+`@data_kind("recordings", Recordings)` in `golden/data/recordings.py`.
+
+Samples may be mapped from a file, of a set that is larger than memory: whoever goes through all of them takes them
+in `parts`, or lets go of what was read.
 """
 
+import mmap
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from ds2ta.about import About
+from ds2ta.checked import BaseModel, from_plain
 from ds2ta.errors import DataError, NetworkError
 from ds2ta.network import InputSpec
 
 __all__ = [
     "DataSet",
     "augment",
+    "data_kind",
     "dataset",
     "dataset_names",
+    "let_go",
     "load_data",
+    "parts",
     "reads_files",
+    "set_name",
     "spread",
     "validation_split",
 ]
 
 SPLIT_SEED = 2025  # of the held-out part: never changes with the seed of a training run
 DIGITS_HELD_OUT = 360
+PART_BYTES = 64 << 20  # of samples that are taken at once
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """Samples uint8 `[n, *sample shape]` and labels int64 `[n]`, split once and for all."""
+    """Samples uint8 `[n, *sample shape]` and labels int64 `[n]`, split once and for all. `about`: what a model file
+    says of a user's own data; `notes`: what was read and what was left out, to tell the user."""
 
     name: str
     input: InputSpec
@@ -48,6 +63,8 @@ class DataSet:
     train_labels: np.ndarray
     test_samples: np.ndarray
     test_labels: np.ndarray
+    about: About | None = None
+    notes: tuple[str, ...] = ()
 
 
 def validation_split(data: DataSet, held_out: int) -> tuple[DataSet, np.ndarray]:
@@ -63,12 +80,41 @@ def validation_split(data: DataSet, held_out: int) -> tuple[DataSet, np.ndarray]
     left, out = stratified_split(data.train_labels, held_out, SPLIT_SEED)
     split = replace(
         data,
-        train_samples=data.train_samples[left],
+        train_samples=_rows(data.train_samples, left),
         train_labels=data.train_labels[left],
-        test_samples=data.train_samples[out],
+        test_samples=_rows(data.train_samples, out),
         test_labels=data.train_labels[out],
     )
     return split, left
+
+
+def _rows(samples: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """These samples; of a mapped array in a file beside it, which goes when the array does."""
+    if not isinstance(samples, np.memmap) or samples.filename is None:
+        return samples[chosen]
+    with tempfile.TemporaryFile(dir=Path(samples.filename).parent) as file:
+        found = np.memmap(file, samples.dtype, "w+", shape=(len(chosen), *samples.shape[1:]))
+    for part in parts(np.arange(len(chosen)), PART_BYTES // max(1, samples[0].nbytes)):
+        found[part] = samples[chosen[part]]
+        let_go(samples)
+        found.flush()
+        let_go(found)
+    return found
+
+
+def parts(samples: np.ndarray, count: int = 0) -> Iterator[np.ndarray]:
+    """The samples, `count` at a time, or as many as `PART_BYTES` hold; what was read is let go of."""
+    count = max(1, count or PART_BYTES // max(1, samples[:1].nbytes))
+    for start in range(0, len(samples), count):
+        yield samples[start : start + count]
+        let_go(samples)
+
+
+def let_go(samples: np.ndarray) -> None:
+    """Pages of a mapped array that were read take no memory of this process any more."""
+    mapped = getattr(samples, "_mmap", None)  # numpy's name, of views too
+    if mapped is not None:
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True)
@@ -77,9 +123,16 @@ class _Loader:
     files: bool
 
 
+@dataclass(frozen=True)
+class _Kind:
+    settings: type[BaseModel]
+    load: Callable[[Path, Any], DataSet]
+
+
 _LOADERS: dict[str, _Loader] = {}
+_KINDS: dict[str, _Kind] = {}
 #: Modules whose sets register when they are imported.
-_FURTHER = tuple(f"ds2ta.golden.data.{kind}" for kind in ("images", "events", "gesture"))
+_FURTHER = tuple(f"ds2ta.golden.data.{kind}" for kind in ("images", "events", "gesture", "recordings"))
 
 
 def dataset(name: str, *, files: bool = False) -> Callable[[Callable[..., DataSet]], Callable[..., DataSet]]:
@@ -92,6 +145,16 @@ def dataset(name: str, *, files: bool = False) -> Callable[[Callable[..., DataSe
     return register
 
 
+def data_kind(kind: str, settings: type[BaseModel]) -> Callable[[Callable], Callable]:
+    """Decorator that registers a loader of users' own files; it is given their folder and checked settings."""
+
+    def register(loader: Callable[[Path, Any], DataSet]) -> Callable[[Path, Any], DataSet]:
+        _KINDS[kind] = _Kind(settings, loader)
+        return loader
+
+    return register
+
+
 def dataset_names() -> list[str]:
     """Names that `load_data` knows, sorted."""
     for module in _FURTHER:
@@ -99,24 +162,35 @@ def dataset_names() -> list[str]:
     return sorted(_LOADERS)
 
 
-def load_data(name: str, folder: str | os.PathLike | None = None) -> DataSet:
-    """The data set of that name, read from `folder` where it is one of files. `NetworkError` lists the known names;
-    `DataError` says which file is missing or damaged, and what to put where."""
-    if name not in dataset_names():
-        raise NetworkError(f"data set must be one of {', '.join(dataset_names())}, not {name!r}")
-    loader = _LOADERS[name]
-    if not loader.files:
-        return loader.load()
+def load_data(name: str | Mapping | BaseModel, folder: str | os.PathLike | None = None) -> DataSet:
+    """The data set of that name, read from `folder` where it is one of files; or, for settings, as plain values
+    too, the user's own that lies there. `NetworkError` lists the known names; `DataError` says which file is
+    missing or damaged, and what to put where."""
+    if isinstance(name, BaseModel):
+        name = name.model_dump(mode="json")
+    known, own = dataset_names(), isinstance(name, Mapping)
+    kind = name.get("kind") if isinstance(name, Mapping) else name
+    if not isinstance(kind, str) or kind not in (_KINDS if own else known):
+        raise NetworkError(f"data set must be one of {', '.join(known)}, not {kind!r:.60}")
+    if not own and not _LOADERS[kind].files:
+        return _LOADERS[kind].load()
     if folder is None:
-        raise DataError(f"data set {name} is read from files: name the folder that holds them with --data DIR")
+        raise DataError(f"data set {kind} is read from files: name the folder that holds them with --data DIR")
     if not Path(folder).is_dir():
-        raise DataError(f"{folder}: no such folder; --data DIR names the one that holds the files of {name}")
-    return loader.load(Path(folder))
+        raise DataError(f"{folder}: no such folder; --data DIR names the one that holds the files of {kind}")
+    if isinstance(name, Mapping):
+        return _KINDS[kind].load(Path(folder), from_plain(_KINDS[kind].settings, dict(name), "data", DataError))
+    return _LOADERS[kind].load(Path(folder))
 
 
-def reads_files(name: str) -> bool:
-    """Whether the data set of that name, one of `dataset_names`, is read from a folder."""
-    return name in dataset_names() and _LOADERS[name].files
+def reads_files(name: str | Mapping | BaseModel) -> bool:
+    """Whether the data set of that name, one of `dataset_names`, or of these settings is read from a folder."""
+    return not isinstance(name, str) or (name in dataset_names() and _LOADERS[name].files)
+
+
+def set_name(name: str | Mapping) -> str:
+    """How people call the data set of that name or of these settings, as the provenance of a model has them."""
+    return str(name.get("kind")) if isinstance(name, Mapping) else name
 
 
 def spread(total: int, count: int) -> np.ndarray:

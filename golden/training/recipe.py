@@ -8,6 +8,7 @@ from typing import Literal
 
 from ds2ta.checked import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ds2ta.errors import NetworkError
+from ds2ta.golden.data.recordings import Recordings
 from ds2ta.modelrules import MAX_TAU
 from ds2ta.network import Network
 
@@ -83,7 +84,7 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    data: str = "digits"
+    data: str | Recordings = "digits"
     seed: int = Field(0, ge=0, lt=1 << 31)
     threads: int = Field(1, ge=1, le=64)
 

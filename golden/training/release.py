@@ -25,7 +25,7 @@ from rich.progress import (
 from ds2ta.errors import NetworkError
 from ds2ta.files import BUILD, CHECKOUT, MODELS, check_writable
 from ds2ta.golden.data.known import known_about
-from ds2ta.golden.data.sets import DataSet, load_data, validation_split
+from ds2ta.golden.data.sets import DataSet, load_data, parts, validation_split
 from ds2ta.golden.integer import IntegerNetwork, classify
 from ds2ta.golden.quantize import quantize
 from ds2ta.golden.training.calibrate import SAMPLES, calibrated
@@ -46,7 +46,9 @@ __all__ = ["export", "integer_accuracy", "quantize_file", "teach_file", "train_p
 
 def integer_accuracy(model: IntegerModel, samples: np.ndarray, labels: np.ndarray) -> float:
     """Percent of samples that the integer model classifies right."""
-    return 100.0 * float((classify(IntegerNetwork(model).run(samples)) == labels).mean())
+    network = IntegerNetwork(model)
+    found = [classify(network.run(part)) for part in parts(samples)]
+    return 100.0 * float((np.concatenate(found) == labels).mean())
 
 
 def export(
@@ -78,7 +80,7 @@ def _measured(
 ) -> IntegerModel:
     """The integer model of a network that came from the checkpoint, with its accuracy and its history inside."""
     config, progress = network.config, checkpoint.progress
-    about = known_about(config.data, network.network)
+    about = data.about or known_about(config.data, network.network)
     private = about.samples is not None and about.samples.pass_on is False
     count = 0 if private else self_test_samples(data.test_samples)
     model = quantize(network, samples=data.test_samples[:count], labels=data.test_labels[:count])
@@ -91,7 +93,7 @@ def _measured(
         about=about,
         provenance={
             "command": command,
-            "data": config.data,
+            "data": config.model_dump(mode="json", exclude_none=True)["data"],
             "seed": config.seed,
             "threads": config.threads,
             "config": config.model_dump(mode="json", exclude_none=True),
@@ -137,6 +139,7 @@ def train_preset(
     config = adjusted(preset.config, seed=seed, threads=threads, bits=bits, validation=validation)
     check_device(device)
     data = load_data(config.data, folder)  # what is missing is said before anything is written
+    _tell(data, console)
     plain = origin is None and start is None and preset_or_file in PRESETS
     own = plain and config == preset.config.model_copy(update={"threads": config.threads})
     checkpoint = Path(checkpoint) if checkpoint is not None else BUILD / "train" / f"{name}.safetensors"
@@ -183,6 +186,13 @@ def train_preset(
     with limited(config.threads):
         save_model(export(trained, data=data), path)
     return path
+
+
+def _tell(data: DataSet, console: Console | None) -> None:
+    """What was read, where the set has something to say, and what was left out."""
+    if console is not None and is_first():
+        for line in data.notes:
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _progress(console: Console | None, *, hidden: bool = False) -> Progress:
@@ -239,6 +249,7 @@ def quantize_file(
     found = load_checkpoint(checkpoint)
     config = adjusted(found.network.config, bits=bits)
     data = load_data(config.data, folder)
+    _tell(data, console)
     path = Path(model) if model is not None else BUILD / "quantized" / f"{found.network.network.name}.safetensors"
     if model is None:
         make_folders(path.parent)

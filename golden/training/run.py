@@ -19,7 +19,7 @@ from torch.nn import functional
 from ds2ta.computer import computer
 from ds2ta.errors import DataError
 from ds2ta.golden.activity import work_share
-from ds2ta.golden.data.sets import DataSet, augment
+from ds2ta.golden.data.sets import PART_BYTES, DataSet, augment, let_go, parts
 from ds2ta.golden.integer import IntegerNetwork, classify
 from ds2ta.golden.quantize import quantize
 from ds2ta.golden.training.augment import augment_images, mix, random_numbers
@@ -65,7 +65,8 @@ class Run:
         self.config, self.device = self.network.config, next(self.network.parameters()).device
         self.samples = torch.from_numpy(data.train_samples).to(self.device)
         self.labels = torch.from_numpy(data.train_labels).to(self.device)
-        self.top = int(data.train_samples.max())
+        self.top = int(data.train_samples.max()) if self.network.network.input.kind == "image" else 0
+        self.read = 0  # bytes of samples since they were let go of
         self.steps = max(1, len(self.samples) // self.config.batch)
         self.main = is_first()
         self.began, self.before = time.monotonic(), self.progress["seconds"]
@@ -198,7 +199,9 @@ class Run:
             if not phase.quantized or self.device.type != "cpu":
                 return accuracy(self.network, samples, labels, steps=self.config.steps_of(epoch))
             model = quantize(self.network, samples=samples[:1], labels=labels[:1])
-        return 100.0 * float((classify(IntegerNetwork(model).run(samples)) == labels).mean())
+        network = IntegerNetwork(model)
+        found = [classify(network.run(part)) for part in parts(samples)]
+        return 100.0 * float((np.concatenate(found) == labels).mean())
 
     def step(self, optimizer, chosen: torch.Tensor, generator: torch.Generator, epoch: int) -> float:
         """One batch; the loss of the whole batch, averaged over all processes."""
@@ -260,6 +263,10 @@ class Run:
     def augmented(self, chosen: torch.Tensor, generator, rows: slice) -> tuple[torch.Tensor, float]:
         """This process's share of a batch, and the share of their own labels that mixed samples keep."""
         config, batch = self.config, self.samples[chosen]
+        self.read += batch.nbytes
+        if self.read > PART_BYTES:
+            let_go(self.data.train_samples)
+            self.read = 0
         if self.network.network.input.kind == "frames":
             if config.events is not None:
                 return augment_events(batch, recipe=config.events, generator=generator, rows=rows), 1.0
@@ -349,8 +356,7 @@ def accuracy(network: FloatNetwork, samples: np.ndarray, labels: np.ndarray, *, 
     device, count = network.head.weight.device, _at_once(network)
     with torch.no_grad():
         found = [
-            classify(exact(torch.from_numpy(samples[start : start + count]).to(device), steps=steps).cpu())
-            for start in range(0, len(samples), count)
+            classify(exact(torch.from_numpy(part).to(device), steps=steps).cpu()) for part in parts(samples, count)
         ]
     network.train(training)
     return 100.0 * float((np.concatenate(found) == labels).mean())

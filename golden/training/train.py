@@ -89,7 +89,8 @@ def train(
     data = data or load_data(config.data, folder)
     if network.input != data.input or network.classes != data.classes:
         raise NetworkError(
-            f"network {network.name}: its input or its classes are not those of data set {config.data}"
+            f"network {network.name}: its input or its classes ({network.classes}) are not those of data set "
+            f"{data.name} ({data.classes})"
         )
     if world() > 1 and not config.fused:
         raise NetworkError(f"network {network.name}: several processes need a recipe with fused arithmetic")

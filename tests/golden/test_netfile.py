@@ -9,9 +9,14 @@ import pytest
 
 from ds2ta.errors import NetworkError
 from ds2ta.files import ROOT
+from ds2ta.golden.data.recordings import EventSettings
 from ds2ta.golden.training.netfile import find_preset, load_net
 from ds2ta.golden.training.presets import PRESETS
-from ds2ta.golden.training.recipe import ImageAugmentation, ShortStart
+from ds2ta.golden.training.recipe import ImageAugmentation, ShortStart, TrainingConfig
+from ds2ta.network import InputSpec
+
+#: Recordings of a sensor that is larger than the preset's frames. Ends inside of `data`.
+OWN = "like: vit-2-256\ndata:\n  kind: recordings\n  width: 240\n  height: 180\n  window_ms: 100\n"
 
 
 def write(folder, text: str):
@@ -52,6 +57,33 @@ def test_the_file_in_the_documents(tmp_path):
     assert found.config.short_starts == (ShortStart(epochs=12, steps=1),)
 
 
+def test_recordings_of_ones_own(tmp_path):
+    """Frames are those of the preset, of the file, or of the sensor; steps are the network's."""
+    found = load_net(write(tmp_path, OWN))
+    assert found.config.data.window == 100_000
+    assert (found.config.data.steps, found.config.data.bits) == (10, 4)
+    assert found.network.input == found.config.data.input == PRESETS["vit-2-256"].network.input
+    found = load_net(
+        write(tmp_path, f"{OWN}  bits: 2\nnetwork: {{time_steps: 4, input: {{height: 90, channels: 1}}}}\n")
+    )
+    assert found.network.input == InputSpec(kind="frames", channels=1, height=90, width=128, bits=2)
+    assert (found.config.data.steps, found.config.data.input) == (4, found.network.input)
+    found = load_net(write(tmp_path, OWN.replace("vit-2-256", "digits-tiny")))
+    assert found.network.input == InputSpec(kind="frames", channels=2, height=180, width=240, bits=4)
+    assert TrainingConfig.model_validate(found.config.model_dump(mode="json", exclude_none=True)) == found.config
+
+
+def test_the_recordings_in_the_documents(tmp_path):
+    page = (ROOT / "docs" / "training.md").read_text().partition("## Recordings of your own")[2]
+    found = load_net(write(tmp_path, re.search(r"```yaml\n(.*?)```", page, re.S)[1]))
+    assert (found.network.input.height, found.config.data.height) == (128, 260)
+    said = set(re.findall(r"^  (\w+):", page.partition("network:")[0], re.M))
+    assert said == set(EventSettings.model_fields)
+    example = load_net(ROOT / "examples" / "recordings.yaml")
+    assert (example.network.depth, example.network.embed_dim, example.network.classes) == (2, 256, 6)
+    assert example.config.data.pass_on is False
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_can_be_written_out(name, tmp_path):
     import yaml
@@ -81,7 +113,36 @@ def test_every_preset_can_be_written_out(name, tmp_path):
         ("like: digits-tiny\nnetwork: {heads: true}\n", "net.yaml:2: network.heads: .*integer"),
         ("like: digit\n", "net.yaml:1: like must be one of .*, not 'digit'"),
         ("like: [a]\n", "net.yaml:1: like must be the name of a preset"),
-        ("like: digits-tiny\ndata: {a: 1}\n", "net.yaml:2: data must be the name of a data set"),
+        ("like: digits-tiny\ndata: [a]\n", "net.yaml:2: data must be the name of a data set, or what your own"),
+        ("like: digits-tiny\ndata: {a: 1}\n", "net.yaml:2: data.kind: Field required"),
+        (f"{OWN}  bits: 9\n", r"net.yaml:7: data.bits: .*less than or equal to 8 \(got 9\)"),
+        (
+            OWN.replace("ms: 100", "ms: 0"),
+            r"net.yaml:6: data.window_ms: .*greater than or equal to 0.001 \(got 0\)",
+        ),
+        (f"{OWN}  by: events\n", "net.yaml:7: data.by: Input should be 'time' or 'count' .got 'events'"),
+        (f"{OWN}  skip: 1\n", "net.yaml:7: data.skip: .*boolean .got 1"),
+        (f"{OWN}  steps: 3\n", "net.yaml:7: data.steps: Extra inputs are not permitted"),
+        (f"{OWN}  kind: images\n", "net.yaml:7: kind stands twice"),
+        (OWN.replace("recordings", "images"), "net.yaml:3: data.kind: Input should be 'recordings' .got 'images'"),
+        (f"{OWN}network: {{input: 3}}\n", "net.yaml:7: network.input: .*object .got 3"),
+        (
+            f"{OWN}network: {{input: {{bits: 8}}}}\n",
+            "net.yaml:7: network.input.bits: is 8, data.bits is 4: give one",
+        ),
+        (
+            f"{OWN}network:\n  input:\n    height: 181\n",
+            "net.yaml:9: network.input.height: is 181, the sensor has 180",
+        ),
+        (
+            f"{OWN}network: {{input: {{channels: 3}}}}\n",
+            "net.yaml:7: network.input.channels: is 3; events have two",
+        ),
+        (
+            f"{OWN}network: {{input: {{kind: image}}}}\n",
+            "net.yaml:7: network.input.kind: recordings become frames, not",
+        ),
+        (OWN.replace("240", "100"), "net.yaml:2: network.input.width: is 128, the sensor has 100 .data.width"),
         ("like: digits-tiny\nrecipe: {data: mnist}\n", "net.yaml:2: data stands beside recipe"),
         ("like: digits-tiny\nrecipe: 3\n", "net.yaml:2: recipe must be a mapping"),
         ("like: digits-tiny\nlanes: 3\n", "net.yaml:2: 'lanes' is not one of like, data, network, recipe"),

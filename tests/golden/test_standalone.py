@@ -21,6 +21,7 @@ from ds2ta.golden.data import sets as data
 from ds2ta.golden.training import train
 from ds2ta.golden.training.checkpoint import load_checkpoint
 from ds2ta.golden.training.presets import PRESETS
+from ds2ta.golden.training.recipe import TrainingConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 #: What pip installs with torch, numpy and safetensors.
@@ -95,6 +96,23 @@ print(json.dumps({name: [preset.network.model_dump(mode="json"), preset.config.m
         for name, preset in PRESETS.items()
     }
     assert json.loads(done.stdout) == json.loads(json.dumps(wanted))
+
+
+def test_recordings_of_ones_own_are_the_same(pack):
+    """A recipe with a group in the place of a name, from the values in a checkpoint."""
+    size = {"kind": "frames", "channels": 2, "height": 12, "width": 16, "bits": 4}
+    own = {"kind": "recordings", "width": 16, "height": 12, "window_ms": 2.5, "steps": 3, "input": size}
+    wanted = TrainingConfig.model_validate({"data": own}).model_dump(mode="json")
+    script = f"""
+import json
+from ds2ta.golden.training.recipe import TrainingConfig
+config = TrainingConfig.model_validate({wanted!r})
+assert config.data.input.width == 16 and config.data.window == 2500
+print(json.dumps(config.model_dump(mode="json")))
+"""
+    done = bare(pack, script)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == wanted
 
 
 MISTAKES = {
