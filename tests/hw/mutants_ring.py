@@ -55,8 +55,8 @@ MUTANTS = [
     },
     {
         "file": "hw/ring.py",
-        "old": "with m.If(restarts | self.restart):\n            m.d.sync += store.load.address.eq(0)",
-        "new": "with m.If(restarts | self.restart):\n            m.d.sync += store.load.address.eq(store.load.address)",
+        "old": "restarts | self.restart):\n            m.d.sync += store.load.address.eq(0)",
+        "new": "restarts | self.restart):\n            m.d.sync += store.load.address.eq(store.load.address)",
         "test": "tests/hw/test_ring.py::test_bench[single]",
         "why": "the next sample begins where the last one ended",
     },
