@@ -224,14 +224,16 @@ def _fragments(fragment: Any, path: tuple[str, ...], readers: _Readers) -> Itera
 
 
 def _block(path: tuple[str, ...], around: tuple[str, ...]) -> str:
-    """The block that a module belongs to, as `fpga.report.Blocks` tells them: a part of the innermost of the
-    modules `around`, or of one of those on the way."""
+    """The block that a module belongs to: a part of the innermost of the modules `around`, or of one of those on
+    the way, which is spelled out then: the core has a reader, and the accelerator in it has another."""
     here = ""
     for scope in around:
         if path[:1] != (scope,):
             break
         here, path = scope, path[1:]
-    return path[0] if path else here
+    if not path:
+        return here
+    return f"{here}.{path[0]}" if here and here != around[-1] else path[0]
 
 
 def parts_of(design: wiring.Component, around: tuple[str, ...] = ()) -> dict[str, Part]:

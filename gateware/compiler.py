@@ -467,14 +467,20 @@ class _Compiler:
             "parameter_rows": len(self.stores.parameter_image),
             "instructions": len(self.instructions),
             "max_lines": max(item.lines for item in self.instructions),
-            "ring_rows": self.ring_rows if self.machine.streams else 0,
+            "ring_rows": self.largest_tile if self.machine.streams else 0,
             "max_count": max(getattr(item, name) + 1 for item in self.instructions for name in _COUNTS),
         }
 
     @property
+    def largest_tile(self) -> int:
+        """The least rows of a ring of weights."""
+        tile = max(item.tile_rows for item in self.instructions)
+        return -(-tile // RING_STEP) * RING_STEP
+
+    @property
     def ring_rows(self) -> int:
         """Rows of a ring that holds the largest tile: whole block RAMs of them where it takes several."""
-        tile = max(RING_STEP, *(item.tile_rows for item in self.instructions))
+        tile = self.largest_tile
         return min(1 << ceil_log2(tile), -(-tile // _RING_BLOCK) * _RING_BLOCK)
 
     def refuse_unless_held(self, machine: Machine) -> None:
@@ -556,5 +562,7 @@ def fit(model: IntegerModel, **choices) -> tuple[Machine, Program]:
     # a bank A of its own size is the smaller one
     rows = max(4, compiler.bank_rows, roomy.bank_a_rows)
     tight = {**depths, "bank_rows": rows, "max_count": max(4, depths["max_count"])}
+    if roomy.streams:
+        tight["ring_rows"] = compiler.ring_rows
     machine = machine_from_dict({**asked, **tight, **choices})
     return machine, compiler.program(machine)

@@ -6,7 +6,8 @@ hour; netlists that are there are not made again).
 
 The blocks of some machines are synthesized, each alone. One set of weights for each family, none below zero, is
 fitted to all of them, small blocks counting for more than their size; what remains is a factor for each block, the
-mean over the samples and over the boards on record. Blocks around the accelerator are known from the boards alone.
+mean over the samples and over the boards on record. Blocks around the accelerator are known from the boards alone,
+but for those between a ring of weights and an SDRAM, which are synthesized.
 """
 
 import json
@@ -15,16 +16,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from amaranth.lib import wiring
 
 from ds2ta.extras import require
 from ds2ta.files import ROOT, demand_checkout, model_path
 from ds2ta.fpga.boards import find_board
-from ds2ta.fpga.top import BoardTop
+from ds2ta.fpga.top import SDRAM_ROUND_TRIP, BoardTop
 from ds2ta.gateware.area import AROUND, QUANTITIES, Part, counted, parts_of, registers_of
 from ds2ta.gateware.blocks import blocks
 from ds2ta.gateware.compiler import fit
 from ds2ta.gateware.machine import Machine, machine_from_dict
 from ds2ta.gateware.synthesis import area
+from ds2ta.hw.memory_reader import MemoryReader
+from ds2ta.hw.sdram import IS42S16160G, SDRAM_BITS, SdramController
 from ds2ta.modelfile import load_model
 from ds2ta.records.boards import read_boards
 
@@ -60,13 +64,28 @@ def _synthesized() -> Iterator[Sample]:
     for family, name, choices in MACHINES:
         machine, _ = fit(load_model(model_path(name)), **choices)
         for block, component in blocks(machine, None).items():
-            cells = area(component, family)
-            part = parts_of(component)
-            whole = Part()
-            for one in part.values():
-                whole.add(one)
-            print(f"{family} {name} {block}: {cells.luts} LUT, {cells.registers} FF", flush=True)
-            yield family, block, whole, cells.luts, cells.registers
+            yield _sample(family, block, component, f"{name} {block}")
+
+
+def _sample(family: str, block: str, component: wiring.Component, told: str) -> Sample:
+    """A component that is synthesized alone."""
+    cells, whole = area(component, family), Part()
+    for part in parts_of(component).values():
+        whole.add(part)
+    print(f"{family} {told}: {cells.luts} LUT, {cells.registers} FF", flush=True)
+    return family, block, whole, cells.luts, cells.registers
+
+
+def _of_sdram() -> Iterator[Sample]:
+    """What stands between a ring of weights and an SDRAM."""
+    shape = {"memory_bits": SDRAM_BITS, "address_bits": 20}
+    parts: tuple[tuple[str, wiring.Component], ...] = (
+        ("core.reader", MemoryReader(**shape, row_words=16, ring_rows=1024)),
+        ("core.reader", MemoryReader(**shape, row_words=32, ring_rows=4096)),
+        ("sdram", SdramController(IS42S16160G, clock_hz=75_000_000, round_trip=SDRAM_ROUND_TRIP)),
+    )
+    for block, component in parts:
+        yield _sample("ecp5", block, component, block)
 
 
 def _recorded() -> Iterator[Sample]:
@@ -74,10 +93,14 @@ def _recorded() -> Iterator[Sample]:
     for name, report in read_boards().items():
         board = find_board(name)
         machine: Machine = machine_from_dict(report["machine"])
-        parts = parts_of(BoardTop(machine, clock_hz=round(report["timing"]["clock_hz"])), AROUND)
+        top = BoardTop(machine, clock_hz=round(report["timing"]["clock_hz"]), memory=board.sdram)
+        parts = parts_of(top, AROUND)
         for block, part in parts.items():
-            # the report spells out the modules around the accelerator
-            spelled = {"": "board", "core": "board.core", "accelerator": "board.core.accelerator"}.get(block, block)
+            # the report spells out the modules around the accelerator, and not what they are of
+            modules = {"": "board", "core": "board.core", "accelerator": "board.core.accelerator"}
+            spelled = modules.get(block, block.rpartition(".")[2])
+            if machine.streams and spelled == "reader":  # two of a name, counted together
+                continue
             if (own := report["blocks"].get(spelled)) is not None:
                 yield board.family, block, part, own["luts"], own["registers"]
 
@@ -114,7 +137,7 @@ def main() -> None:
     """Fit, and write the table."""
     demand_checkout("area_fit")
     require("scipy", "pyosys")
-    alone, whole = list(_synthesized()), list(_recorded())
+    alone, whole = list(_synthesized()), [*_of_sdram(), *_recorded()]
     table: dict[str, Any] = {}
     for family in ("ecp5", "ice40"):
         weights = _weights(one for one in alone if one[0] == family)

@@ -3,6 +3,7 @@
 
 """Bench of AxiAccelerator: a shipped model through AXI alone. Register errors, loading, samples and results under
 stalls on all channels, TLAST in wrong places, resets at bad moments, corrupted stores, and the document's example.
+With `model` a file's instead, one sample.
 
 The stores survive resets, so that one load serves all tests of a run.
 """
@@ -12,6 +13,7 @@ import numpy as np
 from cocotbext.axi import AxiResp
 
 from ds2ta.files import model_path
+from ds2ta.gateware.compiler import compile_model
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.registers import IDENTITY, REGISTERS, Access, machine_words
 from ds2ta.gateware.stores import store_shapes
@@ -21,7 +23,7 @@ from ds2ta.sim.axi_example import DOCUMENT, block, transactions
 from ds2ta.sim.axi_host import BASE, AxiHost, store_words
 from ds2ta.sim.build import bench_parameters
 
-MODEL = load_model(model_path("digits-tiny"))
+MODEL = load_model(bench_parameters().get("model", model_path("digits-tiny")))
 GOOD = {"valid": 1, "trusted": 1, "early": 0, "late": 0, "cut": 0, "reserved": 0}
 STREAMS = bench_parameters()["machine"]["weights"] == "stream"
 BAD = {"class_index": 0, "valid": 0, "trusted": 0, "early": 0, "late": 0, "cut": 0, "reserved": 0}
@@ -164,6 +166,16 @@ async def samples(dut, stall):
     assert dut.irq.value
     await host.write("events", REGISTERS["events"].encode(result=1))
     assert not dut.irq.value
+
+
+@cocotb.test(skip="model" not in bench_parameters())
+async def waiting_sample(dut):
+    """A sample under stalls, of a model whose weights are more than its machine takes in at once."""
+    host = await _host(dut, stall=0.2)
+    await _good_sample(host, 0)
+    passes = len(compile_model(MODEL, host.machine).instructions)
+    waits = [await host.read("counters", 4 * number + 3) for number in range(passes)]
+    assert sum(waits) > 0
 
 
 @cocotb.test()

@@ -7,6 +7,7 @@
 import json
 
 import pytest
+from amaranth.hdl import Module
 
 from ds2ta.files import DOCS, model_path
 from ds2ta.fpga.boards import BOARDS
@@ -18,6 +19,8 @@ from ds2ta.gateware.machine import machine_from_dict
 from ds2ta.gateware.machines import ECP5, ICE40, MACHINES
 from ds2ta.gateware.synthesis import area
 from ds2ta.hw.bank import SpikeBank
+from ds2ta.hw.memory_reader import MemoryReader
+from ds2ta.hw.sdram import IS42S16160G
 from ds2ta.hw.store import DualPortMemory, Store
 from ds2ta.modelfile import load_model
 from ds2ta.records.boards import read_boards
@@ -59,7 +62,11 @@ def off(estimated: int, measured: int) -> float:
 @pytest.mark.parametrize("name", read_boards())
 def test_recorded_boards(name):
     report = read_boards()[name]
-    top = BoardTop(machine_from_dict(report["machine"]), clock_hz=round(report["timing"]["clock_hz"]))
+    top = BoardTop(
+        machine_from_dict(report["machine"]),
+        clock_hz=round(report["timing"]["clock_hz"]),
+        memory=BOARDS[name].sdram,
+    )
     found, uses = estimate(top, BOARDS[name].family, AROUND), report["resources"]
     assert off(found.luts, uses["luts"]["mapped"]) < MOST, STALE
     assert off(found.packed_luts, uses["luts"]["used"]) < MOST, STALE
@@ -87,12 +94,29 @@ def test_blocks_go_by_the_names_of_reports():
     """Those of the accelerator and those around it, each once; a module inside of a block counts for the block."""
     machine, _ = fit(load_model(model_path("digits-tiny")), **MACHINES["digits-tiny"] | ICE40 | {"tables": "ram"})
     found = parts_of(BoardTop(machine, clock_hz=24_000_000), AROUND)
-    assert {"", "core", "accelerator", "checker", "file", "link", "receiver", "transmitter", "engine"} <= set(found)
+    around = {"", "core", "core.checker", "core.file", "link", "receiver", "transmitter"}
+    assert {*around, "accelerator", "engine"} <= set(found)
     assert "U$0" not in found
     alone = parts_of(Accelerator(machine))
     assert alone[""].registers == found["accelerator"].registers
     assert alone["attention"].memories == found["attention"].memories
     assert len(alone["attention"].memories) == 3
+
+
+def test_readers_are_told_apart():
+    """The reader of an external memory, in the core, has the name of the reader of rows, in the accelerator. One of
+    another shape than its factor was found with, against synthesis."""
+    shape = {"memory_bits": 16, "address_bits": 18, "row_words": 8, "ring_rows": 512}
+    core, top = Module(), Module()
+    core.submodules.reader = MemoryReader(**shape)
+    top.submodules.core = core
+    found, alone = estimate(top, "ecp5", AROUND), area(MemoryReader(**shape), "ecp5")
+    assert off(found.luts, alone.luts) < MOST, STALE
+    model = load_model(model_path("digits-tiny"))
+    machine, _ = fit(model, **MACHINES["digits-tiny"] | {"weights": "stream", "memory_bits": 16, "tables": "ram"})
+    parts = parts_of(BoardTop(machine, clock_hz=24_000_000, memory=IS42S16160G), AROUND)
+    assert parts["reader"].registers == parts_of(Accelerator(machine))["reader"].registers
+    assert parts["core.reader"].registers > 100
 
 
 def test_what_a_device_lacks():

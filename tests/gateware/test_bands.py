@@ -11,6 +11,7 @@ import pytest
 from ds2ta.errors import FitError
 from ds2ta.gateware.compiler import compile_model, fit
 from ds2ta.gateware.cycles import predict
+from ds2ta.gateware.layout import Allocator
 from ds2ta.gateware.program import Opcode
 from ds2ta.gateware.weight_feed import PERFECT, MemoryTiming
 from ds2ta.golden import slow
@@ -59,6 +60,8 @@ NETWORKS = {
     "packed": (("image", (3, 17, 11), 8, 4, "8p 8p"), 128, 9),  # the last band's line came with the one before
     "lines-at-once": (("frames", (2, 30, 8), 4, 2, "4p 8p"), 256, 3),
     "one-step": (("image", (1, 16, 16), 4, 1, "8p 8p"), 128, 3),
+    # five lines in bank A, so a band might have three, but for the pool; and a bank B of its own size
+    "one-line-at-once": (("frames", (2, 16, 24), 2, 3, "16p 8p 8p"), 128, 8),
 }
 
 
@@ -117,6 +120,23 @@ def test_without_need_there_are_none():
     assert smaller & (smaller - 1)
     assert not machine.bands
     assert compile_model(model, machine) == same
+
+
+def test_tensors_are_placed_for_a_smaller_bank_a():
+    """Of two ways that take as many rows in all, that which bank A has room for."""
+    tensors = [((0,), 2, 2, 3), ((0,), 9, 2, 5), ((0,), 4, 4, 6), ((1,), 6, 2, 5), ((1,), 9, 1, 3)]
+
+    def rows(bank_a_rows: int) -> tuple[int, int]:
+        sketch = Allocator()
+        for tensor in tensors:
+            sketch.place(*tensor)
+        placed = Allocator(sketch.plan(bank_a_rows))
+        for tensor in tensors:
+            placed.place(*tensor)
+        return placed.rows(0), placed.rows()
+
+    assert rows(0) == (15, 15)
+    assert rows(13) == (13, 15)
 
 
 @pytest.mark.parametrize(

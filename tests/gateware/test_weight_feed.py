@@ -156,8 +156,7 @@ def test_a_ring_that_is_too_small():
     settings = ["weights=stream", "memory_bits=16", "ring_rows=256"]
     with pytest.raises(FitError) as caught:
         fit(model, **machine_choices(None, settings))
-    assert (
-        str(caught.value) == "model x: ring_rows must be 1024, the machine has 256; --set ring_rows=1024 takes it"
-    )
-    machine, _ = fit(model, **machine_choices(None, [*settings[:2], "ring_rows=1024"]))
-    assert machine.ring_rows == 1024
+    assert str(caught.value) == "model x: ring_rows must be 576, the machine has 256; --set ring_rows=576 takes it"
+    machine, program = fit(model, **machine_choices(None, [*settings[:2], "ring_rows=576"]))
+    assert machine.ring_rows == max(item.tile_rows for item in program.instructions)
+    assert fit(model, **machine_choices(None, settings[:2]))[0].ring_rows == 1024  # whole block RAMs

@@ -1,0 +1,141 @@
+# SPDX-FileCopyrightText: 2026 the ds2ta authors
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""Bugs in the way of an input that comes in bands, and of banks of their own sizes (`make break`;
+`tests/mutation.py` says how)."""
+
+MUTANTS = [
+    {
+        "file": "hw/gather.py",
+        "old": "return self.kernel3 & ~self.above if self._bands else self.kernel3",
+        "new": "return self.kernel3",
+        "test": "tests/hw/test_gather.py::test_bench[g8-bands]",
+        "why": "the line above a band is zeros",
+    },
+    {
+        "file": "hw/gather.py",
+        "old": "return now.y_last & ~self.below if self._bands else now.y_last",
+        "new": "return now.y_last",
+        "test": "tests/hw/test_gather.py::test_bench[g8-bands]",
+        "why": "the line below a band is zeros",
+    },
+    {
+        "file": "hw/walker.py",
+        "old": "first_y & ~self.above, last_y & ~self.below",
+        "new": "first_y, last_y & ~self.below",
+        "test": "tests/hw/test_walker.py::test_bench[R4-g8-T3-bands]",
+        "why": "a band's first line overwrites the window that it shares with the band above",
+    },
+    {
+        "file": "hw/walker.py",
+        "old": "first_y & ~self.above, last_y & ~self.below",
+        "new": "first_y & ~self.above, last_y",
+        "test": "tests/hw/test_walker.py::test_bench[R4-g8-T3-bands]",
+        "why": "a band's last line is left out of the window below it",
+    },
+    {
+        "file": "gateware/accelerator.py",
+        "old": "(getattr(walker, name).eq(now[name]) for name in (*_WALKER_FIELDS, *banded))",
+        "new": "(getattr(walker, name).eq(now[name]) for name in _WALKER_FIELDS)",
+        "test": "tests/gateware/test_bands.py::test_networks[ram-pool]",
+        "why": "the walker is not told of bands",
+    },
+    {
+        "file": "gateware/accelerator.py",
+        "old": "for name in (*_GATHER_FIELDS, *banded)]",
+        "new": "for name in _GATHER_FIELDS]",
+        "test": "tests/gateware/test_bands.py::test_networks[ram-no-pool]",
+        "why": "the gather is not told of bands",
+    },
+    {
+        "file": "gateware/accelerator.py",
+        "old": "bank_a.read_address.eq(Mux(work.gathers, reader.read_address, attention.qk_address))",
+        "new": "bank_a.read_address.eq(Mux(work.gathers, part.gather.o.payload.address, attention.qk_address))",
+        "test": "tests/gateware/test_mid_size.py::test_network",
+        "why": "bank A is read for a beat that the reader has not come to",
+    },
+    {
+        "file": "gateware/blocks.py",
+        "old": "rows=machine.rows_of(number)",
+        "new": "rows=machine.rows_of(1 - number)",
+        "test": "tests/gateware/test_bands.py::test_networks[ram-one-line-at-once]",
+        "why": "bank B has the rows of bank A, and the other way round",
+    },
+    {
+        "file": "gateware/compiler.py",
+        "old": "target=(here.base + first * line) % self.machine.rows_of(ADDRESS_A)",
+        "new": "target=(here.base + first * line) % self.machine.bank_rows",
+        "test": "tests/gateware/test_bands.py::test_all_lines_come_once",
+        "why": "a band begins beyond bank A",
+    },
+    {
+        "file": "gateware/compiler.py",
+        "old": "room = (rows // line - 2) // unit * unit",
+        "new": "room = (rows // line - 1) // unit * unit",
+        "test": "tests/gateware/test_bands.py::test_all_lines_come_once",
+        "why": "the line below a band overwrites the one above",
+    },
+    {
+        "file": "gateware/compiler.py",
+        "old": "unit = lcm(self.lines(spec), 2 if network.stem[0].pool else 1)",
+        "new": "unit = self.lines(spec)",
+        "test": "tests/gateware/test_bands.py::test_all_lines_come_once",
+        "why": "a band begins in the middle of a window",
+    },
+    {
+        "file": "gateware/compiler.py",
+        "old": '        elif self.machine.streams:\n            self._placed[name]["weights"]',
+        "new": '        elif False:\n            self._placed[name]["weights"]',
+        "test": "tests/gateware/test_bands.py::test_networks[stream-pool]",
+        "why": "the weights of a layer come for its first band alone",
+    },
+    {
+        "file": "gateware/compiler.py",
+        "old": '{**reading, "source": reading["source"] + first * reading["source_line"]}',
+        "new": "reading",
+        "test": "tests/gateware/test_bands.py::test_networks[ram-packed]",
+        "why": "every band is the first one",
+    },
+    {
+        "file": "gateware/compiler.py",
+        "old": 'depths["bank_a_rows"] = 1 << ceil_log2(rows) if len(self.bands()) > 1 else rows',
+        "new": 'depths["bank_a_rows"] = 0',
+        "test": "tests/gateware/test_bands.py::test_refusals[another-tensor]",
+        "why": "a tensor of another layer does not fit bank A",
+    },
+    {
+        "file": "gateware/layout.py",
+        "old": "beyond = [max(0, self._top(plan, 0) - bank_a_rows) if bank_a_rows else 0 for plan in plans]",
+        "new": "beyond = [0 for plan in plans]",
+        "test": "tests/gateware/test_bands.py::test_tensors_are_placed_for_a_smaller_bank_a",
+        "why": "tensors are placed as if bank A had the rows of bank B",
+    },
+    {
+        "file": "gateware/planner.py",
+        "old": 'while "block_rams" in over and smaller:',
+        "new": "while smaller:",
+        "test": "tests/gateware/test_planner.py::test_a_smaller_bank_a_where_block_rams_are_short",
+        "why": "bands where block RAMs are not short",
+    },
+    {
+        "file": "gateware/planner.py",
+        "old": "return [1 << bits for bits in",
+        "new": "return [(1 << bits) - 4 for bits in",
+        "test": "tests/gateware/test_planner.py::test_a_smaller_bank_a_where_block_rams_are_short",
+        "why": "a bank A that no input goes through in bands",
+    },
+    {
+        "file": "gateware/cycles.py",
+        "old": "ky > instruction.live_lines and not instruction.below)",
+        "new": "ky > instruction.live_lines)",
+        "test": "tests/gateware/test_bands.py::test_networks[ram-pool]",
+        "why": "the model counts no events of the line below a band",
+    },
+    {
+        "file": "gateware/cycles.py",
+        "old": "instruction.residual == ResidualMode.POOL and instruction.below\n",
+        "new": "instruction.residual == ResidualMode.POOL and instruction.above\n",
+        "test": "tests/gateware/test_bands.py::test_networks[ram-pool]",
+        "why": "the model ends a band a cycle too early",
+    },
+]
