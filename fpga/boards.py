@@ -19,8 +19,9 @@ from amaranth_boards.resources import UARTResource
 from ds2ta.errors import FitError
 from ds2ta.files import model_path
 from ds2ta.fpga.boot_format import BLOCK
-from ds2ta.gateware.machines import ICE40, MACHINES
+from ds2ta.gateware.machines import ICE40, MACHINES, machine_choices
 from ds2ta.hw.sdram import IS42S16160G, SdramChip
+from ds2ta.model import IntegerModel
 
 __all__ = ["BOARDS", "Board", "BoardFlash", "Pin", "find_board"]
 
@@ -114,6 +115,13 @@ class Board:
     @property
     def model_path(self) -> Path:
         return model_path(self.model)
+
+    def choices_for(self, model: IntegerModel, choices: Mapping[str, int | str]) -> dict[str, int | str]:
+        """Those of the machine that a model gets here: the board's, or the network's own where its weights lie in
+        the board's SDRAM, changed by `choices`."""
+        own = machine_choices(model, None)
+        streams = self.sdram and own.get("weights") == "stream" and "weights" not in choices
+        return {**(own if streams else self.choices), **choices}
 
     def make_platform(self) -> Platform:
         """A fresh platform object (Amaranth takes one for each build)."""

@@ -155,7 +155,7 @@ def design(
     `clock_hz` that its PLL reaches. `choices` change the board's, and `clock_hz` and `seed` are the board's by
     default. It `boots` from its flash, or waits for a host. Raises `FitError` for what cannot fit."""
     model = model or load_model(board.model_path)
-    machine, program = fit(model, **{**board.choices, **(choices or {})})
+    machine, program = fit(model, **board.choices_for(model, choices or {}))
     _check_memories(board, machine)
     wanted_hz = board.core_hz if clock_hz is None else clock_hz
     pll = find_pll(board.family, board.crystal_hz, wanted_hz)

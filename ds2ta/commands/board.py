@@ -131,7 +131,7 @@ def boot_image(
     if virtual:
         machine = _machine(builder, settings)
     else:
-        machine, _ = fit(builder, **{**item.choices, **machine_choices(None, settings)})
+        machine, _ = fit(builder, **item.choices_for(builder, machine_choices(None, settings)))
     image = image_of(loaded, machine)
     content = image.encode()
     item.flash.check_places(item.name, bitstream=0, image=len(content))

@@ -11,10 +11,13 @@ import sys
 import pytest
 
 from ds2ta.errors import FitError
+from ds2ta.files import model_path
 from ds2ta.fpga.boards import BOARDS, Pin, find_board
 from ds2ta.fpga.report import packed
 from ds2ta.gateware.compiler import fit
+from ds2ta.gateware.machines import MACHINES
 from ds2ta.modelfile import load_model
+from ds2ta.records.mid_size import mid_size_model
 
 #: A netlist of nothing, for tools that only shall tell what the device has.
 EMPTY = {"creator": "test", "modules": {"top": {"attributes": {"top": "1"}, "ports": {}, "cells": {}}}}
@@ -81,3 +84,14 @@ def test_unknown_board():
     with pytest.raises(FitError, match=f"board 'icestick': must be one of {', '.join(BOARDS)}"):
         find_board("icestick")
     assert find_board("ulx3s_25f").high == (Pin("esp32", part="gpio0"),)
+
+
+def test_a_network_of_streamed_weights_gets_its_own_machine_where_there_is_an_sdram():
+    """What is set by hand still changes it; other boards, networks, and kinds of store keep the board's choices."""
+    mid, tiny = mid_size_model(), load_model(model_path("digits-tiny"))
+    board = find_board("ulx3s_25f")
+    assert board.choices_for(mid, {"lanes": 48}) == {**MACHINES["mid-96"], "lanes": 48}
+    for model, choices in ((tiny, {}), (mid, {"weights": "ram"})):
+        assert board.choices_for(model, choices) == {**board.choices, **choices}
+    orangecrab = find_board("orangecrab")
+    assert orangecrab.choices_for(mid, {}) == orangecrab.choices
