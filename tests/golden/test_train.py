@@ -87,7 +87,9 @@ def test_resume_refuses_another_recipe(tmp_path):
 
 def test_network_must_fit_the_data():
     other = NETWORK.model_copy(update={"classes": 7})
-    with pytest.raises(NetworkError, match="its input or its classes are not those of data set digits"):
+    with pytest.raises(
+        NetworkError, match=r"its input or its classes \(7\) are not those of data set digits \(10\)"
+    ):
         train(other, CONFIG)
 
 
