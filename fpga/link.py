@@ -20,9 +20,10 @@ from ds2ta.hw.slices import register_slice
 from ds2ta.hw.store import DualPortMemory
 from ds2ta.hw.uart import received_layout
 
-__all__ = ["PATIENCE", "HostLink"]
+__all__ = ["BAND_PATIENCE", "PATIENCE", "HostLink"]
 
 PATIENCE = 16  # log2 of the cycles that the core may leave a sample byte waiting
+BAND_PATIENCE = 24  # the same where it may compute a band of the first layer meanwhile
 _CRC_BYTES = 4
 
 # The receive buffer has 512 bytes. A body begins where its first payload byte but four is byte 0, because then
@@ -56,13 +57,13 @@ class _Walk:
 class _Request:
     """What the request at hand is, where it is at, and how it will be answered."""
 
-    def __init__(self, rows: int):
+    def __init__(self, rows: int, patience: int):
         self.kinds = tuple(Signal(name=f"is_{kind.name.lower()}") for kind in Request)
         self.is_read, self.is_write, self.is_load, self.is_sample = self.kinds
         self.status = Signal(Status)
-        self.rows = rows  # bits of a store's row
+        self.rows, self.patience = rows, patience  # bits of a store's row; log2 of the cycles that a byte may wait
         # of a register, of a row of a store; for a SAMPLE also the cycles that a byte has waited
-        self.address = Signal(max(PATIENCE, rows) + 1)
+        self.address = Signal(max(patience, rows) + 1)
         self.address_set, self.address_up, self.address_home = Signal(), Signal(), Signal(name="address_home")
         # of a READ, a cycle late
         self.words_sent, self.count_wrong = Signal(), Signal(name="count_wrong")
@@ -155,6 +156,7 @@ class HostLink(wiring.Component):
 
     def __init__(self, machine: Machine):
         self._shapes = store_shapes(machine)
+        self._patience = BAND_PATIENCE if machine.bands else PATIENCE
         self._loads = any(shape.loadable for shape in self._shapes.values())
         members = {
             "i": In(stream.Signature(received_layout())),
@@ -184,7 +186,7 @@ class HostLink(wiring.Component):
 
         walk = _Walk()
         walk.advance(m)
-        request = _Request(bits_for(max(shape.rows for shape in self._shapes.values()) - 1))
+        request = _Request(bits_for(max(shape.rows for shape in self._shapes.values()) - 1), self._patience)
         request.advance(m, walk)
         self._shift(m, walk, request)
         self._compare(m, walk)
@@ -506,7 +508,7 @@ class HostLink(wiring.Component):
             with m.If(self.sample.ready):
                 m.d.comb += request.address_home.eq(1)
                 states.proceed()
-            with m.Elif(request.address[PATIENCE]):
+            with m.Elif(request.address[request.patience]):
                 states.answer(Status.STALLED)
             with m.Else():
                 m.d.comb += request.address_up.eq(1)

@@ -47,7 +47,13 @@ def test_command(capsys):
     assert lines[-1].startswith(f"{cycles} cycles, ")
 
 
-def test_refusals():
+def test_refusals(capsys):
     model = load_model(model_path("digits-tiny"))
     with pytest.raises(FitError, match="is no stream; --set weights=stream makes it one"):
         stream_share(model, CHOICES | {"weights": "ram"})
+    for words in (["nowhere.safetensors"], [str(model_path("digits-tiny")), "--set", "weights=ram"]):
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        shown = capsys.readouterr()
+        assert (ended.value.code, shown.out, shown.err.count("\n")) == (2, "", 1)
+        assert shown.err.startswith("error: ")

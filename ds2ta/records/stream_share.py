@@ -11,11 +11,12 @@ reading that passes before it have hidden.
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ds2ta.errors import FitError
+from ds2ta.errors import EXIT_USAGE, Ds2taError, FitError
 from ds2ta.gateware.compiler import compile_model, fit
 from ds2ta.gateware.cycles import predict
 from ds2ta.gateware.machines import STREAMED, machine_choices
@@ -75,13 +76,17 @@ def _reading(memory: MemoryTiming, words: int) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """A table, and the sum."""
+    """A table, and the sum. Exit code 2 and one line for bad input."""
     parser = argparse.ArgumentParser(prog="python -m ds2ta.records.stream_share")
     parser.add_argument("model", type=Path)
     parser.add_argument("--set", dest="settings", action="append", metavar="KEY=VALUE")
     given = parser.parse_args(arguments)
-    model = load_model(given.model)
-    shares = stream_share(model, STREAMED | machine_choices(model, given.settings))
+    try:
+        model = load_model(given.model)
+        shares = stream_share(model, STREAMED | machine_choices(model, given.settings))
+    except Ds2taError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_USAGE)
     print(f"{'pass':14}{'cycles':>10}{'work':>10}{'reading':>10}")
     for share in shares:
         print(f"{share.name:14}{share.cycles:10}{share.work:10}{share.reading:10}")

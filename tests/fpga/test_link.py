@@ -25,6 +25,7 @@ BAD = 1 << 8  # of a byte from the line
 SMALL = Machine(weights="ram", tables="ram", weight_rows=64, parameter_rows=9, denoiser_entries=64, instructions=8)
 LARGE = Machine(weights="ram", tables="ram", weight_rows=70_000, lanes=64, row_lanes=32, drain_lanes=32)
 PART = Machine(weights="ram", tables="rom", weight_rows=5)
+BANDED = Machine(weights="ram", tables="ram", weight_rows=64, parameter_rows=9, bank_a_rows=64)
 
 
 class Bench:
@@ -126,13 +127,13 @@ def sample_request(offset: int, content: bytes) -> bytes:
     return request(SAMPLE, offset.to_bytes(4, "little") + content)
 
 
-def status(bench: Bench, body: bytes) -> int:
+def status(bench: Bench, body: bytes, limit: int = 400_000) -> int:
     """Ask, have the response compared with the model's, return its status."""
     frame = wire(body)
     before = (bench.model.good, bench.model.dropped)
     response = bench.model.answer(frame[:-1])
     bench.send(frame)
-    bench.check(response)
+    bench.check(response, limit=limit)
     assert (bench.model.good, bench.model.dropped) == (before[0] + 1, before[1])
     return response[2]
 
@@ -246,6 +247,19 @@ def test_a_core_that_takes_nothing(bench):
     bench.set(stuck=0)
     assert status(bench, sample_request(0, bytes(8))) == OK
     bench.quiet()
+
+
+def test_a_core_that_computes_a_band():
+    """Where an input may come in bands a byte waits longer, for the pass between two of them, and not for ever."""
+    bench = Bench(BANDED)
+    begin = bench.rtl.cycle
+    bench.set(stuck=1)
+    assert status(bench, sample_request(0, bytes(8)), limit=20_000_000) == STALLED
+    assert 1 << 24 <= bench.rtl.cycle - begin < (1 << 24) + 2_000
+    bench.set(stuck=0)
+    assert status(bench, sample_request(0, bytes(8))) == OK
+    bench.quiet()
+    bench.rtl.close()
 
 
 def test_every_opcode(bench):
