@@ -69,8 +69,8 @@ def count(
 
 
 def _events(runs: Iterable[RtlResult | Expected], name: str) -> np.ndarray:
-    """The events of a pass in each run."""
-    return np.array([next(item.events for item in run.passes if item.name == name) for run in runs])
+    """The events of a layer in each run, of all its bands."""
+    return np.array([sum(item.events for item in run.passes if item.name == name) for run in runs])
 
 
 def unequal(golden: Activity, rtl: Counted, machine: Machine) -> str | None:

@@ -68,9 +68,8 @@ def needed_additions(
     `golden.operations` counts the same for many samples at once, with torch; this one is for `ds2ta info` and
     builds, which have none."""
     total = 0
-    for item in program.instructions:
-        if item.opcode not in (Opcode.SYNAPSE, Opcode.HEAD):
-            continue
+    layers = {item.name: item for item in program.instructions if item.opcode in (Opcode.SYNAPSE, Opcode.HEAD)}
+    for item in layers.values():  # of a layer in bands the last one, which reads what all of them do
         spec = model.synapses[item.name].spec
         x = np.asarray(sample if item.reads == "input" else trace[item.reads]).astype(np.int64)
         bits = np.sum([x >> plane & 1 for plane in range(max(1, int(x.max(initial=0)).bit_length()))], axis=0)

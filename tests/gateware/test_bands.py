@@ -18,6 +18,8 @@ from ds2ta.golden import slow
 from ds2ta.model import IntegerModel
 from ds2ta.network import network_from_dict
 from ds2ta.records.paper_scale import paper_scale_model
+from ds2ta.records.work import needed_additions
+from ds2ta.sim.activity import count
 from ds2ta.sim.backends import first_difference
 from ds2ta.sim.network import RtlNetwork
 
@@ -172,3 +174,17 @@ def test_refusals(shape, rows, message):
     with pytest.raises(FitError) as caught:
         fit(model_of(*shape), **CHOICES, bank_a_rows=rows)
     assert str(caught.value) == message
+
+
+def test_a_layer_in_bands_counts_as_one():
+    """Needed additions are those of a machine that has the input whole; a layer's events are those of all bands."""
+    shape, rows, bands = NETWORKS["pool"]
+    model = model_of(*shape)
+    sample = model.samples[0]
+    trace = slow.run(model, sample)
+    _, whole = fit(model, **CHOICES)
+    machine, program = fit(model, **CHOICES, bank_a_rows=rows)
+    assert needed_additions(model, program, sample, trace) == needed_additions(model, whole, sample, trace)
+    events = [item.events for item in predict(program, machine, sample, trace) if item.name == "stem.0"]
+    assert len(events) == bands
+    assert count(model, machine, program, model.samples[:1]).events["stem.0"].tolist() == [sum(events)]
