@@ -38,7 +38,7 @@ check: $(VENV)/test.stamp  ## run the quickest tests of every folder, for work i
 test: $(VENV)/test.stamp  ## run all tests; docs/long-runs.json answers for those that take longest (12 min; in a fresh clone 14)
 	$(PYTEST) --durations 10
 
-test-long: $(VENV)/test.stamp  ## run those that take longest, such as a whole bitstream, and record them (6 min)
+test-long: $(VENV)/test.stamp  ## run those that take longest, such as a whole bitstream, and record them (18 min of one core, by the records)
 	$(PYTEST) -m long --record-long --durations 0 --timeout 5400
 
 sim: $(VENV)/test.stamp  ## run the simulations alone: every block, every shipped network, random networks (7 min)
