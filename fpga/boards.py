@@ -8,8 +8,9 @@ Pins and electrical standards come from amaranth-boards; nothing here was tried 
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from amaranth.build import Attrs, Resource
@@ -23,7 +24,7 @@ from ds2ta.gateware.machines import ICE40, MACHINES, machine_choices
 from ds2ta.hw.sdram import IS42S16160G, SdramChip
 from ds2ta.model import IntegerModel
 
-__all__ = ["BOARDS", "Board", "BoardFlash", "Pin", "find_board"]
+__all__ = ["BOARDS", "Board", "BoardFlash", "Fitting", "Pin", "find_board"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,16 @@ class BoardFlash:
 
 
 @dataclass(frozen=True)
+class Fitting:
+    """How a network is built on a board: the core's clock, the machine's choices, and a seed of place and route
+    that meets the clock."""
+
+    core_hz: float
+    choices: Mapping[str, int | str]
+    seed: int = 1
+
+
+@dataclass(frozen=True)
 class Board:
     """One board.
 
@@ -82,6 +93,7 @@ class Board:
     sdram: what its resource `sdram` is, or nothing.
     extra: resources that amaranth-boards lacks. seed: of place and route, one that meets `core_hz`.
     model: name of the shipped model that it is built for by default, with the machine `choices`.
+    networks: by name, those that have a machine, clock and seed of their own here.
     loader: arguments of openFPGALoader; usb: (vendor, product) of what that tool talks to.
     flash: what holds a bitstream, and a model, without power.
     """
@@ -106,6 +118,7 @@ class Board:
     seed: int = 1
     extra: tuple[Resource, ...] = ()
     sdram: SdramChip | None = None
+    networks: Mapping[str, Fitting] = field(default_factory=dict)
 
     @property
     def bitstream(self) -> str:
@@ -116,12 +129,15 @@ class Board:
     def model_path(self) -> Path:
         return model_path(self.model)
 
-    def choices_for(self, model: IntegerModel, choices: Mapping[str, int | str]) -> dict[str, int | str]:
-        """Those of the machine that a model gets here: the board's, or the network's own where its weights lie in
-        the board's SDRAM, changed by `choices`."""
-        own = machine_choices(model, None)
-        streams = self.sdram and own.get("weights") == "stream" and "weights" not in choices
-        return {**(own if streams else self.choices), **choices}
+    def fitting(self, model: IntegerModel, choices: Mapping[str, int | str] = MappingProxyType({})) -> Fitting:
+        """How a model is built here: as its network is, or with the board's machine, or the network's own where its
+        weights lie in the board's SDRAM; changed by `choices`."""
+        found = self.networks.get(model.network.name)
+        if found is None:
+            own = machine_choices(model, None)
+            streams = self.sdram and own.get("weights") == "stream" and "weights" not in choices
+            found = Fitting(self.core_hz, own if streams else self.choices, self.seed)
+        return replace(found, choices={**found.choices, **choices})
 
     def make_platform(self) -> Platform:
         """A fresh platform object (Amaranth takes one for each build)."""

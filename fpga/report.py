@@ -92,8 +92,13 @@ class Blocks:
         parts = path.split(".")
         for depth in range(len(parts) - 1, 0, -1):
             if (scope := ".".join(parts[:depth])) in self._scopes:
-                # a module on the way to the accelerator is spelled out, its parts go by their own name
-                return scope if scope in self._chain else parts[depth - 1]
+                # a module on the way to the accelerator is spelled out, its parts go by their own name, and by that
+                # of their module where a part further inside has the same
+                deeper = any(
+                    one.endswith(f".{parts[depth - 1]}") for one in self._scopes if one.count(".") >= depth
+                )
+                own = parts[depth - 2 : depth] if deeper else parts[depth - 1 : depth]
+                return scope if scope in self._chain else ".".join(own)
         return self._top
 
     def of(self, cell: str) -> str:

@@ -166,6 +166,10 @@ def test_samples_to_count_cycles_on(capsys):
     model = load_model(OLD)
     assert np.array_equal(some_samples(model, 4), model.samples[:4])
     assert np.array_equal(some_samples(model), model.samples)
+    # of a network of the paper's size few, or a build would count for an hour before it begins
+    layer = model.synapses["block.0.fc1"]
+    large = replace(layer, weight=np.broadcast_to(np.int8(1), (1 << 14, 1 << 14)))
+    assert len(some_samples(replace(model, synapses=model.synapses | {"block.0.fc1": large}))) == 1
     assert capsys.readouterr().err == ""
     for seed, kind in enumerate(("image", "frames")):
         model = random_model(np.random.default_rng(seed), kind=kind, depth=0)

@@ -128,15 +128,13 @@ def boot_image(
     loaded = load_model(model)
     item = BOARDS["icebreaker"] if board is None else find_board(board)
     builder = loaded if built_for is None else load_model(built_for)
-    if virtual:
-        machine = _machine(builder, settings)
-    else:
-        machine, _ = fit(builder, **item.choices_for(builder, machine_choices(None, settings)))
+    fitting = item.fitting(builder, machine_choices(None, settings))
+    machine = _machine(builder, settings) if virtual else fit(builder, **fitting.choices)[0]
     image = image_of(loaded, machine)
     content = image.encode()
     item.flash.check_places(item.name, bitstream=0, image=len(content))
     out.write_bytes(content)
-    clock_hz = item.core_hz if clock is None else clock * 1e6
+    clock_hz = fitting.core_hz if clock is None else clock * 1e6
     flash = flash_of(item, clock_hz)
     seconds = boot_seconds(image, clock_hz=clock_hz, half=flash.half)
     print(

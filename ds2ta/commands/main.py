@@ -6,7 +6,7 @@
 import json
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,6 +33,7 @@ from ds2ta.extras import missing_message, require, version
 from ds2ta.files import BUILD, DIGITS, demand_checkout, model_path
 
 if TYPE_CHECKING:
+    from ds2ta.fpga.boards import Board
     from ds2ta.fpga.host import BoardResult
     from ds2ta.gateware.compiler import Program
     from ds2ta.gateware.machine import Machine
@@ -42,6 +43,13 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 
 _PREDICTED_SAMPLES = 4
+
+NextpnrOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="A nextpnr-ice40 or nextpnr-ecp5 of your own, such as OSS CAD Suite's: a native one is faster."
+    ),
+]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -335,6 +343,7 @@ def build(
     boots: Annotated[
         bool, typer.Option("--boot-flash", help="It loads a model from its flash at power-up, see `boot-image`.")
     ] = False,
+    nextpnr: NextpnrOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder; default: build/fpga/BOARD.")] = None,
     record: Annotated[
         bool, typer.Option("--record", help="Renew docs/boards.json and the tables made from it.")
@@ -349,8 +358,13 @@ def build(
     from ds2ta.records.work import Work
 
     boards = list(BOARDS.values()) if board == "all" else [find_board(board)]
-    if record and ((model, settings, clock, seed, optimize, out) != (None,) * 6 or boots):
-        raise FitError("--record: boards are recorded as they are by default, give --board alone")
+    if record and ((settings, clock, seed, optimize, out) != (None,) * 5 or boots):
+        raise FitError(
+            "--record: boards are recorded as they are by default, give --board alone, or --model of a network "
+            "that the board has a fitting for"
+        )
+    if record and model is not None:
+        _demand_fitting(boards, model)
     if out is not None and len(boards) > 1:
         raise FitError(f"--out {out}: takes one board, not all")
     for item in boards:
@@ -369,6 +383,7 @@ def build(
             seed=seed,
             tries=tries,
             boots=boots,
+            nextpnr=nextpnr,
         )
         timing, path = report["timing"], report["timing"]["critical_path"]
         used = ", ".join(f"{name} {use['used']}/{use['available']}" for name, use in report["resources"].items())
@@ -386,12 +401,24 @@ def build(
             renew_pages()
 
 
+def _demand_fitting(boards: "Sequence[Board]", model: Path) -> None:
+    """Refuse to record a board with a network that it is not known to be built for."""
+    from ds2ta.modelfile import load_model
+
+    network = load_model(model).network.name
+    for item in boards:
+        if network not in item.networks:
+            known = ", ".join(item.networks) or "none"
+            raise FitError(f"--record: {item.name} has no fitting for {network} in fpga/boards.py, it has: {known}")
+
+
 def _built(board, **options) -> dict:
     """Report of a board's build, made now where it is not there already."""
     from ds2ta.fpga.build import build_board, last_seconds
     from ds2ta.fpga.progress import BuildLine
     from ds2ta.fpga.tool_log import Watch
-    from ds2ta.records.boards import read_boards
+    from ds2ta.modelfile import load_model
+    from ds2ta.records.boards import read_boards, record_key
     from ds2ta.records.work import measure_work
     from ds2ta.sim.expected import predicted_cycles
 
@@ -401,7 +428,8 @@ def _built(board, **options) -> dict:
     def work(model, machine, program) -> dict:
         return measure_work(model, machine, program, some_samples(model, _PREDICTED_SAMPLES)).row()
 
-    recorded = read_boards().get(board.name, {}).get("seconds")
+    network = load_model(options["model"] or board.model_path).network.name
+    recorded = read_boards().get(record_key(board.name, network), {}).get("seconds")
     with BuildLine(board.name, Console(stderr=True)) as line:
         watch = Watch(line, expected=recorded or last_seconds(options["folder"]))
         return build_board(board, cycles=cycles, work=work, progress=line.say, watch=watch, **options)
@@ -419,6 +447,7 @@ def flash(
         Path | None, model_option("Integer model that shall lie in its flash, for the board to load at power-up.")
     ] = None,
     settings: SetOption = None,
+    nextpnr: NextpnrOption = None,
 ) -> None:
     """Load a board with its bitstream, which is built first where that has not been done. With --model bitstream
     and model go into its flash, and no host is needed to load it again."""
@@ -434,7 +463,7 @@ def flash(
     check_attached(item)
     folder = _build_folder(item.name, model is not None)
     choices = machine_choices(None, settings)
-    report = _built(item, folder=folder, model=model, choices=choices, boots=model is not None)
+    report = _built(item, folder=folder, model=model, choices=choices, boots=model is not None, nextpnr=nextpnr)
     bitstream = folder / item.bitstream
     if model is None:
         load(item, bitstream)

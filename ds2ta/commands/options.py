@@ -27,6 +27,8 @@ __all__ = [
 ]
 
 _NAMES = " or ".join(DIGITS)
+#: Weights that a command applies with the slow golden model to count cycles, at most: one or two minutes.
+_APPLIED = 20_000_000_000
 
 
 def _named(path: Path) -> Path:
@@ -84,10 +86,14 @@ def data_needs(folder: Path | None) -> tuple[str, ...]:
 
 
 def some_samples(model: IntegerModel, count: int | None = None) -> np.ndarray:
-    """The first samples of a model's file, to count cycles on; noise where the file has none, which is said."""
+    """The first samples of a model's file, to count cycles on: `count`, or all; of a large network so many as take
+    minutes at most. Noise where the file has none, which is said."""
     from ds2ta.sim.expected import noise
 
     if len(model.samples):
-        return model.samples[:count]
+        applied = model.network.time_steps * sum(
+            layer.weight.size * layer.spec.height * layer.spec.width for layer in model.synapses.values()
+        )
+        return model.samples[: min(count or len(model.samples), max(1, _APPLIED // applied))]
     print(f"{model.network.name}: its file has no samples; cycles are those of noise", file=sys.stderr)
     return noise(model)

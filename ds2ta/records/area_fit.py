@@ -90,17 +90,15 @@ def _of_sdram() -> Iterator[Sample]:
 
 def _recorded() -> Iterator[Sample]:
     """The blocks of the boards on record, as synthesis left them in the whole."""
-    for name, report in read_boards().items():
-        board = find_board(name)
+    for report in read_boards().values():
+        board = find_board(report["board"])
         machine: Machine = machine_from_dict(report["machine"])
         top = BoardTop(machine, clock_hz=round(report["timing"]["clock_hz"]), memory=board.sdram)
         parts = parts_of(top, AROUND)
         for block, part in parts.items():
-            # the report spells out the modules around the accelerator, and not what they are of
+            # the report spells out the modules around the accelerator, and not what they are of, but for the reader
             modules = {"": "board", "core": "board.core", "accelerator": "board.core.accelerator"}
-            spelled = modules.get(block, block.rpartition(".")[2])
-            if machine.streams and spelled == "reader":  # two of a name, counted together
-                continue
+            spelled = modules.get(block, block if block == "core.reader" else block.rpartition(".")[2])
             if (own := report["blocks"].get(spelled)) is not None:
                 yield board.family, block, part, own["luts"], own["registers"]
 
@@ -144,8 +142,8 @@ def main() -> None:
         factors = _factors((one for one in (*alone, *whole) if one[0] == family), weights)
         packing = [
             report["resources"]["luts"]["used"] / report["resources"]["luts"]["mapped"]
-            for name, report in read_boards().items()
-            if find_board(name).family == family
+            for report in read_boards().values()
+            if find_board(report["board"]).family == family
         ]
         table[family] = {"quantities": weights, "blocks": factors, "packing": round(float(np.mean(packing)), 3)}
     _TABLE.write_text(json.dumps(table, indent=1) + "\n")

@@ -3,8 +3,10 @@
 
 """The record of the last builds of all boards, `docs/boards.json`, and the table made from it.
 
-`ds2ta build --board all --record` renews it. Each entry carries the digest of all that its bitstream was made from,
-which a test computes again, without place and route: a changed design makes the record stale.
+`ds2ta build --board all --record` renews those of the boards with their own models, and `--board NAME --model FILE
+--record` that of another network which the board has a fitting for. Each entry carries the digest of all that its
+bitstream was made from, which a test computes again, without place and route: a changed design makes the record
+stale.
 """
 
 import json
@@ -13,24 +15,30 @@ from collections.abc import Iterable, Mapping
 from ds2ta.files import DOCS
 from ds2ta.records.markdown import table
 
-__all__ = ["RECORD", "board_table", "read_boards", "write_boards"]
+__all__ = ["RECORD", "board_table", "read_boards", "record_key", "write_boards"]
 
 RECORD = DOCS / "boards.json"
 
 
+def record_key(board: str, network: str) -> str:
+    """Where the report of a board with a network stands."""
+    return f"{board}/{network}"
+
+
 def read_boards() -> dict[str, dict]:
-    """Board -> report of the recorded build, of the boards that have one."""
+    """Board and network, as `record_key` joins them, -> report of the recorded build, of those that have one."""
     return json.loads(RECORD.read_text()) if RECORD.is_file() else {}
 
 
 def write_boards(reports: Iterable[Mapping]) -> None:
-    """Put reports of builds in the place of their boards' older ones."""
-    known = dict(sorted((read_boards() | {report["board"]: report for report in reports}).items()))
+    """Put reports of builds in the place of the older ones of the same boards and networks."""
+    anew = {record_key(report["board"], report["model"]): report for report in reports}
+    known = dict(sorted((read_boards() | anew).items()))
     RECORD.write_text(json.dumps(known, indent=1) + "\n")
 
 
 def board_table(reports: Iterable[Mapping]) -> list[str]:
-    """Markdown: one row for each board."""
+    """Markdown: one row for each board and network."""
     header = (
         "board",
         "model",

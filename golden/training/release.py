@@ -164,7 +164,7 @@ def train_preset(
         def report(epoch: float, total: int, text: str) -> None:
             bar.update(task, completed=epoch, total=total, description=f"{name} {text}")
             if "accuracy" in text or "estimate" in text:
-                bar.console.print(f"{name}: epoch {epoch}: {text}")
+                bar.console.print(f"{name}: epoch {epoch:.4g}: {text}")
 
         trained = train(
             preset.network,

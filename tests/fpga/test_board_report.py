@@ -62,6 +62,18 @@ def test_cells_are_counted_in_their_blocks(netlist):
         assert blocks.of(packed_name) == block
 
 
+def test_two_parts_of_one_name(netlist):
+    """The reader of an external memory in the core, and that of rows in the accelerator: each is counted alone."""
+    cells = netlist["modules"]["top"]["cells"]
+    for scope in ("core.reader", "core.accelerator.reader"):
+        cells[scope] = cell("$scopeinfo")
+        cells[f"{scope}.at_SB_DFF_Q"] = cell("SB_DFF", src=f"top.{scope}", inputs={"D": 4}, outputs={"Q": 11})
+    blocks = Blocks(netlist)
+    counts = blocks.counts("ice40")
+    assert [counts[name]["registers"] for name in ("core.reader", "reader")] == [1, 1]
+    assert blocks.of("core.accelerator.reader.at_SB_DFF_Q_DFFLC") == "reader"
+
+
 LOG = """
 Info: Device utilisation:
 Info: 	         ICESTORM_LC:    3981/   5280    75%

@@ -7,12 +7,14 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from ds2ta.errors import FitError
 from ds2ta.files import model_path
-from ds2ta.fpga.boards import BOARDS, Pin, find_board
+from ds2ta.fpga.boards import BOARDS, Fitting, Pin, find_board
+from ds2ta.fpga.design import design
 from ds2ta.fpga.report import packed
 from ds2ta.gateware.compiler import fit
 from ds2ta.gateware.machines import MACHINES
@@ -89,9 +91,28 @@ def test_unknown_board():
 def test_a_network_of_streamed_weights_gets_its_own_machine_where_there_is_an_sdram():
     """What is set by hand still changes it; other boards, networks, and kinds of store keep the board's choices."""
     mid, tiny = mid_size_model(), load_model(model_path("digits-tiny"))
-    board = find_board("ulx3s_25f")
-    assert board.choices_for(mid, {"lanes": 48}) == {**MACHINES["mid-96"], "lanes": 48}
+    board = replace(find_board("ulx3s_25f"), networks={})
+    assert board.fitting(mid, {"lanes": 48}).choices == {**MACHINES["mid-96"], "lanes": 48}
     for model, choices in ((tiny, {}), (mid, {"weights": "ram"})):
-        assert board.choices_for(model, choices) == {**board.choices, **choices}
+        assert board.fitting(model, choices).choices == {**board.choices, **choices}
     orangecrab = find_board("orangecrab")
-    assert orangecrab.choices_for(mid, {}) == orangecrab.choices
+    assert orangecrab.fitting(mid) == Fitting(orangecrab.core_hz, orangecrab.choices, orangecrab.seed)
+
+
+def test_a_network_with_a_fitting_of_its_own():
+    """Its clock, machine and seed, of which each is changed alone; a network of another name gets the board's."""
+    tiny = load_model(model_path("digits-tiny"))
+    own = Fitting(12e6, {**find_board("icebreaker").choices, "drain_lanes": 1}, seed=3)
+    board = replace(find_board("icebreaker"), networks={"digits-tiny": own})
+    assert board.fitting(tiny, {"score_channels": 4}) == replace(own, choices=own.choices | {"score_channels": 4})
+    wanted = design(board, model=tiny)
+    assert (wanted.clock_hz, wanted.seed, wanted.machine.drain_lanes) == (12e6, 3, 1)
+    changed = design(board, model=tiny, seed=4, clock_hz=18e6)
+    assert (changed.clock_hz, changed.seed, changed.machine) == (18e6, 4, wanted.machine)
+    other = replace(tiny, network=tiny.network.model_copy(update={"name": "other"}))
+    assert board.fitting(other) == Fitting(board.core_hz, board.choices, board.seed)
+
+
+def test_networks_that_boards_are_fitted_to_are_no_default():
+    for board in BOARDS.values():
+        assert board.model not in board.networks

@@ -62,12 +62,13 @@ def off(estimated: int, measured: int) -> float:
 @pytest.mark.parametrize("name", read_boards())
 def test_recorded_boards(name):
     report = read_boards()[name]
+    board = BOARDS[report["board"]]
     top = BoardTop(
         machine_from_dict(report["machine"]),
         clock_hz=round(report["timing"]["clock_hz"]),
-        memory=BOARDS[name].sdram,
+        memory=board.sdram,
     )
-    found, uses = estimate(top, BOARDS[name].family, AROUND), report["resources"]
+    found, uses = estimate(top, board.family, AROUND), report["resources"]
     assert off(found.luts, uses["luts"]["mapped"]) < MOST, STALE
     assert off(found.packed_luts, uses["luts"]["used"]) < MOST, STALE
     assert off(found.registers, uses["registers"]["mapped"]) < MOST, STALE
