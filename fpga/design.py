@@ -33,7 +33,7 @@ from ds2ta.hw.store import without_collision_logic
 from ds2ta.model import IntegerModel
 from ds2ta.modelfile import load_model, model_digest
 
-__all__ = ["TIMING", "TOP", "Design", "Hardware", "design", "flash_of", "hardware"]
+__all__ = ["TIMING", "TOP", "Design", "Hardware", "check_memories", "design", "flash_of", "hardware"]
 
 #: Name of the top module, and of nextpnr's report of timing.
 TOP = "top"
@@ -163,7 +163,7 @@ def design(
     model = model or load_model(board.model_path)
     fitting = board.fitting(model, choices or {})
     machine, program = fit(model, **fitting.choices)
-    _check_memories(board, machine)
+    check_memories(board, machine)
     found = hardware(
         board,
         machine,
@@ -242,7 +242,7 @@ def _with_blocks(text: str) -> str:
     return "\n".join(lines)
 
 
-def _check_memories(board: Board, machine: Machine) -> None:
+def check_memories(board: Board, machine: Machine) -> None:
     """What needs no synthesis to see: more bits in the weight store than the memories for it can hold, or more in
     single-port RAM than there is."""
     width = machine.lanes * machine.weight_bits

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from ds2ta.commands import board, convert, importing, results, train, verify
+from ds2ta.commands import board, convert, importing, planning, results, train, verify
 from ds2ta.commands.convert import about_lines
 from ds2ta.commands.options import (
     ImagesArgument,
@@ -56,6 +56,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(board.app)
+app.add_typer(planning.app)
 app.add_typer(convert.app)
 app.add_typer(importing.app)
 app.add_typer(train.app)
