@@ -18,6 +18,7 @@ NEEDED = {
     "run digits-tiny digits --device nowhere": ("host", "nowhere"),
     "diff digits-tiny digits --left golden --right slow": ("train", ""),
     "diff digits-tiny digits --left golden": ("sim,train", ""),
+    "plan digits-tiny --board ulx3s_25f": ("fpga", ""),
     "build --board nowhere": ("fpga", "nowhere"),
     "flash --board nowhere": ("fpga", "nowhere"),
     "bench --out /dev/null/bench.json": ("sim,synth,train", "/dev/null"),
