@@ -3,10 +3,13 @@
 
 """Runs a tool that takes long, and reads what it writes while it runs."""
 
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from ds2ta.errors import Ds2taError
 
 __all__ = ["follow"]
 
@@ -24,7 +27,8 @@ def follow(
 ) -> int:
     """Run `command` in `folder` with all its output in the file `output`, and return its exit status. `line` is
     called with each line of `log` (default: of the output) soon after it has come, `tick` now and then. The tool
-    ends if the caller is interrupted."""
+    ends if the caller is interrupted. Raises `Ds2taError` if another kills it, as the system does that runs out of
+    memory."""
     log = log or output
     log.unlink(missing_ok=True)
     with open(output, "wb") as out, subprocess.Popen(command, cwd=folder, stdout=out, stderr=out) as process:
@@ -47,4 +51,9 @@ def follow(
             raise
         if rest:
             line(rest.decode(errors="replace"))
-        return process.returncode
+    if process.returncode == -signal.SIGKILL:
+        raise Ds2taError(
+            f"{output}: the tool that wrote this was killed, most likely because the machine's memory was short; "
+            "a smaller design takes less, such as one of fewer lanes"
+        )
+    return process.returncode

@@ -220,6 +220,10 @@ BOARDS = {
             model="digits-small",
             choices=MACHINES["digits-small"] | _LOADED,
             seed=1,
+            networks={
+                # widths for weights that are trained, not the random ones of `ds2ta.records.paper_scale`
+                "vit-4-384": Fitting(50e6, MACHINES["vit-4-384"] | {"param_width": 14, "acc_width": 16}),
+            },
             **_ULX3S,
         ),
         Board(

@@ -28,6 +28,7 @@ __all__ = [
     "AROUND",
     "BLOCK_BITS",
     "QUANTITIES",
+    "RING",
     "SINGLE_PORT_BITS",
     "Estimate",
     "Part",
@@ -66,11 +67,16 @@ _LUT_DEPTH, _LUT_WIDTH = 16, 4  # of a LUT memory of ECP5
 # by which yosys chooses: cost of a LUT memory, of a block RAM, bits of a ROM of logic for 1
 _LUT_COST, _BLOCK_COST, _ROM_BITS = 4, {"ecp5": 128, "ice40": 64}, 16
 _SINGLE_PORT = ("SB_SPRAM256KA",)
+_CHAIN = 5  # bits of the shortest sum that becomes a chain of carry cells on ECP5
+# LUTs that nextpnr puts at both ends of a chain, and those of a LUT memory that its mapped cell does not count
+_AROUND_CHAIN, _AROUND_LUT_RAM = 4, 4
 #: Bits of a block RAM, parity bits among them, by family, and of a single-port RAM.
 BLOCK_BITS = {"ice40": 4_096, "ecp5": 18_432}
 SINGLE_PORT_BITS = 1 << 18
 #: The modules around the accelerator of a board.
 AROUND = ("core", "accelerator")
+#: The block that stands for the store of weights where it is a ring.
+_STORE, RING = "weight_store", "weight_ring"
 
 
 @dataclass
@@ -81,6 +87,7 @@ class Part:
     registers: int = 0
     memories: list[tuple[int, int, str | None, int, int]] = field(default_factory=list)
     products: int = 0
+    chains: int = 0
     cells: Counter = field(default_factory=Counter)
 
     def add(self, other: "Part") -> None:
@@ -89,7 +96,12 @@ class Part:
         self.registers += other.registers
         self.memories += other.memories
         self.products += other.products
+        self.chains += other.chains
         self.cells += other.cells
+
+
+def _is_chain(value: Any) -> bool:
+    return isinstance(value, tree.Operator) and value.operator in ("+", "-") and len(value) >= _CHAIN
 
 
 def _walk_value(value: Any, found: Part) -> None:
@@ -101,14 +113,19 @@ def _walk_value(value: Any, found: Part) -> None:
         name = _OPERATORS.get(operator)
         if operator in ("+", "-"):
             counts["step" if constant else "add"] += len(value)
+            # yosys adds up the terms of a sum without carries, and then once with them
+            found.chains += (len(value) >= _CHAIN) - sum(map(_is_chain, operands))
         elif operator in ("<<", ">>"):
             counts["shift"] += len(value) * len(operands[1])
         elif operator == "*":
-            found.products += not constant
+            # by a power of two it is wires, by any other constant a multiplier as well
+            shifts = any(isinstance(part, tree.Const) and part.value.bit_count() < 2 for part in operands)
+            found.products += not shifts
         elif name == "equal" and constant:
             counts["is"] += max(map(len, operands))
         elif name in _WIDE:
             counts[name] += max(map(len, operands))
+            found.chains += name == "less" and max(map(len, operands)) >= _CHAIN
         elif name:
             counts[name] += len(value)
     elif isinstance(value, tree.SwitchValue):
@@ -243,6 +260,9 @@ def parts_of(design: wiring.Component, around: tuple[str, ...] = ()) -> dict[str
     whole = Fragment.get(design, None)
     for path, part in _fragments(whole, (), _Readers(whole)):
         found.setdefault(_block(path, around), Part()).add(part)
+    # a store of weights is written in parts, a ring in rows: they have little in common
+    if any(grain == width for width, *_, grain in found.get(_STORE, Part()).memories):
+        found[RING] = found.pop(_STORE)
     return found
 
 
@@ -343,7 +363,7 @@ def estimate(design: wiring.Component, family: str, around: tuple[str, ...] = ()
     """The area of a design on a family, `ice40` or `ecp5`; `around` as of `parts_of`."""
     known = _weights()[family]
     luts = registers = 0.0
-    rams = products = single = 0
+    rams = products = single = around_carries = 0
     for name, part in parts_of(design, around).items():
         own = sum(known["quantities"][quantity] * many for quantity, many in counted(part, family).items())
         factors = known["blocks"].get(name, {})
@@ -351,10 +371,11 @@ def estimate(design: wiring.Component, family: str, around: tuple[str, ...] = ()
         registers += registers_of(part, family) * factors.get("registers", 1.0)
         rams += _place_memories(family, part)[0]
         products += part.products if family == "ecp5" else 0
+        around_carries += _AROUND_CHAIN * part.chains + _AROUND_LUT_RAM * counted(part, family)["lut_ram"]
         single += sum(many for cell, many in part.cells.items() if cell in _SINGLE_PORT)
     return Estimate(
         luts=round(luts),
-        packed_luts=round(luts * known["packing"]),
+        packed_luts=round(luts * known["packing"] if family == "ice40" else luts + around_carries),
         registers=round(registers),
         block_rams=rams,
         single_port_rams=single,

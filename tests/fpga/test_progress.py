@@ -10,6 +10,7 @@ import textwrap
 import pytest
 from rich.console import Console
 
+from ds2ta.errors import Ds2taError
 from ds2ta.following import follow
 from ds2ta.fpga.progress import BuildLine
 from ds2ta.fpga.tool_log import PHASES, Watch
@@ -116,6 +117,13 @@ def test_an_interrupt_ends_the_tool(tmp_path):
     forever = [sys.executable, "-c", "import time; print('x', flush=True); time.sleep(1000)"]
     with pytest.raises(StopError):
         follow(forever, folder=tmp_path, output=tmp_path / "out", line=stop)
+
+
+def test_a_tool_that_the_system_kills_is_one_line(tmp_path):
+    """For want of memory, most likely: nothing of what the tool wrote says so."""
+    dies = [sys.executable, "-c", "import os, signal; print('x'); os.kill(os.getpid(), signal.SIGKILL)"]
+    with pytest.raises(Ds2taError, match=r"/out: the tool that wrote this was killed, .* fewer lanes$"):
+        follow(dies, folder=tmp_path, output=tmp_path / "out", line=lambda _: None)
 
 
 def watched(tmp_path, show, clock, expected=None) -> Watch:

@@ -8,6 +8,8 @@ import json
 
 import pytest
 from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 
 from ds2ta.files import DOCS, model_path
 from ds2ta.fpga.boards import BOARDS
@@ -53,6 +55,27 @@ def test_memories_are_counted_as_yosys_maps_them(name, family):
         pytest.skip("its remainder asks for LUT memory, which iCE40 has not")
     make = MEMORIES[name]
     assert estimate(make(), family).block_rams == area(make(), family).block_rams
+
+
+class Product(wiring.Component):
+    a: In(12)
+    b: In(12)
+    o: Out(24)
+
+    def __init__(self, factor: int = 0):
+        super().__init__()
+        self._factor = factor
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.sync += self.o.eq(self.a * (self._factor or self.b))
+        return m
+
+
+@pytest.mark.parametrize("factor", [0, 16, 24])
+def test_products_are_counted_as_yosys_maps_them(factor):
+    """A row of weights has no power of two of words in a memory where lanes are 96."""
+    assert estimate(Product(factor), "ecp5").multipliers == area(Product(factor), "ecp5").multipliers
 
 
 def off(estimated: int, measured: int) -> float:
