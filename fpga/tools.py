@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 
 """Place and route, and packing: the tools from PyPI, which are WebAssembly, or a nextpnr of the user's own, which
-takes about a third of their time (docs/boards.md)."""
+takes about half of their time (docs/boards.md)."""
 
 import importlib.metadata
 import re

@@ -25,7 +25,11 @@ ULX3S = find_board("ulx3s_85f")
 BOARD = [f"fpga/{name}.py" for name in ("top", "link", "link_parts", "frames", "loading", "host")]
 
 
-@pytest.mark.long(on=lambda: code_of("hw/*.py", "gateware/*.py", "sim/virtual.py", *BOARD))
+def sources() -> str:
+    return f"{code_of('hw/*.py', 'gateware/*.py', 'sim/virtual.py', *BOARD)} {dict(ULX3S.networks)}"
+
+
+@pytest.mark.long(on=sources)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_sample(name, tmp_path):
     """The memory check finds the weights good; the sample's logits are right and trusted; it waited for weights."""
