@@ -24,7 +24,7 @@ from ds2ta.fpga.report import RESOURCES
 from ds2ta.fpga.sdram_pads import CHIP_DOMAIN, PHASE, SdramPads, margins
 from ds2ta.fpga.tools import tool_versions
 from ds2ta.fpga.top import BoardTop
-from ds2ta.gateware.area import BLOCK_BITS
+from ds2ta.gateware.area import AROUND, BLOCK_BITS, Estimate, estimate
 from ds2ta.gateware.compiler import Program, fit
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.memories import by_rows
@@ -33,11 +33,25 @@ from ds2ta.hw.store import without_collision_logic
 from ds2ta.model import IntegerModel
 from ds2ta.modelfile import load_model, model_digest
 
-__all__ = ["TIMING", "TOP", "Design", "Hardware", "check_memories", "design", "flash_of", "hardware"]
+__all__ = [
+    "OFF",
+    "TIMING",
+    "TOP",
+    "Design",
+    "Hardware",
+    "area_on",
+    "check_memories",
+    "design",
+    "flash_of",
+    "hardware",
+    "refuse_area",
+]
 
 #: Name of the top module, and of nextpnr's report of timing.
 TOP = "top"
 TIMING = "timing.json"
+#: By how much an estimate of LUTs or registers may be off, by test.
+OFF = 0.1
 #: Family -> more options of nextpnr. On the accelerator alone the pass gave 27.0 instead of 25.4 MHz.
 _OPTIONS = {"ice40": ["--opt-timing"], "ecp5": []}
 
@@ -164,6 +178,7 @@ def design(
     fitting = board.fitting(model, choices or {})
     machine, program = fit(model, **fitting.choices)
     check_memories(board, machine)
+    refuse_area(board, area_on(board, machine, fitting.core_hz), most=1 + OFF)
     found = hardware(
         board,
         machine,
@@ -240,6 +255,27 @@ def _with_blocks(text: str) -> str:
             lines.append(f'  attribute \\src "{module}"')
         lines.append(line)
     return "\n".join(lines)
+
+
+def area_on(board: Board, machine: Machine, clock_hz: float) -> Estimate:
+    """What `machine` takes on a board, without synthesis."""
+    return estimate(BoardTop(machine, clock_hz=round(clock_hz), memory=board.sdram), board.family, AROUND)
+
+
+def refuse_area(board: Board, area: Estimate, *, most: float) -> None:
+    """Refuse a machine whose memories or multipliers, of which the estimate is exact, or whose LUTs or registers by
+    more than the factor `most` exceed those of a board."""
+    over = {
+        name: (need, limit)
+        for name, (need, limit) in area.over(board.limits).items()
+        if name not in ("luts", "registers") or need > most * limit
+    }
+    if over:
+        short = ", ".join(f"about {need} {RESOURCES[name]} of {limit}" for name, (need, limit) in over.items())
+        raise FitError(
+            f"{board.name}: {short}; --optimize looks for a smaller machine, `ds2ta plan` says what other boards "
+            "hold"
+        )
 
 
 def check_memories(board: Board, machine: Machine) -> None:

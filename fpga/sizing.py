@@ -10,12 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ds2ta.errors import FitError
 from ds2ta.fpga.boards import Board
-from ds2ta.fpga.design import check_memories
-from ds2ta.fpga.report import RESOURCES
-from ds2ta.fpga.top import BoardTop
-from ds2ta.gateware.area import AROUND, Estimate, estimate
+from ds2ta.fpga.design import area_on, check_memories, refuse_area
+from ds2ta.gateware.area import Estimate
 from ds2ta.gateware.compiler import fit
 from ds2ta.gateware.cycles import predict, total_cycles
 from ds2ta.gateware.machine import Machine
@@ -84,11 +81,8 @@ def size(
     fitting = board.fitting(model, choices)
     machine, program = fit(model, **fitting.choices)
     check_memories(board, machine)
-    top = BoardTop(machine, clock_hz=round(fitting.core_hz), memory=board.sdram)
-    area = estimate(top, board.family, AROUND)
-    if over := area.over(board.limits):
-        short = ", ".join(f"about {need} {RESOURCES[name]} of {most}" for name, (need, most) in over.items())
-        raise FitError(f"{board.name}: {short}; --optimize looks for a smaller machine")
+    area = area_on(board, machine, fitting.core_hz)
+    refuse_area(board, area, most=1.0)
     memory = SDRAM if machine.streams else PERFECT
     cycles = [total_cycles(predict(program, machine, *sample, memory=memory)) for sample in samples]
     rows = sum(item.tile_rows * (item.tiles_last + 1) for item in program.instructions) if machine.streams else 0

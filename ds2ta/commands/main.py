@@ -4,6 +4,7 @@
 """The command `ds2ta`. Heavy packages are imported by the command that needs them: `verilog` runs without torch."""
 
 import json
+import signal
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
@@ -89,6 +90,7 @@ def main() -> None:
     """Entry point: errors of the user become one line and exit code 2."""
     # a machine that is refused half-way leaves blocks behind; that is not worth a second line
     warnings.filterwarnings("ignore", message=".* created but never used")
+    before = signal.signal(signal.SIGTERM, _end)
     try:
         app()
     except Ds2taError as error:
@@ -107,6 +109,13 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(EXIT_USAGE)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(number: int, _frame: object) -> None:
+    """Ends the command as an interrupt would, so that a tool which runs for it ends, too."""
+    sys.exit(128 + number)
 
 
 @app.command()

@@ -21,6 +21,7 @@ from ds2ta.fpga.boards import BOARDS, find_board
 from ds2ta.fpga.build import TimingError, build, build_board, check_fit, last_seconds, up_to_date
 from ds2ta.fpga.design import design
 from ds2ta.fpga.tool_log import PHASES
+from ds2ta.gateware.machine import machine_from_dict
 from ds2ta.records.boards import read_boards
 
 ICEBREAKER = find_board("icebreaker")
@@ -217,8 +218,25 @@ def test_memories_that_just_fit(quick):
 def test_a_design_that_is_too_large_is_refused_before_place_and_route(quick, tmp_path):
     small = dataclasses.replace(ICEBREAKER, limits=ICEBREAKER.limits | {"luts": 30})
     with pytest.raises(FitError, match=r"icebreaker: needs [0-9]+ LUT, has 30: lower "):
-        build(design(small), cycles=[1], folder=tmp_path)
+        build(dataclasses.replace(design(ICEBREAKER), board=small), cycles=[1], folder=tmp_path)
     assert not (tmp_path / "top.tim").exists(), "place and route has run"
+
+
+@pytest.mark.parametrize(
+    ("name", "limits", "message"),
+    [
+        ("ulx3s_25f", {"block_rams": 48}, "ulx3s_25f: about 49 block RAM of 48; --optimize looks for a smaller"),
+        ("ulx3s_25f", {"multipliers": 15}, "ulx3s_25f: about 16 DSP of 15; "),
+        ("icebreaker", {"luts": 4000}, r"icebreaker: about 5\d{3} LUT of 4000; "),
+    ],
+)
+def test_a_machine_that_is_too_large_is_refused_before_synthesis(name, limits, message, monkeypatch):
+    """By the estimate; what it cannot know within its error goes on."""
+    board = find_board(name)
+    design(dataclasses.replace(board, limits=board.limits | {"luts": int(0.95 * board.limits["luts"])}))
+    monkeypatch.setattr(designing, "hardware", lambda *_, **__: pytest.fail("it was elaborated"))
+    with pytest.raises(FitError, match=message):
+        design(dataclasses.replace(board, limits=board.limits | limits))
 
 
 def test_fit():
@@ -242,8 +260,10 @@ def test_the_icebreaker_again(tmp_path):
     assert recorded is not None, "run `ds2ta build --board all --record`"
     report = build(design(ICEBREAKER), cycles=[1], folder=tmp_path)
     assert report["sha256"] == recorded["sha256"], "run `ds2ta build --board all --record`"
-    for key in ("timing", "resources", "blocks", "machine"):
+    for key in ("timing", "resources", "blocks"):
         assert report[key] == recorded[key]
+    # by value: a parameter that came later has its default in the older record
+    assert machine_from_dict(report["machine"]) == machine_from_dict(recorded["machine"])
 
 
 @pytest.mark.parametrize(

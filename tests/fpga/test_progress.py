@@ -4,6 +4,9 @@
 """How a build is shown: a fake tool writes an excerpt of a log line by line; what is told of it is compared."""
 
 import io
+import os
+import signal
+import subprocess
 import sys
 import textwrap
 
@@ -117,6 +120,30 @@ def test_an_interrupt_ends_the_tool(tmp_path):
     forever = [sys.executable, "-c", "import time; print('x', flush=True); time.sleep(1000)"]
     with pytest.raises(StopError):
         follow(forever, folder=tmp_path, output=tmp_path / "out", line=stop)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_command_that_is_ended_ends_its_tool(number, tmp_path):
+    """Place and route would go on for an hour otherwise."""
+    tool = "import os, time; open('pid', 'w').write(str(os.getpid())); print('x', flush=True); time.sleep(1000)"
+    code = (
+        "import sys; from pathlib import Path; from ds2ta.commands import main as cli; "
+        f"from ds2ta.following import follow; here = Path.cwd(); tool = [sys.executable, '-c', {tool!r}]; "
+        "cli.app = lambda: follow(tool, folder=here, output=here / 'out', line=print); "
+        "cli.main()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as command:
+        try:
+            assert command.stdout.read(1) == b"x"
+            command.send_signal(number)
+            assert command.wait(60) != 0
+        finally:
+            command.kill()
+    pid = int((tmp_path / "pid").read_text())
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 def test_a_tool_that_the_system_kills_is_one_line(tmp_path):

@@ -78,7 +78,7 @@ def test_what_fits_nowhere(monkeypatch, capsys):
     assert out.startswith("orangecrab: does not fit: 111 block RAM needed for weight_rows ")
     code, out, _ = run(monkeypatch, capsys, "digits-tiny", "--board", "icebreaker", "--set", "lanes=16", "--json")
     assert code == 1
-    assert "LUT of 5280; --optimize looks for a smaller machine" in json.loads(out)["refused"]
+    assert "LUT of 5280; --optimize looks for a smaller machine, `ds2ta plan`" in json.loads(out)["refused"]
 
 
 def test_unknown_board(monkeypatch, capsys):
