@@ -3,7 +3,7 @@
 
 """One model, three independent ways to run it: fast golden, slow golden, RTL. And where two of them part."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -14,8 +14,19 @@ from ds2ta.errors import FitError, ImageError
 from ds2ta.gateware.compiler import Program
 from ds2ta.gateware.machine import Machine
 from ds2ta.model import IntegerModel
+from ds2ta.sim.photos import PICTURES, read_photo
 
-__all__ = ["BACKENDS", "Difference", "Result", "first_difference", "load_images", "run_samples", "trace_order"]
+__all__ = [
+    "BACKENDS",
+    "Difference",
+    "Result",
+    "best_classes",
+    "first_difference",
+    "load_images",
+    "run_samples",
+    "sample_names",
+    "trace_order",
+]
 
 BACKENDS = ("golden", "slow", "rtl")
 
@@ -41,9 +52,11 @@ class Difference:
 
 
 def load_images(path: str | Path, model: IntegerModel) -> np.ndarray:
-    """uint8 samples `[n, *sample_shape]` from a .npy file (a single sample gets its batch axis). Raises
-    `ImageError` naming the file, what is wrong, and the limit."""
+    """uint8 samples `[n, *sample_shape]` from a .npy file (a single sample gets its batch axis), or one from a
+    picture. Raises `ImageError` naming the file, what is wrong, and the limit."""
     path = Path(path)
+    if path.suffix.lower() in PICTURES:
+        return read_photo(path, model)[None]
     shape, top = model.network.sample_shape, (1 << model.network.input.bits) - 1
     if not path.is_file():
         raise ImageError(f"{path}: no such file; give a .npy array of uint8 {['n', *shape]}")
@@ -65,6 +78,22 @@ def load_images(path: str | Path, model: IntegerModel) -> np.ndarray:
         at = [int(i) for i in np.unravel_index(images.argmax(), images.shape)]
         raise ImageError(f"{path}: value {images.max()} at {at}, the model takes 0..{top}")
     return images
+
+
+def sample_names(files: Sequence[tuple[Path, int]]) -> list[str]:
+    """What the samples of files, each with their number, are called: a number where there is one array alone."""
+    if len(files) == 1 and files[0][0].suffix.lower() not in PICTURES:
+        return [str(number) for number in range(files[0][1])]
+    return [
+        path.name if path.suffix.lower() in PICTURES else f"{path.name}[{number}]"
+        for path, count in files
+        for number in range(count)
+    ]
+
+
+def best_classes(logits: Sequence[int], count: int = 3) -> list[int]:
+    """The classes of the largest logits, the largest first; of equal ones the lower class, as the hardware does."""
+    return sorted(range(len(logits)), key=lambda number: (-logits[number], number))[:count]
 
 
 def run_samples(

@@ -20,6 +20,7 @@ from rich.table import Table
 from ds2ta.commands import board, convert, importing, planning, results, train, verify
 from ds2ta.commands.convert import about_lines
 from ds2ta.commands.options import (
+    ImageFilesArgument,
     ImagesArgument,
     ModelArgument,
     ModelsOption,
@@ -181,7 +182,7 @@ def verilog(
 @app.command()
 def run(
     model: ModelArgument,
-    images: ImagesArgument,
+    images: ImageFilesArgument,
     backend: Annotated[
         str | None, typer.Option(help="golden, slow or rtl; default: golden, or slow where torch is not installed.")
     ] = None,
@@ -191,9 +192,12 @@ def run(
     device: Annotated[str | None, typer.Option(help="Serial port of a board, instead of a backend.")] = None,
     baud: board.BaudOption = None,
 ) -> None:
-    """Classify samples: class, logits, and cycles where the backend has them."""
+    """Classify samples: class, the best three by name where classes have names, or all logits, and cycles where the
+    backend has them."""
+    import numpy as np
+
     from ds2ta.modelfile import load_model
-    from ds2ta.sim.backends import BACKENDS, load_images, run_samples
+    from ds2ta.sim.backends import BACKENDS, best_classes, load_images, run_samples, sample_names
 
     if backend not in (None, *BACKENDS):
         raise FitError(f"--backend {backend}: must be one of {', '.join(BACKENDS)}")
@@ -203,7 +207,8 @@ def run(
         raise FitError(f"--device {device}: a board is what it is, leave out --backend and --set")
     chosen = _backend(backend) if device is None else ""
     loaded = load_model(model)
-    samples = load_images(images, loaded)
+    files = [load_images(path, loaded) for path in images]
+    samples, called = np.concatenate(files), sample_names(list(zip(images, map(len, files), strict=True)))
     if waves is not None:
         waves.touch()  # where it cannot be written, that is said before a simulator is built
     found: Iterable[Result | BoardResult]
@@ -213,18 +218,22 @@ def run(
         found = run_samples(loaded, samples, chosen, fitted=_fitted(loaded, chosen, settings), waves=waves)
     table = Table()
     names = loaded.about.classes
-    for column in ("sample", "class", *(["name"] if names else []), "cycles", "logits"):
+    for column in ("sample", "class", *(["name"] if names else []), "cycles", "best three" if names else "logits"):
         table.add_column(column)
     with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
         for number, result in enumerate(progress.track(found, total=len(samples), description=device or chosen)):
             named = {"name": names[result.class_index]} if names else {}
+            best = [(names[one], result.logits[one]) for one in best_classes(result.logits)] if names else []
             if as_json:
                 line = {"sample": number, "class": result.class_index, **named, "logits": result.logits}
+                line |= {"file": called[number]} if len(images) > 1 else {}
+                line |= {"best": [{"name": name, "logit": logit} for name, logit in best]} if names else {}
                 print(json.dumps(line | ({} if result.cycles is None else {"cycles": result.cycles})))
             else:
                 cycles = "" if result.cycles is None else str(result.cycles)
-                logits = " ".join(map(str, result.logits))
-                table.add_row(str(number), str(result.class_index), *map(escape, named.values()), cycles, logits)
+                shown = ", ".join(f"{name} {logit}" for name, logit in best) or " ".join(map(str, result.logits))
+                row = called[number], str(result.class_index), *named.values(), cycles, shown
+                table.add_row(*map(escape, row))
     if not as_json:
         _console.print(table)
 

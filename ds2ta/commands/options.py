@@ -16,6 +16,7 @@ from ds2ta.model import IntegerModel
 
 __all__ = [
     "DataOption",
+    "ImageFilesArgument",
     "ImagesArgument",
     "ModelArgument",
     "ModelsOption",
@@ -48,6 +49,10 @@ def _images(path: Path) -> Path:
     return DIGIT_IMAGES if str(path) == "digits" and not path.is_file() else path
 
 
+def _image_files(paths: list[Path]) -> list[Path]:
+    return [_images(path) for path in paths]
+
+
 def model_option(text: str, name: str = "--model") -> typer.models.OptionInfo:
     """The option --model of commands that take one, or another `name`; `text` says what the model is there for."""
     return typer.Option(name, help=f"{text} A file, or {_NAMES}.", callback=_model)
@@ -60,8 +65,10 @@ ModelsOption = Annotated[
         "--model", help="Integer model file; repeat for more; default: the two of digits.", callback=_models
     ),
 ]
-ImagesArgument = Annotated[
-    Path, typer.Argument(help="uint8 samples in a .npy file, or digits for some that are there.", callback=_images)
+_SAMPLES = "uint8 samples in a .npy file, a picture, or digits for some that are there"
+ImagesArgument = Annotated[Path, typer.Argument(help=f"{_SAMPLES}.", callback=_images)]
+ImageFilesArgument = Annotated[
+    list[Path], typer.Argument(help=f"{_SAMPLES}; one or more.", callback=_image_files, metavar="images...")
 ]
 SetOption = Annotated[
     list[str] | None,
