@@ -35,6 +35,7 @@ _BROUGHT_BY = {
     "cocotb-tools": "cocotb",
     "cocotbext": "cocotbext-axi",
     "find-libpython": "cocotb",
+    "pil": "pillow",
     "serial": "pyserial",
     "sklearn": "scikit-learn",
     "yaml": "pyyaml",

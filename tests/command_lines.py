@@ -16,7 +16,7 @@ NEEDED = {
     "run digits-tiny digits --backend golden": ("train", ""),
     "run digits-tiny digits --backend rtl": ("sim", ""),
     "run digits-tiny digits --device nowhere": ("host", "nowhere"),
-    "run digits-tiny nowhere.png": ("photos", "nowhere.png"),
+    "run digits-tiny nowhere.png --backend slow": ("photos", "nowhere.png"),
     "diff digits-tiny digits --left golden --right slow": ("train", ""),
     "diff digits-tiny digits --left golden": ("sim,train", ""),
     "plan digits-tiny --board ulx3s_25f": ("fpga", ""),
