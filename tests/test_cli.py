@@ -169,11 +169,20 @@ def test_verilog_of_a_planned_machine(ds2ta, tmp_path):
 
 def test_waves(ds2ta, images, tiny, tmp_path):
     waves = tmp_path / "run.vcd"
-    code, *_ = ds2ta("run", TINY, images, "--backend", "rtl", "--waves", waves, "--json")
-    assert code == 0
+    code, out, _ = ds2ta("run", TINY, images, "--backend", "rtl", "--waves", waves, "--json")
+    assert (code, out.count("\n")) == (0, 1), "a sample is enough for waves"
     assert "$enddefinitions" in waves.read_text()[:200_000]
     with pytest.raises(RtlError, match="has ended"):  # the folder went after the command had looked at it
         RtlNetwork(tiny, fit(tiny, **MACHINES[tiny.network.name])[0], waves=tmp_path / "lost" / "run.vcd")
+
+
+def test_some_samples(ds2ta, images):
+    """The first, unchanged; all where there are not so many."""
+    _, whole, _ = ds2ta("run", TINY, images, "--backend", "slow", "--json")
+    rows = whole.splitlines()
+    for count in (1, len(rows) - 1, len(rows) + 5):
+        code, out, _ = ds2ta("run", TINY, images, "--backend", "slow", "--json", "--samples", count)
+        assert (code, out.splitlines()) == (0, rows[:count])
 
 
 def test_info(ds2ta, tiny):

@@ -188,6 +188,10 @@ def run(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     waves: Annotated[Path | None, typer.Option(help="Write a VCD of the RTL run.")] = None,
+    count: Annotated[
+        int | None,
+        typer.Option("--samples", min=1, help="So many of the samples, the first; default: all, with --waves 1."),
+    ] = None,
     settings: SetOption = None,
     device: Annotated[str | None, typer.Option(help="Serial port of a board, instead of a backend.")] = None,
     baud: board.BaudOption = None,
@@ -208,7 +212,10 @@ def run(
     chosen = _backend(backend) if device is None else ""
     loaded = load_model(model)
     files = [load_images(path, loaded) for path in images]
-    samples, called = np.concatenate(files), sample_names(list(zip(images, map(len, files), strict=True)))
+    called = sample_names(list(zip(images, map(len, files), strict=True)))
+    if count is None and waves is not None:
+        count = 1  # megabytes each
+    samples = np.concatenate(files)[:count]
     if waves is not None:
         waves.touch()  # where it cannot be written, that is said before a simulator is built
     found: Iterable[Result | BoardResult]

@@ -13,6 +13,7 @@ from ds2ta.fpga.frames import Request
 from ds2ta.fpga.host import Board
 from ds2ta.fpga.loading import check_settings, digest_words, load_payloads, store_contents
 from ds2ta.gateware.compiler import fit
+from ds2ta.gateware.machines import MACHINES
 from ds2ta.gateware.stores import memory_image
 from ds2ta.golden import slow
 from ds2ta.modelfile import model_digest
@@ -25,16 +26,12 @@ ULX3S = find_board("ulx3s_85f")
 BOARD = [f"fpga/{name}.py" for name in ("top", "link", "link_parts", "frames", "loading", "host")]
 
 
-def sources() -> str:
-    return f"{code_of('hw/*.py', 'gateware/*.py', 'sim/virtual.py', *BOARD)} {dict(ULX3S.networks)}"
-
-
-@pytest.mark.long(on=sources)
+@pytest.mark.long(on=lambda: code_of("hw/*.py", "gateware/*.py", "sim/virtual.py", *BOARD))
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_sample(name, tmp_path):
     """The memory check finds the weights good; the sample's logits are right and trusted; it waited for weights."""
     model = paper_model(name)
-    fitted = fit(model, **ULX3S.fitting(model).choices)
+    fitted = fit(model, **MACHINES[name])
     (tmp_path / "image").write_bytes(memory_image(*fitted))
     weights, *others = store_contents(*fitted)
     with VirtualBoard(fitted[0], clock_hz=CLOCK_HZ, baud=BAUD, memory=ULX3S.sdram) as virtual:
