@@ -12,7 +12,11 @@ from typing import Literal
 from ds2ta.checked import BaseModel, ConfigDict, Field, from_plain, model_validator
 from ds2ta.errors import NetworkError
 
-__all__ = ["InputSpec", "LayerSpec", "Network", "StemConv", "network_from_dict"]
+__all__ = ["MAX_SIDE", "InputSpec", "LayerSpec", "Network", "StemConv", "network_from_dict"]
+
+
+#: Pixels of the longest side of an input.
+MAX_SIDE = 256
 
 
 class _Frozen(BaseModel):
@@ -25,8 +29,8 @@ class InputSpec(_Frozen):
 
     kind: Literal["image", "frames"] = "image"
     channels: int = Field(1, ge=1, le=4)
-    height: int = Field(8, ge=1, le=256)
-    width: int = Field(8, ge=1, le=256)
+    height: int = Field(8, ge=1, le=MAX_SIDE)
+    width: int = Field(8, ge=1, le=MAX_SIDE)
     bits: int = Field(8, ge=1, le=8)
 
 

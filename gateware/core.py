@@ -32,6 +32,7 @@ from ds2ta.gateware.accelerator import Accelerator
 from ds2ta.gateware.checker import StoreChecker
 from ds2ta.gateware.compiler import Program
 from ds2ta.gateware.machine import Machine
+from ds2ta.gateware.program import Opcode
 from ds2ta.gateware.register_file import RegisterFile, bus_signature
 from ds2ta.gateware.registers import IDENTITY, REGISTERS, STORES, VERSION, machine_words
 from ds2ta.gateware.sequencer import COUNTERS
@@ -44,6 +45,7 @@ from ds2ta.gateware.stores import (
 from ds2ta.hw.head import logit_layout
 from ds2ta.hw.memory_reader import MemoryReader
 from ds2ta.hw.payloads import memory_port, memory_write_layout
+from ds2ta.network import MAX_SIDE
 
 __all__ = ["Core", "count_width", "sample_length"]
 
@@ -53,14 +55,16 @@ _DIGEST_BYTES = 32
 def count_width(machine: Machine) -> int:
     """Bits of the registers `sample_length`, `sample_bytes` and `check_rows`."""
     steps = machine.time_steps if machine.samples == "any" else 1
-    most = machine.max_count * machine.max_channels * steps
+    # where an input comes in bands, no loop counts all of its positions
+    positions = MAX_SIDE * MAX_SIDE if machine.bands else machine.max_count
+    most = positions * machine.max_channels * steps
     return bits_for(max(most, *(shape.rows for shape in store_shapes(machine).values())))
 
 
 def sample_length(program: Program) -> int:
-    """Bytes of one sample of the compiled model."""
-    first = program.instructions[0]
-    return (first.positions_last + 1) * first.channels * (first.steps if first.frames else 1)
+    """Bytes of one sample of the compiled model, of all its bands."""
+    passes = [item for item in program.instructions if item.opcode == Opcode.INPUT]
+    return sum((item.positions_last + 1) * item.channels * (item.steps if item.frames else 1) for item in passes)
 
 
 def _contents(machine: Machine, program: Program | None, clock_hz: int, digest: bytes) -> Mapping[int, int]:

@@ -10,13 +10,14 @@ import pytest
 
 from ds2ta.errors import FitError
 from ds2ta.gateware.compiler import compile_model, fit
+from ds2ta.gateware.core import count_width, sample_length
 from ds2ta.gateware.cycles import predict
 from ds2ta.gateware.layout import Allocator
 from ds2ta.gateware.program import Opcode
 from ds2ta.gateware.weight_feed import PERFECT, MemoryTiming
 from ds2ta.golden import slow
 from ds2ta.model import IntegerModel
-from ds2ta.network import network_from_dict
+from ds2ta.network import MAX_SIDE, network_from_dict
 from ds2ta.records.paper_scale import paper_scale_model
 from ds2ta.records.work import needed_additions
 from ds2ta.sim.activity import count
@@ -109,6 +110,22 @@ def test_all_lines_come_once():
                 assert (there - max(item.first_line - 1, 0)) * line <= rows
                 assert not (item.first_line % 2 and model.network.stem[0].pool)
         assert there == done == height
+
+
+@pytest.mark.parametrize(("shape", "rows", "bands"), NETWORKS.values(), ids=NETWORKS)
+def test_a_sample_is_counted_with_all_its_bands(shape, rows, bands):
+    """Its bytes, and the registers of the core that must hold them."""
+    model = model_of(*shape)
+    machine, program = fit(model, **CHOICES, bank_a_rows=rows)
+    assert sample_length(program) == model.samples[0].size
+    assert model.samples[0].size < 1 << count_width(machine)
+
+
+def test_the_largest_sample_has_room_in_the_core():
+    """256 x 256 pixels, though a loop of this machine counts to a fraction of that."""
+    machine, _ = fit(model_of("frames", (2, 16, 12), 3, 3, "8p 8p"), **CHOICES, bank_a_rows=128)
+    assert machine.max_count < MAX_SIDE
+    assert 1 << count_width(machine) > MAX_SIDE * MAX_SIDE * 2 * 3
 
 
 def test_without_need_there_are_none():
