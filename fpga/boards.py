@@ -234,6 +234,7 @@ BOARDS = {
             core_hz=75e6,
             model="digits-small",
             choices=MACHINES["digits-small"] | _LOADED | _MEDIUM,
+            networks={"mid-96": Fitting(65e6, MACHINES["mid-96"])},
             **_ULX3S,
         ),
         Board(
