@@ -92,18 +92,21 @@ def plan(
     from ds2ta.fpga.boards import BOARDS, find_board
     from ds2ta.fpga.sizing import size
     from ds2ta.gateware.machines import machine_choices
+    from ds2ta.gateware.planner import GOALS
     from ds2ta.golden import slow
     from ds2ta.modelfile import load_model
 
+    # mistakes in the line are no boards that the model does not fit
     boards = list(BOARDS.values()) if board is None else [find_board(board)]
+    given = machine_choices(None, settings)
+    if optimize not in (None, *GOALS):
+        raise FitError(f"--optimize {optimize}: must be {' or '.join(GOALS)}")
     loaded = load_model(model)
     samples = [(sample, slow.run(loaded, sample)) for sample in some_samples(loaded, _SAMPLES)]
     found: dict[str, Sizing | str] = {}
     for item in boards:
         try:
-            choices = machine_choices(None, settings)
-            if optimize:
-                choices = planned(loaded, item, optimize, settings).choices
+            choices = planned(loaded, item, optimize, settings).choices if optimize else given
             found[item.name] = size(loaded, item, samples, choices)
         except FitError as error:
             found[item.name] = str(error)

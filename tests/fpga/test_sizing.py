@@ -81,10 +81,20 @@ def test_what_fits_nowhere(monkeypatch, capsys):
     assert "LUT of 5280; --optimize looks for a smaller machine, `ds2ta plan`" in json.loads(out)["refused"]
 
 
-def test_unknown_board(monkeypatch, capsys):
-    code, out, err = run(monkeypatch, capsys, "digits-tiny", "--board", "arty")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--board", "arty"], "error: board 'arty': must be one of "),
+        (["--set", "lane=8"], "error: --set lane=8: "),
+        (["--optimize", "speed"], "error: --optimize speed: must be cycles or area"),
+    ],
+)
+def test_mistakes(words, message, monkeypatch, capsys):
+    """They end the command with one line, and are not told as boards that do not fit."""
+    code, out, err = run(monkeypatch, capsys, "digits-tiny", *words)
     assert (code, out) == (2, "")
-    assert err.startswith("error: board 'arty': must be one of ")
+    assert err.startswith(message)
+    assert err.count("\n") == 1
 
 
 def test_area_beyond_the_limits_is_told():
