@@ -257,11 +257,15 @@ def parts_of(design: wiring.Component, around: tuple[str, ...] = ()) -> dict[str
     """What the blocks of a design are made of. `around`: names of the modules from its top to the accelerator, for
     a board `AROUND`. What lies in no block stands under the name of its module, of the top under an empty one."""
     found: dict[str, Part] = {}
+    rings = False
     whole = Fragment.get(design, None)
     for path, part in _fragments(whole, (), _Readers(whole)):
-        found.setdefault(_block(path, around), Part()).add(part)
-    # a store of weights is written in parts, a ring in rows: they have little in common
-    if any(grain == width for width, *_, grain in found.get(_STORE, Part()).memories):
+        name = _block(path, around)
+        # a store of weights is written in parts, a ring, with a store inside, in rows: they have little in common
+        if name == _STORE and path[-2:] == (_STORE, "store"):
+            rings = True
+        found.setdefault(name, Part()).add(part)
+    if rings:
         found[RING] = found.pop(_STORE)
     return found
 

@@ -217,6 +217,7 @@ class _Parts:
                 address_width=self._address_width,
                 rows=machine.rows_of(number),
                 single_port=machine.single_port,
+                columns=self._registered,
             )
 
         weights: wiring.Component

@@ -3,13 +3,13 @@
 
 """Spike bank: the memory that passes read rows from and write the words of neuron groups to."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ds2ta.hw.payloads import RowWrite, check_power_of_two, check_range, row_layout
-from ds2ta.hw.store import memory_attributes, single_port_rams
+from ds2ta.hw.store import column_bits, memory_attributes, single_port_rams
 
 __all__ = ["SpikeBank"]
 
@@ -31,7 +31,8 @@ class SpikeBank(wiring.Component):
 
     Latency: 1 cycle. Throughput: one read and one write each cycle; with `single_port` one of the two.
 
-    Parameters: `row_lanes` g, `time_steps` T, `slots` g / R, `address_width`, `rows`, `single_port`.
+    Parameters: `row_lanes` g, `time_steps` T, `slots` g / R, `address_width`, `rows`, `single_port`; `columns`: cut
+    as `column_bits` has it, for ECP5.
 
     Members: `read_address`, `read_enable`, `read_data`; `write` of `RowWrite`; `collision` (simulation only; a
     check, not logic that is kept): a slot is read and written at the same row in this cycle; with `single_port`:
@@ -47,6 +48,7 @@ class SpikeBank(wiring.Component):
         address_width: int,
         rows: int,
         single_port: bool = False,
+        columns: bool = False,
     ):
         row = row_layout(row_lanes, time_steps)
         check_power_of_two("Slots", slots, 1, row_lanes)
@@ -54,7 +56,7 @@ class SpikeBank(wiring.Component):
         # slots narrower than a block RAM's word share one, whose bits have write enables of their own
         self._bits = row.size // slots
         self._together = min(slots, 1 << max(1, _WORD // self._bits).bit_length() - 1)  # powers of two, both
-        self._rows, self._single_port = rows, single_port
+        self._rows, self._single_port, self._cut = rows, single_port, columns
         shape = {"row_lanes": row_lanes, "time_steps": time_steps, "slots": slots}
         super().__init__(
             {
@@ -84,25 +86,31 @@ class SpikeBank(wiring.Component):
         write, bits, many = self.write, self._bits, self._together
         collides = Signal(len(write.slots))
         for number, first in enumerate(range(0, len(write.slots), many)):
-            memory: Memory = Memory(
-                shape=unsigned(many * bits),
-                depth=self._rows,
-                init=[],
-                attrs=memory_attributes(depth=self._rows, fast=False),
-            )
-            m.submodules[f"memory_{number}"] = memory
-            sink = memory.write_port(granularity=bits)
-            m.d.comb += [
-                sink.addr.eq(write.address),
-                sink.data.eq(write.row.word_select(number, many * bits)),
-                sink.en.eq(write.slots[first : first + many] & write.enable.replicate(many)),
-            ]
-            source = memory.read_port()
-            m.d.comb += [
-                source.addr.eq(self.read_address),
-                source.en.eq(self.read_enable[first : first + many].any()),
-            ]
-            m.d.comb += self.read_data.word_select(number, many * bits).eq(source.data)
+            row = write.row.word_select(number, many * bits)
+            enables = write.slots[first : first + many] & write.enable.replicate(many)
+            reads = self.read_enable[first : first + many].any()
+            cut = column_bits(bits, self._rows) if self._cut and many == 1 else many * bits
+            columns: list[Value] = []
+            for low in range(0, many * bits, cut):
+                memory: Memory = Memory(
+                    shape=unsigned(min(cut, many * bits - low)),
+                    depth=self._rows,
+                    init=[],
+                    attrs=memory_attributes(depth=self._rows, fast=False),
+                )
+                name = f"memory_{number}_{low // cut}" if cut < many * bits else f"memory_{number}"
+                m.submodules[name] = memory
+                sink = memory.write_port(granularity=bits if many > 1 else None)
+                m.d.comb += [
+                    sink.addr.eq(write.address),
+                    sink.data.eq(row[low : low + cut]),
+                    sink.en.eq(enables),
+                ]
+                source = memory.read_port()
+                m.d.comb += [source.addr.eq(self.read_address), source.en.eq(reads)]
+                columns.append(source.data)
+            shown = Cat(columns) if len(columns) > 1 else columns[0]
+            m.d.comb += self.read_data.word_select(number, many * bits).eq(shown)
         m.d.comb += [
             collides.eq(self.read_enable & write.slots & write.enable.replicate(len(write.slots))),
             self.collision.eq(collides.any() & (self.read_address == write.address)),

@@ -11,6 +11,7 @@ out of RTLIL on its way to synthesis. In emitted Verilog the attribute `no_rw_ch
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import gcd
 from typing import Any
 
 from amaranth.hdl import Array, Cat, ClockSignal, Const, Instance, Module, Mux, Shape, Signal, Value, unsigned
@@ -26,6 +27,7 @@ __all__ = [
     "KINDS",
     "DualPortMemory",
     "Store",
+    "column_bits",
     "memory_attributes",
     "single_port_rams",
     "single_port_rams_of",
@@ -36,7 +38,9 @@ KINDS = ("rom", "ram", "spram")
 
 _NO_CHECK = {"no_rw_check": 1}  # for tools that read the emitted Verilog
 _LUT_ROWS = 512
-_BLOCK_ROWS = 1024  # of 16 bits or more, in a block RAM of ECP5 with two ports
+# a block RAM of ECP5 with two ports, without parity: 1024 rows of 16 bits, or twice the rows of half the bits, ...
+_BLOCK_ROWS, _BLOCK_BITS = 1024, 16
+_PARITY_BITS = 18  # of a row of 1024, or, in two halves, of two rows of 2048
 _LUT_BANK_ROWS = 128  # a remainder of so many rows or fewer is not worth its block RAMs
 _SPRAM_WORDS = 1 << 14
 _SPRAM_BITS = 16
@@ -46,6 +50,19 @@ def memory_attributes(*, depth: int, fast: bool) -> dict[str, Any]:
     """Attributes of a memory that is never read where it is written. `fast` asks for LUT memory, which only ECP5
     has and whose output is a plain register, unless the memory is too deep for it to be small or fast."""
     return _NO_CHECK | ({"ram_style": "distributed"} if fast and depth <= _LUT_ROWS else {})
+
+
+def column_bits(width: int, rows: int) -> int:
+    """Bits of the columns that a memory with a port to read and one to write whole words is cut into: as many as an
+    ECP5's block RAM has at its depth, so that no bit is chosen among block RAMs; or all, where this would take over
+    an eighth more of them."""
+    shapes = [(-(-_PARITY_BITS * _BLOCK_ROWS // deep), deep) for deep in (1024, 2048)]
+    shapes += [(_BLOCK_BITS * _BLOCK_ROWS // deep, deep) for deep in (4096, 8192, 16384)]
+    if rows <= _BLOCK_ROWS:
+        return width
+    fewest = min(-(-width // wide) * -(-rows // deep) for wide, deep in shapes)
+    wide = next((wide for wide, deep in shapes if deep >= rows), 1)
+    return wide if 8 * -(-width // wide) * -(-rows // shapes[-1][1]) <= 9 * fewest else width
 
 
 def without_collision_logic(rtlil_text: str) -> str:
@@ -124,6 +141,39 @@ class _Ask:
         return _Ask(at, asks, Const(1))
 
 
+@dataclass(frozen=True)
+class _Part:
+    """The `number`-th part of a store: `rows` rows from `first` on, at most 2**`bits`, which divides `first`."""
+
+    number: int
+    first: int
+    rows: int
+    bits: int
+
+    def holds(self, address: Value) -> Value:
+        """An address is of one of its rows."""
+        high = address[self.bits :]
+        return high == self.first >> self.bits if len(high) else Const(1)
+
+
+def _parts(depth: int) -> list[_Part]:
+    """Parts of a store, each as deep as a block RAM, of one shape or another, the deepest first; they take as many
+    block RAMs as parts of the shallowest shape would. Only the last is not full; a small remainder lies in LUTs."""
+    shallow, small = divmod(depth, _BLOCK_ROWS)
+    if not shallow or small > _LUT_BANK_ROWS:
+        shallow, small = shallow + 1, 0
+    found: list[_Part] = []
+    first = 0
+    for bits in range(ceil_log2(_BLOCK_BITS), -1, -1):
+        size = _BLOCK_ROWS << bits
+        while (shallow * _BLOCK_ROWS - first) >= size:
+            found.append(_Part(len(found), first, min(size, depth - first), ceil_log2(size)))
+            first += size
+    if small:
+        found.append(_Part(len(found), first, small, ceil_log2(_BLOCK_ROWS)))
+    return found
+
+
 class Store(wiring.Component):
     """A memory with one read port, or two: `data` is `mem[address]` of the last cycle with `enable`.
 
@@ -131,9 +181,10 @@ class Store(wiring.Component):
     `init`); `spram` is the single-port RAM of an iCE40 UP5K, 16384 x 16 bits each, side by side for the width and
     stacked for the depth, which starts undefined.
 
-    Latency: 1 cycle, or 2: then the rows lie in memories of one block RAM's depth, a register stands behind each of
-    them, and the choice among those, and a small remainder in LUTs; or 3: each of those memories also has registers
-    in front, for its addresses and what is loaded, so that no wire leads to all of a large store; `spram` has 1.
+    Latency: 1 cycle, or 2: then no bit is chosen among block RAMs on its way to a register, since the rows lie in
+    `_parts`, each cut into columns as narrow as a block RAM of its depth, registers stand behind each part, and
+    behind those the choice among the parts; or 3: each part also has registers in front, for its addresses and what
+    is loaded, so that no wire leads to all of a large store; `spram` has 1.
     Throughput: one read each cycle.
     With a latency of 1, `data` holds while `enable` is 0; a `spram` load makes it undefined until the next read. A
     load writes chunk `chunk` (bits `chunk * chunk_bits` and up) of row `load.address`; `data` of a read in the same
@@ -203,79 +254,101 @@ class Store(wiring.Component):
             self._elaborate_spram(m)
             return m
         reads = (self, self.second) if self._ports == 2 else (self,)
-        rows = _BLOCK_ROWS if self._latency > 1 else self._depth
-        banks = [
-            self._bank(m, reads, number, min(rows, self._depth - rows * number))
-            for number in range(-(-self._depth // rows))
-        ]
         if self._latency == 1:
-            m.d.comb += [port.data.eq(data) for port, data in zip(reads, banks[0], strict=True)]
+            whole = _Part(0, 0, self._depth, len(self.address))
+            shows = self._part(m, reads, whole)
+            m.d.comb += [port.data.eq(data) for port, data in zip(reads, shows, strict=True)]
             return m
+        parts = _parts(self._depth)
+        banks = [self._part(m, reads, part) for part in parts]
         for index, port in enumerate(reads):
-            shown = [
-                Signal.like(port.data, name=f"shown_{index}_{number}", reset_less=True)
-                for number in range(len(banks))
-            ]
-            number = Signal(range(max(2, len(banks))), name=f"number_{index}", reset_less=True)
+            shown = [Signal.like(port.data, name=f"shown_{index}_{part.number}", reset_less=True) for part in parts]
+            number = Signal(range(max(2, len(parts))), name=f"number_{index}", reset_less=True)
             chosen = Signal.like(number, name=f"chosen_{index}", reset_less=True)
-            asked: Value = port.address // rows
+            asked: Value = Const(0)
+            for part in parts[1:]:
+                asked = Mux(part.holds(port.address), part.number, asked)
             if self._latency == 3:
-                asked = Signal.like(number, name=f"asked_{index}", reset_less=True)
-                m.d.sync += asked.eq(port.address // rows)
+                held = Signal.like(number, name=f"asked_{index}", reset_less=True)
+                m.d.sync += held.eq(asked)
+                asked = held
             m.d.sync += [number.eq(asked), chosen.eq(number)]
             m.d.sync += [register.eq(bank[index]) for register, bank in zip(shown, banks, strict=True)]
             m.d.comb += port.data.eq(Array(shown)[chosen])
         return m
 
-    def _bank(self, m: Module, reads: Sequence[Any], number: int, rows: int) -> list[Value]:
-        """A memory of `rows` rows, from the `number`-th such number of them on: what its read ports show."""
-        width = len(self.data) if self._kind == "rom" else self._chunks * self._chunk_bits
-        parted = self._latency > 1
-        first = number * _BLOCK_ROWS if parted else 0
-        memory: Memory = Memory(
-            shape=unsigned(width),
-            depth=rows,
-            init=self._init[first : first + rows],
-            attrs=memory_attributes(depth=rows, fast=True)
-            if parted and rows <= _LUT_BANK_ROWS and self._kind == "ram"  # a ROM is logic where small
-            else self._attributes,
-        )
-        m.submodules[f"memory_{number}" if number else "memory"] = memory
-        bits = ceil_log2(_BLOCK_ROWS) if parted else len(self.address)
+    def _part(self, m: Module, reads: Sequence[Any], part: "_Part") -> list[Value]:
+        """The memories of a part of the rows: what their read ports show."""
         loads, shares = self._kind == "ram", self._kind == "ram" and self._ports == 2
-        # address, enable, whether it is this memory's: of each read port, and of loading
-        asks = [
-            _Ask(port.address[:bits], port.enable, port.address // _BLOCK_ROWS == number if parted else Const(1))
-            for port in reads
-        ]
+        asks = [_Ask(port.address[: part.bits], port.enable, part.holds(port.address)) for port in reads]
         if loads:
             load = self.load
-            here = load.address // _BLOCK_ROWS == number if parted else Const(1)
+            here = part.holds(load.address)
             word, writes = load.data, (load.enable & here) << load.chunk
-            goes_to = load.address[:bits]
+            goes_to = load.address[: part.bits]
             if shares:
-                shared = Signal(bits, name=f"shared_{number}")
+                shared = Signal(part.bits, name=f"shared_{part.number}")
                 m.d.comb += shared.eq(Mux(load.enable, load.address, self.second.address))
                 asks[1] = _Ask(shared, asks[1].enable, Mux(load.enable, here, asks[1].here))
         if self._latency == 3:
-            asks = [ask.registered(m, f"{index}_{number}") for index, ask in enumerate(asks)]
+            asks = [ask.registered(m, f"{index}_{part.number}") for index, ask in enumerate(asks)]
             if loads:
-                held = [Signal(self._chunks, name=f"writes_{number}"), Signal.like(word, reset_less=True)]
+                held = [
+                    Signal(self._chunks, name=f"writes_{part.number}"),
+                    Signal.like(word, reset_less=True),
+                ]
                 m.d.sync += [held[0].eq(writes), held[1].eq(word)]
                 writes, word = held
                 if not shares:
-                    goes_to = _Ask(goes_to, load.enable, here).registered(m, f"load_{number}").address
-        ports = [memory.read_port() for _ in reads]
-        for port, ask in zip(ports, asks, strict=True):
-            m.d.comb += [port.addr.eq(ask.address), port.en.eq(ask.enable)]
-        if loads:
-            write, row = memory.write_port(granularity=self._chunk_bits), word.replicate(self._chunks)
+                    goes_to = _Ask(goes_to, load.enable, here).registered(m, f"load_{part.number}").address
+        shows: list[list[Value]] = [[] for _ in reads]
+        columns = self._columns(part)
+        for column, memory in enumerate(columns):
+            name = f"memory_{part.number}_{column}" if len(columns) > 1 else f"memory_{part.number}"
+            m.submodules[name if self._latency > 1 else "memory"] = memory
+            ports = [memory.read_port() for _ in reads]
+            for port, ask, show in zip(ports, asks, shows, strict=True):
+                m.d.comb += [port.addr.eq(ask.address), port.en.eq(ask.enable)]
+                show.append(port.data)
+            if not loads:
+                continue
+            if len(columns) == 1:
+                write, row, enables = (
+                    memory.write_port(granularity=self._chunk_bits),
+                    word.replicate(self._chunks),
+                    writes,
+                )
+            else:
+                write = memory.write_port()
+                chunk, offset = divmod(column * len(write.data), self._chunk_bits)
+                row, enables = word[offset : offset + len(write.data)], writes[chunk]
             m.d.comb += [
                 write.addr.eq(asks[1].address if shares else goes_to),
                 write.data.eq(row),
-                write.en.eq(writes),
+                write.en.eq(enables),
             ]
-        return [port.data for port in ports]
+        return [Cat(show) if len(columns) > 1 else show[0] for show in shows]
+
+    def _columns(self, part: "_Part") -> list[Memory]:
+        """A part of the rows, in one memory, or cut, the least significant bits first."""
+        width = len(self.data) if self._kind == "rom" else self._chunks * self._chunk_bits
+        bits = width
+        if self._latency > 1 and part.rows > _BLOCK_ROWS:
+            # a column is loaded whole, so it lies in one chunk
+            bits = gcd(_BLOCK_BITS * _BLOCK_ROWS >> part.bits, self._chunk_bits)
+        # a ROM is logic where small
+        fast = self._latency > 1 and part.rows <= _LUT_BANK_ROWS and self._kind == "ram"
+        attributes = memory_attributes(depth=part.rows, fast=True) if fast else self._attributes
+        rows = self._init[part.first : part.first + part.rows]
+        return [
+            Memory(
+                shape=unsigned(min(bits, width - low)),
+                depth=part.rows,
+                init=[row >> low & (1 << bits) - 1 for row in rows],
+                attrs=attributes,
+            )
+            for low in range(0, width, bits)
+        ]
 
     def _elaborate_spram(self, m: Module) -> None:
         load = self.load

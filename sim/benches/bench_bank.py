@@ -126,6 +126,8 @@ async def traffic(dut):
     for _ in range(3000):
         reads = draw(1 << bench.slots) if draw(4) else 0
         writes = draw(1 << bench.slots)
-        collisions += await bench.cycle(draw(bench.rows), reads, draw(bench.rows), writes, enable=bool(draw(4)))
+        read = draw(bench.rows)
+        written = draw(bench.rows) if draw(4) else read
+        collisions += await bench.cycle(read, reads, written, writes, enable=bool(draw(4)))
     assert collisions
     await bench.contents()

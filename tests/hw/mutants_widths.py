@@ -70,8 +70,8 @@ MUTANTS = [
     },
     {
         "file": "hw/store.py",
-        "old": "number = Signal(range(max(2, len(banks)))",
-        "new": "number = Signal(range(max(2, len(banks) - 1))",
+        "old": "number = Signal(range(max(2, len(parts)))",
+        "new": "number = Signal(range(max(2, len(parts) - 1))",
         "test": "tests/hw/test_store.py::test_ports_bench[rom-12x2100]",
         "why": "the number of a store's last memory one bit short",
     },

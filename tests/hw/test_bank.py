@@ -18,6 +18,8 @@ SHAPES = {
     "a-slot-a-lane": {"row_lanes": 16, "time_steps": 3, "slots": 16, "address_width": 3, "rows": 5},
     "bits": {"row_lanes": 4, "time_steps": 1, "slots": 4, "address_width": 1, "rows": 2},
     "wide": {"row_lanes": 32, "time_steps": 10, "slots": 2, "address_width": 5, "rows": 32},
+    # cut into columns of 9 bits, the last of which has 5
+    "columns": {"columns": True, "row_lanes": 32, "slots": 2, "rows": 2048, "address_width": 11},
     "single-port-4-slots": {"single_port": True},
     # a slot of two words of 16 bits, of which a nibble stays; nibbles of which one bit is used
     "single-port-1-slot": {"single_port": True, "slots": 1, "row_lanes": 4, "time_steps": 7},

@@ -8,9 +8,11 @@ import random
 
 import pytest
 from amaranth.back import rtlil
+from amaranth.hdl import Fragment, Shape
+from amaranth.hdl._mem import MemoryInstance
 
 from ds2ta.errors import FitError
-from ds2ta.hw.store import DualPortMemory, Store, without_collision_logic
+from ds2ta.hw.store import DualPortMemory, Store, column_bits, without_collision_logic
 from ds2ta.sim.build import run_bench
 
 ROM = {"width": 9, "depth": 3, "kind": "rom", "init": [5, 0, 511]}
@@ -49,11 +51,56 @@ def test_bench(shape):
         {"kind": "ram", "width": 37, "depth": 1100, "init": _content(37, 7), "ports": 1, "latency": 3},
         {"kind": "ram", "width": 21, "depth": 2049, "ports": 2, "latency": 3},
         {"kind": "ram", "width": 40, "depth": 33, "ports": 2},
+        # parts of 4096, 1024 and 80 rows; of 8192 and 2048, the last not full, whose chunks are cut in threes
+        {"kind": "ram", "width": 24, "depth": 5200, "ports": 2, "latency": 2},
+        {"kind": "ram", "width": 13, "depth": 9400, "chunk_bits": 6, "ports": 1, "latency": 3},
+        {"kind": "rom", "width": 3, "depth": 20000, "init": _content(3, 19990), "ports": 2, "latency": 2},
     ],
     ids=lambda shape: f"{shape['kind']}-{shape['width']}x{shape['depth']}",
 )
 def test_ports_bench(shape):
     run_bench(Store(**shape), module="ds2ta.sim.benches.bench_store", testcase="every_port", parameters=shape)
+
+
+def _shapes(store: Store) -> list[tuple[int, int]]:
+    """(bits, rows) of a store's memories, each once, as they come."""
+    memories = [part for part, *_ in Fragment.get(store, None).subfragments if isinstance(part, MemoryInstance)]
+    return list(dict.fromkeys((Shape.cast(part._data.shape).width, part._data.depth) for part in memories))
+
+
+@pytest.mark.parametrize(
+    ("depth", "latency", "shapes"),
+    [
+        (4384, 1, [(32, 4384)]),
+        (1024, 2, [(32, 1024)]),
+        (4384, 2, [(4, 4096), (32, 288)]),
+        (2752, 3, [(8, 2048), (32, 704)]),
+        (3584, 3, [(4, 3584)]),  # four block RAMs of 1,024 rows would be as many
+        (4192, 2, [(4, 4096), (32, 96)]),
+        (16384, 2, [(1, 16384)]),
+        (40000, 2, [(1, 16384), (4, 4096), (8, 2048), (32, 1024), (32, 64)]),
+    ],
+)
+def test_parts(depth, latency, shapes):
+    """No part is deeper than a block RAM of its columns' width."""
+    assert _shapes(Store(width=32, depth=depth, kind="ram", ports=2, latency=latency)) == shapes
+
+
+@pytest.mark.parametrize(
+    ("width", "rows", "bits"),
+    [
+        (160, 1024, 160),
+        (64, 2048, 9),
+        (160, 4096, 4),
+        (160, 8192, 2),
+        (128, 3840, 4),  # 32 block RAMs instead of 30
+        (128, 3072, 128),  # 32 instead of 24
+        (16, 16384, 1),
+        (16, 20000, 16),  # 32 instead of 20
+    ],
+)
+def test_column_bits(width, rows, bits):
+    assert column_bits(width, rows) == bits
 
 
 @pytest.mark.parametrize(
