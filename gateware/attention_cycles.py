@@ -32,7 +32,7 @@ def attention_cycles(
     T, heads, N, _ = scores.shape
     head_dim = head_rows * row_lanes
     chunks = row_lanes // channels  # cycles of a row in the score unit
-    start_delay = max(0, 3 - T)  # a list's last end must be in the memory before it is read
+    start_delay = max(0, (4 if fast else 3) - T)  # a list's last end must be in the memory before it is read
 
     written: set[int] = set()  # cycles in which a row comes out
 

@@ -3,6 +3,8 @@
 
 """Lists of denoised scores, one for each time step, between the scores and A x V."""
 
+from typing import Any
+
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
@@ -29,9 +31,10 @@ class EntryLists(wiring.Component):
     (`write.valid` follows one cycle later). The set is read `rows` times: for each row, for each time step, all
     entries and then the end.
 
-    Latency: the first entry is at `o` one cycle after `swap` (T = 2: two, T = 1: three, since the last end is still
-    being written). Throughput: one entry or end each cycle. Back-pressure: `o` holds. `free` is low from the cycle
-    after `swap` through the cycle of the last end.
+    Latency: the first entry is at `o` one cycle after `swap`; with T = 2 two and with T = 1 three, since the last
+    end is still being written; where `fast`, with a register in front, T = 3: two, T = 2: three, T = 1: four.
+    Throughput: one entry or end each cycle. Back-pressure: `o` holds. `free` is low from the cycle after `swap`
+    through the cycle of the last end.
 
     Parameters: `time_steps` T, `max_tokens` (padded to a power of two), `max_rows`, `bits` of a value,
     `position_width`, `fast` (LUT memory, see `hw/store.py`).
@@ -49,6 +52,7 @@ class EntryLists(wiring.Component):
         check_range("Denoiser bits", bits, 1, 8)
         check_range("Position width", position_width, 1, 24)
         self._steps, self._max_rows, self._fast = time_steps, max_rows, fast
+        self._latest = 4 if fast else 3  # time steps with which no list waits for its last end
         self._index_width = (max_tokens - 1).bit_length()
         self._step_width = (time_steps - 1).bit_length()
         super().__init__(
@@ -61,6 +65,18 @@ class EntryLists(wiring.Component):
                 "o": Out(stream.Signature(entry_layout(position_width, bits))),
             }
         )
+
+    def _arrived(self, m: Module) -> tuple[Any, Signal]:
+        """What is written, and its position, a cycle later: the denoiser's table may be block RAM, which shows its
+        words late."""
+        write = EntryWrite(self._steps, len(self.write.value)).create(path=("arrived",))
+        position = Signal.like(self.position, name="arrived_position", reset_less=True)
+        m.d.sync += [
+            write.valid.eq(self.write.valid),
+            *(getattr(write, name).eq(getattr(self.write, name)) for name in ("t", "value", "end")),
+            position.eq(self.position),
+        ]
+        return write, position
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -76,8 +92,9 @@ class EntryLists(wiring.Component):
         m.submodules.memory = memory
         store, fetch = memory.write_port(), memory.read_port()
 
+        write, position = self._arrived(m) if self._fast else (self.write, self.position)
+
         # writing: one count for each time step, whose top bit says that the list is full
-        write = self.write
         write_set = Signal()
         counts = Array(Signal(width + 1, name=f"count_{t}") for t in range(T))
         count = Signal(width + 1)
@@ -85,7 +102,7 @@ class EntryLists(wiring.Component):
         m.d.comb += [
             count.eq(counts[write.t]),
             store.addr.eq(Cat(count[:width], write.t[: self._step_width], write_set)),
-            store.data.eq(Cat(write.value, self.position, write.end)),
+            store.data.eq(Cat(write.value, position, write.end)),
             store.en.eq(write.valid & ~full),
         ]
         for t in range(T):
@@ -130,9 +147,9 @@ class EntryLists(wiring.Component):
         with m.If(self.swap):
             m.d.sync += self.free.eq(0)
 
-        # the last list's end is in the memory two cycles after `swap`, and is read T - 1 cycles after the first
+        # the last list's end is in the memory two cycles after `swap`, or three; it is read T - 1 after the first
         starting = self.swap
-        for delay in range(3 - T):
+        for delay in range(self._latest - T):
             late = Signal(name=f"starting_{delay}")
             m.d.sync += late.eq(starting)
             starting = late

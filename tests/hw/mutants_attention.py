@@ -62,8 +62,8 @@ MUTANTS = [
     },
     {
         "file": "hw/lists.py",
-        "old": "for delay in range(3 - T):",
-        "new": "for delay in range(2 - T):",
+        "old": "for delay in range(self._latest - T):",
+        "new": "for delay in range(self._latest - 1 - T):",
         "test": "tests/hw/test_lists.py::test_bench[t2]",
         "why": "the end of a list is read while it is written",
     },

@@ -23,8 +23,11 @@ SHAPE = {"time_steps": 4, "max_tokens": 16, "max_rows": 2, "bits": 6, "position_
         {"time_steps": 2, "max_tokens": 2, "max_rows": 1},
         {"time_steps": 3, "max_tokens": 1, "bits": 1},
         {"time_steps": 10, "max_tokens": 7, "bits": 8, "position_width": 14},
+        {"fast": True},
+        {"fast": True, "time_steps": 3, "max_tokens": 7},
+        {"fast": True, "time_steps": 1, "max_tokens": 2, "bits": 1},
     ],
-    ids=["t4", "t1", "t2", "t3", "t10"],
+    ids=["t4", "t1", "t2", "t3", "t10", "fast-t4", "fast-t3", "fast-t1"],
 )
 def test_bench(change):
     shape = {**SHAPE, **change}
