@@ -124,8 +124,11 @@ class WeightRing(wiring.Component):
         """Rows that may still come, and rows that are there and belong to no tile yet."""
         room, there = Signal(range(self._rows + 1), init=self._rows), Signal(range(self._rows + 1))
         ended, enough, recent = Signal(), Signal(), Signal()
+        # `room` is not zero, and not `ended`: a register, for the source may be at the other end of the chip
+        takes_more, ends = Signal(init=1), Signal()
         m.d.comb += [
-            self.i.ready.eq(room.any() & ~ended),
+            self.i.ready.eq(takes_more),
+            ends.eq((ended & ~restarts) | (full_row & self.i.payload.last)),
             self.granted.eq(self.claims & enough & ~recent),
             restarts.eq(ended & (room == self._rows)),
         ]
@@ -134,7 +137,8 @@ class WeightRing(wiring.Component):
             there.eq(there + writes - Mux(self.granted, self.tile_rows, 0)),
             enough.eq(there >= self.tile_rows),
             recent.eq(self.granted),  # `enough` is of before the grant
-            ended.eq((ended & ~restarts) | (full_row & self.i.payload.last)),
+            ended.eq(ends),
+            takes_more.eq((self.frees | Mux(full_row, room != 1, room.any())) & ~ends),
         ]
         with m.If(self.restart):
-            m.d.sync += [room.eq(self._rows), there.eq(0), enough.eq(0), ended.eq(0)]
+            m.d.sync += [room.eq(self._rows), there.eq(0), enough.eq(0), ended.eq(0), takes_more.eq(1)]

@@ -6,17 +6,24 @@
 MUTANTS = [
     {
         "file": "hw/ring.py",
-        "old": "self.i.ready.eq(room.any() & ~ended)",
-        "new": "self.i.ready.eq(room.any())",
+        "old": "takes_more.eq((self.frees | Mux(full_row, room != 1, room.any())) & ~ends)",
+        "new": "takes_more.eq(self.frees | Mux(full_row, room != 1, room.any()))",
         "test": "tests/hw/test_ring.py::test_bench[single]",
         "why": "the next sample's rows come in while the last ones are in use",
     },
     {
         "file": "hw/ring.py",
-        "old": "self.i.ready.eq(room.any() & ~ended)",
-        "new": "self.i.ready.eq(~ended)",
+        "old": "takes_more.eq((self.frees | Mux(full_row, room != 1, room.any())) & ~ends)",
+        "new": "takes_more.eq(~ends)",
         "test": "tests/hw/test_ring.py::test_bench[single]",
         "why": "rows that are in use are overwritten",
+    },
+    {
+        "file": "hw/ring.py",
+        "old": "Mux(full_row, room != 1, room.any())",
+        "new": "room.any()",
+        "test": "tests/hw/test_ring.py::test_bench[single]",
+        "why": "a row more comes in than there is room for",
     },
     {
         "file": "hw/ring.py",
