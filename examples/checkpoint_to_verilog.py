@@ -18,6 +18,7 @@ from ds2ta.golden.data.sets import load_data
 from ds2ta.golden.quantize import quantize
 from ds2ta.golden.training.checkpoint import load_checkpoint
 from ds2ta.modelfile import load_model
+from ds2ta.sim.expected import shown_run
 from ds2ta.sim.network import RtlNetwork
 
 path = Path(sys.argv[1] if len(sys.argv) > 1 else MODELS / "float" / "cifar-ecp5.safetensors")
@@ -39,7 +40,8 @@ model = quantize(
 machine, program = fit(model, lanes=16, row_lanes=8, drain_lanes=4, weights="ram", tables="ram")
 wanted = slow.run(model, samples[0])
 cycles = total_cycles(predict(program, machine, samples[0], wanted))
-sidecar = export(model, machine, program, folder, predicted=[cycles])
+shown = shown_run(model, machine, program, samples[0])  # for the test bench beside the Verilog
+sidecar = export(model, machine, program, folder, predicted=[cycles], run=shown)
 print(f"{folder}: {len(sidecar['files'])} files, top {sidecar['top']}, SHA-256 {sidecar['sha256'][:16]}")
 
 # The same Verilog in a simulator, behind a small C++ program.

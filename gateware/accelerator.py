@@ -84,13 +84,14 @@ class Accelerator(wiring.Component):
       after the last one, once it stands in its store.
     sample: {value}: sample bytes. The first byte starts the program and is consumed by its first pass.
     result: {logit, index, class_index, last}.
-    busy: a sample is being worked on. pass_index: the pass at work.
+    busy: a sample is being worked on.
+    pass_index: the pass at work.
     counter_address, counter_data: the counters of each pass of the last sample, as the sequencer addresses them
       (one cycle of latency); complete three cycles after `busy` falls, four where weights are a stream.
     weights (where they are a stream): words of `hw.payloads.memory_layout`, the rows of the weight store in their
-      order, sample after sample; what comes between samples is kept for the next. weights_restart: what came and
-      was not used is forgotten; only while `busy` is low. weights_freed: rows that may come in the next cycle or
-      later, beside those there was room for.
+      order, sample after sample; what comes between samples is kept for the next.
+    weights_restart: what came and was not used is forgotten; only while `busy` is low.
+    weights_freed: rows that may come in the next cycle or later, beside those there was room for.
     scan: reads the stores back, for a check of the memories; see `scan_signature`.
     trace_X, trace_X_* (only with `trace`): what the passes produce, shown in every cycle with trace_X_valid, for
       benches and `ds2ta diff`; each with trace_X_pass:

