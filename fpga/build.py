@@ -10,11 +10,13 @@ bits, on any machine: all tools are WebAssembly or deterministic, and see neithe
 user's own may take the place of theirs; its version is then one of the tools.
 """
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -99,6 +101,20 @@ def last_seconds(folder: Path) -> dict[str, float]:
         return {}
 
 
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Nobody else builds into the folder while the block runs: of two at once neither's files would be whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Ds2taError(
+                f"{folder}: another build is at work there; wait for its end, or give --out another folder"
+            ) from None
+        yield
+
+
 def build(
     wanted: Design,
     *,
@@ -114,15 +130,27 @@ def build(
     `progress` is told each step, `watch` all that the tools say; the report has the seconds of each phase.
 
     Raises `FitError` where the design does not fit, before place and route, and `TimingError` where the routed
-    design misses its clock; then the report is written, and no bitstream."""
+    design misses its clock; then the report is written, and no bitstream; `Ds2taError` where another build is at
+    work in the folder."""
+    folder = folder or BUILD / "fpga" / wanted.board.name
+    with _alone(folder):
+        if (found := up_to_date(folder, wanted)) is not None:
+            return found | {"work": dict(work)}
+        return _build(wanted, cycles, work, folder, progress, watch or Watch(lambda *_: None))
+
+
+def _build(
+    wanted: Design,
+    cycles: Sequence[int],
+    work: Mapping[str, Any],
+    folder: Path,
+    progress: Callable[[str], None],
+    watch: Watch,
+) -> dict:
+    """See `build`."""
     board = wanted.board
-    folder = folder or BUILD / "fpga" / board.name
-    if (found := up_to_date(folder, wanted)) is not None:
-        return found | {"work": dict(work)}
-    folder.mkdir(parents=True, exist_ok=True)
     for name in (board.bitstream, _REPORT, TIMING, f"{TOP}.tim"):
         (folder / name).unlink(missing_ok=True)
-    watch = watch or Watch(lambda *_: None)
     progress("synthesis")
     watch.phase("synthesis")
     netlist = synthesize_rtlil(wanted.rtlil, TOP, board.family, watch.yosys, watch.tell)

@@ -9,7 +9,7 @@ import pytest
 from toy_top import toy
 
 from ds2ta.commands import main as cli
-from ds2ta.errors import FitError
+from ds2ta.errors import Ds2taError, FitError
 from ds2ta.fpga import design as designing
 from ds2ta.fpga.boards import find_board
 from ds2ta.fpga.build import build
@@ -50,6 +50,23 @@ def test_a_build_with_it(own, monkeypatch, tmp_path):
     assert report["tools"] == usual["tools"] | {"nextpnr-ice40": "7.8-9-gabc"}
     assert report["digest"] == wanted.digest != usual["digest"]
     assert report["sha256"] == usual["sha256"], "the same program in the end"
+
+
+def test_two_builds_in_one_folder(monkeypatch, tmp_path):
+    """The second is refused while the first is at work, and touches nothing of it."""
+    monkeypatch.setattr(designing, "BoardTop", toy(2))
+    wanted, seen = design(ICEBREAKER), []
+
+    def again(step: str) -> None:
+        before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        with pytest.raises(Ds2taError, match=f"^{tmp_path}: another build is at work there; wait for its end, or "):
+            build(wanted, cycles=[1], folder=tmp_path)
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+        seen.append(step)
+
+    report = build(wanted, cycles=[1], folder=tmp_path, progress=again)
+    assert len(seen) == 3
+    assert build(wanted, cycles=[1], folder=tmp_path)["sha256"] == report["sha256"]
 
 
 @pytest.mark.parametrize(
