@@ -27,6 +27,9 @@ from ds2ta.modelfile import load_model
 DATA = {
     *("models/README.md", "models/digits-small.safetensors", "models/digits-tiny.safetensors", "models/digits.npy"),
     "gateware/area.json",
+    *(f"gateware/templates/{name}.j2" for name in ("README.md", "accelerator_tb.v", "axi_tb.v")),
+    *(f"gateware/templates/{name}.j2" for name in ("constraints.sdc", "instance.v")),
+    "sim/templates/report.html.j2",
     *(
         "sim/board.cpp",
         "sim/flash_chip.cpp",
@@ -161,6 +164,16 @@ def test_convert_without_torch(ds2ta, tmp_path):
     code, _, err = ds2ta("convert", str(old), str(tmp_path / "new"))
     assert (code, err) == (0, "")
     assert (tmp_path / "new").read_bytes() == model_path("digits-tiny").read_bytes()
+
+
+def test_report_without_an_extra(ds2ta, tmp_path):
+    """All of the page but the boards, and what brings those."""
+    code, out, err = ds2ta("report", "digits-tiny", "--out", str(tmp_path / "page.html"), "--samples", "1")
+    assert (code, err) == (0, "")
+    assert out.endswith("counted on 1 sample\n")
+    text = (tmp_path / "page.html").read_text()
+    assert "Where the cycles go" in text
+    assert "ds2ta[fpga]" in text
 
 
 def test_a_command_that_needs_more_names_the_extras(alone, tmp_path):

@@ -49,7 +49,8 @@ def report(
     except OSError as error:
         part.unlink(missing_ok=True)
         raise Ds2taError(f"{out}: cannot be written ({error.strerror or error})") from None
-    print(f"{out}: {loaded.network.name}, {len(text) / 1000:.0f} kB, {len(samples)} samples counted on")
+    plural = "s" if len(samples) > 1 else ""
+    print(f"{out}: {loaded.network.name}, {len(text) / 1000:.0f} kB, counted on {len(samples)} sample{plural}")
 
 
 def _boards(model: "IntegerModel", samples: list) -> list[dict[str, Any]] | None:
