@@ -64,6 +64,7 @@ _OPERATORS = {
 }
 _WIDE = ("less", "equal", "any")  # counted by what they take, not by what they give
 _LUT_DEPTH, _LUT_WIDTH = 16, 4  # of a LUT memory of ECP5
+_LUT_BITS = 16  # of a table in a LUT
 # by which yosys chooses: cost of a LUT memory, of a block RAM, bits of a ROM of logic for 1
 _LUT_COST, _BLOCK_COST, _ROM_BITS = 4, {"ecp5": 128, "ice40": 64}, 16
 _SINGLE_PORT = ("SB_SPRAM256KA",)
@@ -323,6 +324,16 @@ def _place_memories(family: str, part: Part) -> tuple[int, int, int]:
     return blocks, in_luts, registers
 
 
+def _rom_luts(family: str, part: Part) -> float:
+    """LUTs of the ROMs that are small enough for logic, if nothing in their contents is alike."""
+    found = 0.0
+    for width, rows, _, ports, grain in part.memories:
+        rams = _ice40_rams(width, rows, ports) if family == "ice40" else _ecp5_rams(width, rows, ports, grain)
+        if not grain and width * rows / _ROM_BITS < _BLOCK_COST[family] * rams:
+            found += width * rows / _LUT_BITS
+    return found
+
+
 # ---- the estimate
 
 
@@ -371,7 +382,7 @@ def estimate(design: wiring.Component, family: str, around: tuple[str, ...] = ()
     for name, part in parts_of(design, around).items():
         own = sum(known["quantities"][quantity] * many for quantity, many in counted(part, family).items())
         factors = known["blocks"].get(name, {})
-        luts += own * factors.get("luts", 1.0)
+        luts += own * factors.get("luts", 1.0) + _rom_luts(family, part)
         registers += registers_of(part, family) * factors.get("registers", 1.0)
         rams += _place_memories(family, part)[0]
         products += part.products if family == "ecp5" else 0
